@@ -1,0 +1,58 @@
+# Everything runs from .venv, which is made on first use and refreshed when pyproject.toml or constraints.txt change.
+# The first of these that runs and is new enough makes it; `make install PYTHON=...` names another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+TORCH := $(shell grep '^torch==' constraints.txt)
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help install app test lint format lab lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  TORCH_INDEX_URL=... takes torch from that package index; PYTEST_ARGS='-k name' goes to pytest."
+
+# torch goes first and alone, so that the rest finds its exact version there and fetches no other build.
+install:  ## make .venv and install the pinned versions
+	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || \
+	  { echo "promptsr needs Python 3.11 or newer: install it, or name it as in: make install PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install '$(TORCH)' $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,notebooks]'
+	@touch $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory install
+
+app: $(INSTALLED)  ## open the workbench in the browser
+	$(BIN)/promptsr app
+
+lint: $(INSTALLED)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# A file's tests stay on one worker, so that what is costly to set up is set up once.
+test: lint  ## lint, then every test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+format: $(INSTALLED)  ## let ruff mend layout and simple findings
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lab: $(INSTALLED)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab
+
+# CUDA libraries come with torch's own pin, and the local part of a version (+cpu) differs between machines.
+lock: $(INSTALLED)  ## pin in constraints.txt what .venv holds now
+	grep '^#' constraints.txt > constraints.new
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | \
+	  grep -E '^[A-Za-z0-9._-]+==' | grep -vE '^(nvidia|cuda|triton)' | sed 's/+.*//' >> constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove caches and build leftovers (not .venv)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,9 @@
+"""PromptSR: cascade prompting for lightweight image super-resolution."""
+
+from promptsr.config import ModelConfig
+from promptsr.model.network import PromptSR, build_model
+from promptsr.model.taps import record
+from promptsr.upscale import Upscaler
+from promptsr.zoo import load_model
+
+__all__ = ["ModelConfig", "PromptSR", "Upscaler", "build_model", "load_model", "record"]

@@ -1,0 +1,93 @@
+"""Weights on disk: one safetensors file that holds the tensors and the configuration that gives them meaning."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from promptsr.config import ModelConfig
+from promptsr.errors import CheckpointError, ConfigError
+from promptsr.files import replacing
+from promptsr.model.network import PromptSR
+
+_FORMAT = "promptsr"
+
+
+def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor], info: dict[str, Any]) -> None:
+    """Writes weights, configuration, and what is worth knowing about them (`info`, JSON values), all or nothing."""
+    metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "info": json.dumps(info)}
+    with replacing(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
+
+
+def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
+    """The network in a file, in evaluation mode.
+
+    Args:
+        path: a safetensors file written by `save_checkpoint`.
+        scale: the scale that the caller needs, or None for any.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign, of another scale, or its tensors do not fit its own
+            configuration; the message names the first of them.
+    """
+    config = read_config(path)
+    if scale is not None and config.scale != scale:
+        raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
+    with _opened(path) as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    network = PromptSR(config)
+    _check_fit(path, network.state_dict(), state)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Only the configuration; reads the file's header. Raises CheckpointError as `load_checkpoint`."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} holds no PromptSR network: choose a checkpoint written by `promptsr train`.")
+    try:
+        return ModelConfig.from_dict(json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """What was noted about the weights when they were saved."""
+    with _opened(path) as file:
+        info = json.loads((file.metadata() or {}).get("info", "{}"))
+    assert isinstance(info, dict)
+    return info
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file: download it again, or train anew."
+        ) from error
+
+
+def _check_fit(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    for problem, names in (
+        ("lacks", sorted(expected.keys() - found.keys())),
+        ("has the unknown", sorted(found.keys() - expected.keys())),
+        ("has the wrong shape in", [k for k in sorted(expected) if k in found and expected[k].shape != found[k].shape]),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{path} {problem} tensor {names[0]}{more}: its weights were made for another network."
+            )

@@ -1,0 +1,21 @@
+"""What can go wrong through no fault of the program.
+
+Every message is one sentence (or two) that tells the user what to do next. The command line prints it and exits
+with code 2, the workbench shows it as a toast; neither ever shows a traceback for these.
+"""
+
+
+class UserError(Exception):
+    """Bad input that the user can mend; the message says how."""
+
+
+class ImageError(UserError):
+    """A file that cannot be read as an image, or written as one."""
+
+
+class CheckpointError(UserError):
+    """A weights file that is missing, foreign, damaged, or made for another network."""
+
+
+class ConfigError(UserError, ValueError):
+    """A setting that does not exist or has an impossible value."""

@@ -1,0 +1,36 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from promptsr.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it takes the place of `path`, on failure it vanishes.
+
+    Raises:
+        UserError: the folder cannot be made or written (for example because a parent is a regular file).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept: encoders choose the format by it.
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise UserError(f"Cannot write to {path.parent} ({error.strerror}): choose another output folder.") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private; give it what an ordinary file would have
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path} ({error.strerror}): choose another output path.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""What an image file holds, as arrays."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels with the pixels from the file that was read to the file that is written."""
+
+    icc: bytes | None = None
+    """ICC colour profile that the pixel values are meant in; None means sRGB."""
+    exif: bytes | None = None
+    """EXIF block from its TIFF header on (`II*` or `MM`), with no `Exif` marker in front and with orientation 1."""
+    xmp: bytes | None = None
+    """XMP packet, with orientation 1 if it names one."""
+    density: float = 1.0
+    """Pixels per millimetre on paper; 1 if the file does not say."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An upright image.
+
+    Raises:
+        ValueError: the arrays do not fit the description of the fields.
+    """
+
+    color: np.ndarray
+    """H x W x 3, uint8 or uint16, using the full range of its type; a grey image is its one channel repeated."""
+    alpha: np.ndarray | None = None
+    """H x W of the same type, 0 transparent; not multiplied into `color`. None: the image has no alpha channel."""
+    grey: bool = False
+    metadata: Metadata = Metadata()
+
+    def __post_init__(self) -> None:
+        if self.color.ndim != 3 or self.color.shape[2] != 3 or self.color.size == 0:
+            raise ValueError(f"color must be H x W x 3 and not empty, not {self.color.shape}")
+        if self.color.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"color must be uint8 or uint16, not {self.color.dtype}")
+        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (self.color.shape[:2], self.color.dtype):
+            raise ValueError("alpha must have the height, the width and the type of color")
+
+    @property
+    def height(self) -> int:
+        return int(self.color.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.color.shape[1])
+
+    @property
+    def bit_depth(self) -> int:
+        """8 or 16."""
+        return 8 * self.color.dtype.itemsize
+
+    def to_tensor(self) -> Tensor:
+        """`color` as 1 x 3 x H x W float32 in [0, 1]."""
+        return to_unit(self.color).permute(2, 0, 1)[None].contiguous()  # H x W x 3 -> 1 x 3 x H x W
+
+
+def to_unit(pixels: np.ndarray) -> Tensor:
+    """uint8 or uint16 of any shape to float32 in [0, 1] of that shape."""
+    return torch.from_numpy(pixels.astype(np.float32)).div_(np.iinfo(pixels.dtype).max)
+
+
+def to_pixels(values: Tensor, bit_depth: int) -> np.ndarray:
+    """Values in [0, 1] (clamped to it) of any shape to the nearest uint8 or uint16; undoes `to_unit` exactly."""
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    return values.clamp(0, 1).mul_(np.iinfo(dtype).max).round_().numpy().astype(dtype)

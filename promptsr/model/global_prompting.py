@@ -1,0 +1,115 @@
+"""GAPL, the global anchor prompting layer (Fig. 2c, eq. 6 to 12)."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from promptsr.config import ModelConfig
+from promptsr.model.attention import attend, nearest, similarity
+from promptsr.model.feed_forward import FeedForward
+from promptsr.model.taps import Explicit, Tap
+
+
+class GlobalPrompting(NamedTuple):
+    """What a GAPL hands on."""
+
+    features: Tensor
+    """X_p, B x H x W x C."""
+    anchor_prompts: Tensor
+    """P after the update, B x n x C with n = HW/d^2; the next CPB of the group blends it into its own."""
+    coarse_category: Tensor
+    """For each token the anchor that is most similar in M_coarse, B x HW."""
+    fine_category: Tensor
+    """For each token the anchor that is most similar in M_fine, B x HW."""
+
+
+class GlobalAnchorPromptingLayer(Explicit):
+    """Every token reads n = HW/d^2 anchor prompts, each of which has read the whole image.
+
+    Taps: `anchors` and `anchor_prompts` (B x n x C), `coarse_category` and `fine_category` (B x HW), and on the
+    explicit path `coarse_map` (B x n x HW) and `fine_map` (B x HW x n), both before their softmax.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, d = config.channels, config.anchor_stride
+        self.alpha = config.prompt_update
+        self.scale = c**-0.5
+        self.query = nn.Linear(c, c)
+        self.key = nn.Linear(c, c)
+        self.value = nn.Linear(c, c)
+        self.downscale = nn.Conv2d(c, c, kernel_size=d + 1, stride=d, padding=d // 2, groups=c)
+        self.anchor = nn.Linear(c, c)
+        self.prompt_key = _prompt_projection(config)
+        self.prompt_value = _prompt_projection(config)
+        self.projection = nn.Linear(c, c)
+        self.norm = nn.LayerNorm(c)
+        self.feed_forward = FeedForward(c, config.mlp_ratio)
+
+        self.coarse_softmax = nn.Softmax(dim=-1)
+        self.fine_softmax = nn.Softmax(dim=-1)
+        self.anchors = Tap()
+        self.coarse_map = Tap(of_map=True)
+        self.anchor_prompts = Tap()
+        self.fine_map = Tap(of_map=True)
+        self.coarse_category = Tap()
+        self.fine_category = Tap()
+
+    def forward(self, x: Tensor, previous: Tensor | None) -> GlobalPrompting:
+        """Prompts x with its own anchors.
+
+        Args:
+            x: B x H x W x C, H and W multiples of d.
+            previous: anchor prompts of the CPB before in the same residual group, B x n x C; None in the first.
+        """
+        # Eq. 6: queries, keys, values of all tokens, and the anchors
+        tokens = x.flatten(1, 2)  # B x H x W x C -> B x HW x C
+        q, k, v = self.query(tokens), self.key(tokens), self.value(tokens)
+        grid = self.downscale(x.permute(0, 3, 1, 2))  # B x C x H x W -> B x C x H/d x W/d
+        a = self.anchors(self.anchor(grid.flatten(2).transpose(1, 2)))  # B x C x H/d x W/d -> B x n x C
+
+        # Eq. 7: the anchors read the whole image
+        if self.explicit:
+            coarse_map = self.coarse_map(similarity(a, k, self.scale))  # B x n x HW
+            p = self.coarse_softmax(coarse_map) @ v
+            coarse_category = coarse_map.argmax(1)
+        else:
+            p = _attend(a, k, v, self.scale)
+            coarse_category = nearest(k, a)
+
+        # Eq. 8: anchor prompt update, within the residual group only
+        if previous is not None:
+            p = self.alpha * previous + (1 - self.alpha) * p
+        p = self.anchor_prompts(p)
+
+        # Eq. 9: new keys and values from the anchor prompts
+        prompts = p.transpose(1, 2).unflatten(2, grid.shape[2:])  # B x n x C -> B x C x H/d x W/d
+        k_p = self.prompt_key(prompts).flatten(2).transpose(1, 2)  # B x C x H/d x W/d -> B x n x C
+        v_p = self.prompt_value(prompts).flatten(2).transpose(1, 2)
+
+        # Eq. 10: every token reads the anchor prompts
+        if self.explicit:
+            fine_map = self.fine_map(similarity(q, k_p + a, self.scale))  # B x HW x n
+            x_p = self.fine_softmax(fine_map) @ v_p
+            fine_category = fine_map.argmax(2)
+        else:
+            x_p = _attend(q, k_p + a, v_p, self.scale)
+            fine_category = nearest(q, k_p + a)
+
+        # Eq. 11 and 12
+        x = self.projection(x_p).view_as(x) + x  # B x HW x C -> B x H x W x C
+        x = self.feed_forward(self.norm(x)) + x
+        return GlobalPrompting(x, p, self.coarse_category(coarse_category), self.fine_category(fine_category))
+
+
+def _prompt_projection(config: ModelConfig) -> nn.Conv2d:
+    """W of eq. 9 over the anchor grid. Full C x C matrices would add 45K parameters that the paper does not count."""
+    c = config.channels
+    if config.prompt_projection == "linear":
+        return nn.Conv2d(c, c, kernel_size=1)
+    return nn.Conv2d(c, c, kernel_size=3, padding=1, groups=c)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """Fused attention with a single head; q: B x n x C, k and v: B x m x C -> B x n x C."""
+    return attend(q[:, None], k[:, None], v[:, None], scale)[:, 0]

@@ -1,0 +1,90 @@
+"""Named taps: how analyses read what flows inside a network without changing its forward pass.
+
+    with record(network, ["groups.0.*.anchor_prompts"]) as seen:
+        network(image)
+    seen["groups.0.blocks.1.global_prompting.anchor_prompts"]  # B x n x C
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+
+from torch import Tensor, nn
+
+from promptsr.errors import ConfigError
+
+
+class Tap(nn.Module):
+    """An identity with a name. Whatever passes through it can be recorded, or replaced, by a forward hook."""
+
+    def __init__(self, of_map: bool = False) -> None:
+        """`of_map`: this value exists on the explicit attention path only, since the fused one never stores it."""
+        super().__init__()
+        self.of_map = of_map
+
+    def forward(self, value: Tensor) -> Tensor:
+        return value
+
+
+class Explicit(nn.Module):
+    """A layer with two attention paths of one result: fused (default), and explicit, which stores its maps."""
+
+    explicit: bool = False
+
+
+def tap_names(model: nn.Module) -> list[str]:
+    """Every tap of `model`, in forward order of construction."""
+    return [name for name, module in model.named_modules() if isinstance(module, Tap)]
+
+
+@contextmanager
+def explicit_attention(model: nn.Module) -> Iterator[None]:
+    """Within this context every layer of `model` takes the explicit attention path."""
+    with ExitStack() as stack:
+        for module in model.modules():
+            if isinstance(module, Explicit):
+                _make_explicit(module, stack)
+        yield
+
+
+@contextmanager
+def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Collects the values at the taps whose names match, for every forward pass within the context.
+
+    Args:
+        model: a network with taps.
+        names: tap names or shell-style patterns such as `"*.fine_map"`.
+
+    Yields:
+        A dictionary from tap name to the value of the latest forward pass, still attached to the autograd graph
+        (call the network under `torch.no_grad()` when gradients are of no interest). Layers whose maps are asked
+        for take the explicit path; all others stay fused.
+
+    Raises:
+        ConfigError: a name that matches no tap.
+    """
+    available = tap_names(model)
+    chosen: list[str] = []
+    for pattern in names:
+        matches = [name for name in available if fnmatchcase(name, pattern)]
+        if not matches:
+            kinds = sorted({name.rsplit(".", 1)[-1] for name in available})
+            raise ConfigError(f"No tap is called {pattern!r}; the kinds of taps are {', '.join(kinds) or 'none'}.")
+        chosen += [name for name in matches if name not in chosen]
+
+    seen: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for name in chosen:
+            tap = model.get_submodule(name)
+            handle = tap.register_forward_hook(lambda _module, _args, value, name=name: seen.update({name: value}))
+            stack.callback(handle.remove)
+            if isinstance(tap, Tap) and tap.of_map:
+                owner = model.get_submodule(name.rpartition(".")[0])
+                assert isinstance(owner, Explicit)
+                _make_explicit(owner, stack)
+        yield seen
+
+
+def _make_explicit(module: Explicit, stack: ExitStack) -> None:
+    stack.callback(setattr, module, "explicit", module.explicit)
+    module.explicit = True

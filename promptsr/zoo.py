@@ -1,0 +1,139 @@
+"""Every model behind one small protocol: `load_model("promptsr-tiny-x4" | "bicubic-x4" | "file.safetensors")`."""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from promptsr.checkpoints import load_checkpoint, read_config
+from promptsr.config import PRESETS, ModelConfig
+from promptsr.errors import CheckpointError
+from promptsr.imaging.resize import upscale
+from promptsr.model.network import PromptSR
+
+SCALES = (2, 3, 4)
+WEIGHTS = Path(str(files("promptsr") / "weights"))
+"""Folder of the bundled checkpoints: `<model name>.safetensors`, and `scores.json` with what they measured."""
+
+_PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
+
+
+@dataclass(frozen=True)
+class SRModel:
+    """A super-resolution model, whatever is inside."""
+
+    name: str
+    scale: int
+    network: nn.Module
+    """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
+    min_tile: int = 1
+    """Smallest tile in LR pixels that makes sense: the side of an attention window."""
+    bytes_per_pixel: int = 512
+    """Peak working memory of a forward pass for each LR pixel."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        tensors = [*self.network.parameters(), *self.network.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
+        result: Tensor = self.network(image)
+        return result
+
+    def to(self, device: torch.device | str) -> "SRModel":
+        """This model on another device."""
+        return replace(self, network=self.network.to(device))
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of the list of models."""
+
+    name: str
+    scale: int
+    parameters: int
+    has_weights: bool
+    """False: a preset to train; `load_model` has nothing to load."""
+    scores: dict[str, dict[str, float]]
+    """Measured `psnr_y` and `ssim_y` by benchmark set."""
+
+
+class Bicubic(nn.Module):
+    """Bicubic interpolation: the model that every other one has to beat."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, image: Tensor) -> Tensor:
+        """B x 3 x H x W -> B x 3 x sH x sW."""
+        return upscale(image, self.scale)
+
+
+def load_model(name: str | Path) -> SRModel:
+    """A model ready to use, in evaluation mode, on the CPU.
+
+    Args:
+        name: a name from `list_models`, or the path of a checkpoint.
+
+    Raises:
+        CheckpointError: no such model, a preset without bundled weights, or an unusable file.
+    """
+    if match := re.fullmatch(r"bicubic-x([234])", str(name)):
+        return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
+    path = WEIGHTS / f"{name}.safetensors"
+    if path.is_file():
+        return _wrap(str(name), load_checkpoint(path))
+    if str(name) in {f"{preset}-x{scale}" for preset in _PRESETS_LISTED for scale in SCALES}:
+        raise CheckpointError(
+            f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
+        )
+    if Path(name).suffix or Path(name).exists():
+        return _wrap(Path(name).stem, load_checkpoint(Path(name)))
+    raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
+
+
+def list_models() -> list[ModelInfo]:
+    """All models by name: bicubic, and the presets with and without bundled weights."""
+    scores = _scores()
+    models = [ModelInfo(f"bicubic-x{s}", s, 0, True, scores.get(f"bicubic-x{s}", {})) for s in SCALES]
+    for preset in _PRESETS_LISTED:
+        for scale in SCALES:
+            name = f"{preset}-x{scale}"
+            path = WEIGHTS / f"{name}.safetensors"
+            bundled = path.is_file()
+            config = read_config(path) if bundled else replace(PRESETS[preset], scale=scale)
+            models.append(ModelInfo(name, scale, _count(config), bundled, scores.get(name, {})))
+    return models
+
+
+def _wrap(name: str, network: PromptSR) -> SRModel:
+    config = network.config
+    # Features, their queries, keys and values, and copies of these by window and by category; then the HR image.
+    floats = 16 * config.channels + 9 * config.scale**2
+    return SRModel(name, config.scale, network, config.size_multiple, 4 * floats)
+
+
+def _usable() -> str:
+    return ", ".join(model.name for model in list_models() if model.has_weights)
+
+
+def _count(config: ModelConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in PromptSR(config).parameters())
+
+
+def _scores() -> dict[str, Any]:
+    path = WEIGHTS / "scores.json"
+    scores: dict[str, Any] = json.loads(path.read_text())["models"] if path.is_file() else {}
+    return scores

@@ -1,0 +1,55 @@
+"""What every test shares: quiet libraries, fair use of the processor, the shared images, the browser."""
+
+import os
+import shutil
+from pathlib import Path
+
+# Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
+THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(THREADS)
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(THREADS)
+hypothesis.settings.register_profile("promptsr", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.load_profile("promptsr")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_shared_data() -> tuple[Path | None, str]:
+    """The folder that PROMPTSR_DATA names, if it holds data/, and a line that says so or says why not."""
+    value = os.environ.get("PROMPTSR_DATA")
+    if not value:
+        return None, "missing: set PROMPTSR_DATA to the folder that holds data/"
+    folder = Path(value).resolve()
+    if not (folder / "data").is_dir():
+        return None, f"missing: PROMPTSR_DATA={value} holds no data/ folder"
+    return folder, str(folder)
+
+
+def pytest_report_header() -> str:
+    """Says at the top of every run whether the tests on shared images can run."""
+    return f"shared images: {find_shared_data()[1]}"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with data/bench/Set5 and the like under it; the test is skipped where there is none."""
+    folder, reason = find_shared_data()
+    if folder is None:
+        pytest.skip(f"shared images {reason}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """An installed Chromium or Chrome for the browser tests; the test is skipped where there is none."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
