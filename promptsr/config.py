@@ -121,9 +121,7 @@ PRESETS: dict[str, ModelConfig] = {
     "promptsr-star": ModelConfig(blocks_per_group=4),
     "promptsr-tiny": ModelConfig(channels=32, blocks_per_group=2, window_size=8, heads=2, bicubic_skip=True),
     # Table IV, from the first row to the last
-    "ablation-windows-only": replace(
-        _ABLATION, anchor_prompting=False, coarse_prompting=False, fine_prompting="off"
-    ),
+    "ablation-windows-only": replace(_ABLATION, anchor_prompting=False, coarse_prompting=False, fine_prompting="off"),
     "ablation-anchor": replace(_ABLATION, coarse_prompting=False, fine_prompting="off"),
     "ablation-anchor-coarse": replace(_ABLATION, fine_prompting="coarse"),
     "ablation-base": _ABLATION,

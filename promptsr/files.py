@@ -34,3 +34,18 @@ def replacing(path: Path) -> Iterator[Path]:
         raise UserError(f"Cannot write {path} ({error.strerror}): choose another output path.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses early what `replacing` would refuse late.
+
+    Raises:
+        UserError: `path` is a folder, or something on the way to it is a regular file or may not be written.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give a file name in it.")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise UserError(f"Cannot write to {path}: {folder} is a file, not a folder; choose another output path.")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"Cannot write to {path}: {folder} is read-only; choose another output path.")

@@ -197,7 +197,9 @@ class _Run:
             raise CheckpointError(f"{self.last} is damaged: remove it to start anew, or restore it.") from error
         mine = {"model": self.network.config.to_dict(), "train": asdict(self.config)}
         for kind, settings in mine.items():
-            changed = [key for key, value in settings.items() if state[kind].get(key) != value and key not in _MAY_CHANGE]
+            changed = [
+                key for key, value in settings.items() if state[kind].get(key) != value and key not in _MAY_CHANGE
+            ]
             if changed:
                 raise ConfigError(
                     f"{self.output} holds a run with another {', '.join(changed)}: choose another output folder, or "

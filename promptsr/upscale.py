@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from torch import Tensor
 from promptsr.errors import ConfigError, UserError
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.tiling import Span, spans
-
-if TYPE_CHECKING:
-    from promptsr.zoo import SRModel
+from promptsr.zoo import SRModel
 
 MEMORY_BUDGET = 2 * 2**30
 """Default working memory of one forward pass in bytes."""
@@ -67,7 +65,7 @@ class Upscaler:
 
     def __init__(
         self,
-        model: "SRModel",
+        model: SRModel,
         *,
         tile: str | int = "auto",
         overlap: int = 16,

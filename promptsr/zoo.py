@@ -1,6 +1,7 @@
 """Every model behind one small protocol: `load_model("promptsr-tiny-x4" | "bicubic-x4" | "file.safetensors")`."""
 
 import json
+import os
 import re
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -19,6 +20,9 @@ from promptsr.model.network import PromptSR
 SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
 """Folder of the bundled checkpoints: `<model name>.safetensors`, and `scores.json` with what they measured."""
+OWN_MODELS = "PROMPTSR_MODELS"
+"""Environment variable that may name a folder of your own: every `*.safetensors` in it is a model by its stem, and
+goes before a bundled one of the same name."""
 
 _PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
 
@@ -91,7 +95,7 @@ def load_model(name: str | Path) -> SRModel:
     """
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
-    path = WEIGHTS / f"{name}.safetensors"
+    path = _checkpoint(str(name))
     if path.is_file():
         return _wrap(str(name), load_checkpoint(path))
     if str(name) in {f"{preset}-x{scale}" for preset in _PRESETS_LISTED for scale in SCALES}:
@@ -104,17 +108,33 @@ def load_model(name: str | Path) -> SRModel:
 
 
 def list_models() -> list[ModelInfo]:
-    """All models by name: bicubic, and the presets with and without bundled weights."""
+    """All models by name: bicubic, the presets with and without weights, and those in your own folder.
+
+    Files in that folder that hold no PromptSR network are left out; `load_model` says what is wrong with them.
+    """
     scores = _scores()
     models = [ModelInfo(f"bicubic-x{s}", s, 0, True, scores.get(f"bicubic-x{s}", {})) for s in SCALES]
     for preset in _PRESETS_LISTED:
         for scale in SCALES:
             name = f"{preset}-x{scale}"
-            path = WEIGHTS / f"{name}.safetensors"
-            bundled = path.is_file()
-            config = read_config(path) if bundled else replace(PRESETS[preset], scale=scale)
-            models.append(ModelInfo(name, scale, _count(config), bundled, scores.get(name, {})))
+            path = _checkpoint(name)
+            trained = path.is_file()
+            config = read_config(path) if trained else replace(PRESETS[preset], scale=scale)
+            models.append(ModelInfo(name, scale, _count(config), trained, scores.get(name, {})))
+    known = {model.name for model in models}
+    for path in sorted(_own_folder().glob("*.safetensors")) if OWN_MODELS in os.environ else ():
+        if path.stem not in known:
+            with suppress(CheckpointError):
+                config = read_config(path)
+                models.append(ModelInfo(path.stem, config.scale, _count(config), True, {}))
     return models
+
+
+def _checkpoint(name: str) -> Path:
+    """Where the weights of a named model lie, if there are any."""
+    folder = os.environ.get(OWN_MODELS)
+    own = Path(folder, f"{name}.safetensors") if folder else None
+    return own if own and own.is_file() else WEIGHTS / f"{name}.safetensors"
 
 
 def _wrap(name: str, network: PromptSR) -> SRModel:

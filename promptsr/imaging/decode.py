@@ -89,7 +89,7 @@ def _open(source: Path | bytes) -> pyvips.Source:
         with source.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{source.name} is empty (0 bytes); download it or export it again.")
-            # A descriptor, not a path: libvips takes "name.png[...]" for options, and caches what it read by name.
+            # The open file rather than its path, which libvips might take for a path with options, or have cached.
             return pyvips.Source.new_from_descriptor(file.fileno())
     except FileNotFoundError as error:
         raise ImageError(f"{source} does not exist; check the path.") from error

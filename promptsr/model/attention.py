@@ -11,17 +11,22 @@ _CHUNK_ELEMENTS = 1 << 20
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     """softmax(scale q k^T + bias) v, fused: the n x m weights are never stored.
 
+    Torch silently takes a path that stores them when a tensor has another number of dimensions than four, when
+    channels lie apart in memory, or when the bias requires a gradient.
+
     Args:
-        q: B x heads x n x c. (Four dimensions: with any other number torch silently takes the path that stores.)
+        q: B x heads x n x c.
         k: B x heads x m x c.
         v: B x heads x m x c.
         scale: factor on the similarities.
-        bias: added to them, broadcastable to B x heads x n x m. It may not require a gradient, for the same reason.
+        bias: added to them, heads x n x m. It may not require a gradient.
 
     Returns:
         B x heads x n x c.
     """
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
+    mask = None if bias is None else bias[None]  # heads x n x m -> 1 x heads x n x m
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
 def similarity(q: Tensor, k: Tensor, scale: float) -> Tensor:

@@ -26,13 +26,11 @@ class PromptSR(nn.Module):
         self.encoder = nn.Conv2d(3, c, 3, padding=1)
         self.groups = nn.ModuleList(ResidualGroup(config) for _ in range(config.groups))
         self.fusion = nn.Conv2d(c, c, 3, padding=1)
-        self.decoder = nn.Sequential(
-            nn.Conv2d(c, 3 * config.scale**2, 3, padding=1),
-            nn.PixelShuffle(config.scale),
-        )
+        upsampling = nn.Conv2d(c, 3 * config.scale**2, 3, padding=1)
         if config.bicubic_skip:  # start as bicubic
-            nn.init.zeros_(self.decoder[0].weight)
-            nn.init.zeros_(self.decoder[0].bias)
+            for parameter in upsampling.parameters():
+                nn.init.zeros_(parameter)
+        self.decoder = nn.Sequential(upsampling, nn.PixelShuffle(config.scale))
 
     def forward(self, image: Tensor) -> Tensor:
         """Upscales.

@@ -1,8 +1,8 @@
 """Named taps: how analyses read what flows inside a network without changing its forward pass.
 
-    with record(network, ["groups.0.*.anchor_prompts"]) as seen:
-        network(image)
-    seen["groups.0.blocks.1.global_prompting.anchor_prompts"]  # B x n x C
+with record(network, ["groups.0.*.anchor_prompts"]) as seen:
+    network(image)
+seen["groups.0.blocks.1.global_prompting.anchor_prompts"]  # B x n x C
 """
 
 from collections.abc import Iterable, Iterator

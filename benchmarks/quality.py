@@ -1,0 +1,52 @@
+"""Measures every bundled model on the benchmark sets and writes `promptsr/weights/scores.json`.
+
+    python benchmarks/quality.py PATH/TO/bench    # holds Set5, Set14 (with xS/HR and xS/LR) and Kodak24
+
+Set5 and Set14 are scored on their public LR images, Kodak24 on our own bicubic ones. Prints the table of the README.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from promptsr.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.files import replacing
+from promptsr.zoo import WEIGHTS, list_models, load_model
+
+SETS = ("Set5", "Set14", "Kodak24")
+
+
+def folders(bench: Path, name: str, scale: int) -> tuple[Path, Path | None]:
+    """HR and LR folder of a set; no LR folder means that LR images are made."""
+    pairs = bench / name / f"x{scale}"
+    return (pairs / "HR", pairs / "LR") if pairs.is_dir() else (bench / name, None)
+
+
+def main() -> None:
+    """Measures and writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bench", type=Path)
+    bench = parser.parse_args().bench
+
+    scores: dict[str, dict[str, dict[str, float]]] = {}
+    print(f"| model | {' | '.join(SETS)} |\n|---|{'---|' * len(SETS)}")
+    for info in sorted(list_models(), key=lambda info: (info.scale, info.parameters)):
+        if not info.has_weights:
+            continue
+        model = load_model(info.name)
+        results = {}
+        for name in SETS:
+            images = list(evaluate(model, find_pairs(*folders(bench, name, info.scale))))
+            result = Evaluation(info.name, info.scale, images)
+            results[name] = {"psnr_y": round(result.psnr_y, 4), "ssim_y": round(result.ssim_y, 5)}
+        scores[info.name] = results
+        cells = (f"{score['psnr_y']:.2f} / {score['ssim_y']:.4f}" for score in results.values())
+        print(f"| {info.name} | {' | '.join(cells)} |", flush=True)
+
+    content = {"command": "python benchmarks/quality.py BENCH", "metric": "PSNR-Y (dB), SSIM-Y", "models": scores}
+    with replacing(WEIGHTS / "scores.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m promptsr`."""
+
+from promptsr.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""Where the command line prints: results to stdout, everything else to stderr."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from promptsr.errors import ConfigError
+from promptsr.files import replacing
+
+log = Console(stderr=True)
+
+JsonOption = Annotated[
+    str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to a file, or to stdout with -.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the network. Repeatable.")
+]
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr: what, how far, how long, how much longer."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=log,
+    )
+
+
+def complain(message: str) -> None:
+    """One line in red on stderr, however long it is."""
+    log.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
+    """Prints the table, or writes the JSON: with "-" to stdout (nothing else goes there), else to a file as well."""
+    text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
+    if json_target == "-":
+        print(text, end="")
+        return
+    Console().print(table)
+    if json_target is not None:
+        with replacing(Path(json_target)) as temporary:
+            temporary.write_text(text)
+
+
+def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
+    """`["channels=32", "fine_prompting=off"]` -> `{"channels": 32, "fine_prompting": "off"}`.
+
+    Raises:
+        ConfigError: an entry without "=".
+    """
+    settings = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes KEY=VALUE, not {pair!r}.")
+        try:
+            settings[key] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[key] = value
+    return settings
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity (the PSNR of equal images) and no NaN: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_finite(entry) for entry in value]
+    return value
