@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,8 +22,8 @@ SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
 """Folder of the bundled checkpoints: `<model name>.safetensors`, and `scores.json` with what they measured."""
 OWN_MODELS = "PROMPTSR_MODELS"
-"""Environment variable that may name a folder of your own: every `*.safetensors` in it is a model by its stem, and
-goes before a bundled one of the same name."""
+"""Environment variable that may name a folder of your own checkpoints: every `*.safetensors` in it is a model by its
+stem. A name that is bundled keeps meaning the bundled weights."""
 
 _PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
 
@@ -122,19 +123,23 @@ def list_models() -> list[ModelInfo]:
             config = read_config(path) if trained else replace(PRESETS[preset], scale=scale)
             models.append(ModelInfo(name, scale, _count(config), trained, scores.get(name, {})))
     known = {model.name for model in models}
-    for path in sorted(_own_folder().glob("*.safetensors")) if OWN_MODELS in os.environ else ():
-        if path.stem not in known:
+    for name, path in _own_checkpoints().items():
+        if name not in known:
             with suppress(CheckpointError):
                 config = read_config(path)
-                models.append(ModelInfo(path.stem, config.scale, _count(config), True, {}))
+                models.append(ModelInfo(name, config.scale, _count(config), True, {}))
     return models
 
 
 def _checkpoint(name: str) -> Path:
     """Where the weights of a named model lie, if there are any."""
+    bundled = WEIGHTS / f"{name}.safetensors"
+    return bundled if bundled.is_file() else _own_checkpoints().get(name, bundled)
+
+
+def _own_checkpoints() -> dict[str, Path]:
     folder = os.environ.get(OWN_MODELS)
-    own = Path(folder, f"{name}.safetensors") if folder else None
-    return own if own and own.is_file() else WEIGHTS / f"{name}.safetensors"
+    return {path.stem: path for path in sorted(Path(folder).glob("*.safetensors"))} if folder else {}
 
 
 def _wrap(name: str, network: PromptSR) -> SRModel:

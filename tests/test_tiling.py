@@ -1,6 +1,7 @@
 """The cut into tiles and the weights of their blend."""
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ def test_spans_cover_the_axis_in_equal_pieces(length: int, tile: int, overlap: i
     assert {piece.low.stop - piece.low.start for piece in pieces} == {min(tile, length)}
     assert pieces[0].low.start == 0 and pieces[-1].low.stop == length
     used = min(overlap, min(tile, length) // 2)
+    size = min(tile, length)
+    assert len(pieces) == max(1, math.ceil((length - used) / (size - used)))
     for earlier, later in itertools.pairwise(pieces):
         assert earlier.low.start < later.low.start <= earlier.low.stop - used
     for piece in pieces:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,33 +9,28 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from promptsr.errors import ConfigError, UserError
 from promptsr.imaging import Metadata, Picture
 from promptsr.upscale import Progress, Upscaler, finish
+from promptsr.zoo import SRModel, load_model
 
 
-@dataclass(frozen=True)
-class Toy:
-    """A model made of one function."""
+class Function(nn.Module):
+    """A network made of one function."""
 
-    function: Callable[[Tensor], Tensor]
-    scale: int = 2
-    name: str = "toy"
-    min_tile: int = 1
-    bytes_per_pixel: int = 4096
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
 
-    def to(self, device: torch.device) -> "Toy":
-        return self
 
-
-def toy(function: Callable[[Tensor], Tensor], **fields: Any) -> Any:
-    return Toy(function, **fields)
+def toy(function: Callable[[Tensor], Tensor], scale: int = 2, **fields: int) -> SRModel:
+    return SRModel("toy", scale, Function(function), **fields)
 
 
 def nearest(x: Tensor, scale: int = 2) -> Tensor:
@@ -83,6 +77,13 @@ def test_tiles_are_invisible_with_bicubic(height: int, width: int, tile: int, ov
     model = toy(lambda x: bicubic(x, scale), scale=scale)
     tiled = finish(Upscaler(model, tile=tile, overlap=overlap).upscale_tensor(image))
     torch.testing.assert_close(tiled, bicubic(image, scale), atol=1e-5, rtol=0)
+
+
+def test_tiles_are_invisible_with_a_model_of_the_zoo() -> None:
+    model = load_model("bicubic-x3")
+    picture = random_picture(50, 61)
+    whole, tiled = (finish(Upscaler(model, tile=tile).upscale_tensor(picture.to_tensor())) for tile in ("whole", 24))
+    torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
 
 
 def test_without_overlap_bicubic_shows_seams() -> None:
@@ -192,6 +193,7 @@ def test_alpha_goes_through_the_network_as_grey() -> None:
 def test_constant_alpha_stays_constant_at_no_cost(value: int) -> None:
     picture = Picture(random_picture(8, 9).color, np.full((8, 9), value, dtype=np.uint8))
     result = Upscaler(toy(lambda x: nearest(x) + 0.2))(picture)
+    np.testing.assert_allclose(result.picture.color, enlarged((picture.color + 51.0).clip(0, 255)), atol=0.51)
     assert result.tiles == 1
     np.testing.assert_array_equal(result.picture.alpha, np.full((16, 18), value, dtype=np.uint8))
 
