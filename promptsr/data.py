@@ -30,7 +30,7 @@ def load_pair(path: Path, scale: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class PatchSampler:
-    """Draws random aligned crops; the probability of a place is proportional to its mean gradient."""
+    """Draws random aligned crops; places with little gradient are drawn seldom, in proportion to it."""
 
     hr: list[Tensor]
     """Each 3 x sH x sW, uint8."""
@@ -95,6 +95,7 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
         names = ", ".join(map(str, folders))
         raise UserError(f"No image in {names} is at least {scale * patch} pixels on both sides: use larger images.")
     weights = np.concatenate(texture) + 1e-6
+    weights = np.minimum(weights, weights.mean())  # beyond that it is noise as often as detail
     cumulative = np.cumsum(weights / weights.sum())
     cumulative[-1] = 1.0
     return PatchSampler(hr_images, lr_images, np.concatenate(cells), cumulative, scale, patch)

@@ -187,7 +187,7 @@ class _Run:
         return self.output / ("best.safetensors" if validated else "final.safetensors")
 
     def _export(self, name: str, psnr: float | None) -> None:
-        info = {"train": asdict(self.config), "step": self.step, "validation_psnr_y": psnr}
+        info = {"train": _provenance(self.config), "step": self.step, "validation_psnr_y": psnr}
         save_checkpoint(self.output / name, self.network.config, self.average.weights, info)
 
     def _resume(self) -> None:
@@ -214,6 +214,17 @@ class _Run:
 
 # What may differ between the legs of one run without making it another run
 _MAY_CHANGE = {"data", "output", "validation", "validation_images", "init", "compile", "device", "report_every"}
+
+
+def _provenance(config: TrainConfig) -> dict[str, Any]:
+    """What made the weights, for whoever gets them: folders by name, since paths mean nothing on other machines."""
+    settings = asdict(config)
+    for key in ("output", "report_every", "validate_every"):
+        del settings[key]
+    settings["data"] = [Path(folder).name for folder in config.data]
+    for key in ("validation", "init"):
+        settings[key] = settings[key] and Path(settings[key]).name
+    return settings
 
 
 def _load_matching(network: nn.Module, source: nn.Module) -> None:

@@ -17,7 +17,7 @@ from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.tiling import Span, spans
 from promptsr.zoo import SRModel
 
-MEMORY_BUDGET = 2 * 2**30
+MEMORY_BUDGET = 2**30
 """Default working memory of one forward pass in bytes."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""

@@ -145,7 +145,7 @@ def _own_checkpoints() -> dict[str, Path]:
 def _wrap(name: str, network: PromptSR) -> SRModel:
     config = network.config
     # Features, their queries, keys and values, and copies of these by window and by category; then the HR image.
-    floats = 16 * config.channels + 9 * config.scale**2
+    floats = 32 * config.channels + 9 * config.scale**2
     return SRModel(name, config.scale, network, config.size_multiple, 4 * floats)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE
+from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, SetOption, parse_settings, progress_bar, show
 from promptsr.config import preset as preset_config
@@ -37,20 +38,21 @@ def complexity(
 
     config = preset_config(preset, **{"scale": scale, **parse_settings(settings)})
     cost = count(config, height, width)
-    table = Table("layer", "parameters", "multiply-adds", "published parameters", "published multiply-adds")
+    figures = ("params,\ntrue", "MACs,\ntrue", "params,\nprinted", "MACs,\nprinted")
+    table = Table(Column("layer", no_wrap=True), *(Column(name, justify="right") for name in figures), box=SIMPLE)
     for layer in [*cost.layers, None]:
         part = layer or cost
         table.add_row(
             layer.name if layer else "[bold]total",
             f"{part.parameters:,}",
-            f"{part.multiply_adds / 1e9:.3f} G",
+            f"{part.multiply_adds / 1e9:.3f}G",
             f"{part.published_parameters:,}",
-            f"{part.published_multiply_adds / 1e9:.3f} G",
+            f"{part.published_multiply_adds / 1e9:.3f}G",
             end_section=layer is cost.layers[-1],
         )
     table.caption = (
-        f"{preset} x{config.scale} on {width} x {height} pixels. Published: the convention behind the paper's figures, "
-        "which leaves out attention products and position tables."
+        f"{preset} x{config.scale} on {width} x {height} pixels. MACs: multiply-adds. Printed: by the convention "
+        "behind the paper's figures, which leaves out attention products and position tables."
     )
     show(cost.to_dict(), table, json_target)
 
