@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from promptsr.config import ModelConfig
-from promptsr.errors import CheckpointError, ConfigError
+from promptsr.errors import CheckpointError
 from promptsr.files import replacing
 from promptsr.model.network import PromptSR
 
@@ -19,10 +19,20 @@ _FORMAT = "promptsr"
 
 
 def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor], info: dict[str, Any]) -> None:
-    """Writes weights, configuration, and what is worth knowing about them (`info`, JSON values), all or nothing."""
+    """Writes weights, configuration, and what is worth knowing about them (`info`, JSON values), all or nothing.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "info": json.dumps(info)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"Cannot write {path} ({error}): free some space, or choose another folder."
+            ) from error
 
 
 def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
@@ -55,15 +65,20 @@ def read_config(path: Path) -> ModelConfig:
         raise CheckpointError(f"{path} holds no PromptSR network: choose a checkpoint written by `promptsr train`.")
     try:
         return ModelConfig.from_dict(json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """What was noted about the weights when they were saved."""
+    """What was noted about the weights when they were saved. Raises CheckpointError as `load_checkpoint`."""
     with _opened(path) as file:
-        info = json.loads((file.metadata() or {}).get("info", "{}"))
-    assert isinstance(info, dict)
+        text = (file.metadata() or {}).get("info", "{}")
+    try:
+        info = json.loads(text)
+    except (ValueError, RecursionError):
+        info = None
+    if not isinstance(info, dict):
+        raise CheckpointError(f"{path} has unreadable notes: write the checkpoint anew.")
     return info
 
 

@@ -38,7 +38,7 @@ class LayerCost:
     """The cost of one box of the paper's Fig. 2, or of one child of another network."""
 
     name: str
-    """Path of the module, such as `groups.0.blocks.1.fine_layer`; empty for what is in none of the boxes."""
+    """Path of the module, such as `groups.0.blocks.1.fine_prompting`; empty for what is in none of the boxes."""
     kind: str
     """`GAPL`, `LPL`, `WSA` (an LPL without categories), or the last part of the name: `encoder`, `convolution`..."""
     parameters: int

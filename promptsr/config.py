@@ -9,6 +9,17 @@ from typing import Any, Literal, get_args, get_origin
 
 from promptsr.errors import ConfigError
 
+# Far above any sensible network: a typing error or a damaged file should not ask for all the memory there is.
+_LARGEST = {
+    "channels": 1024,
+    "groups": 64,
+    "blocks_per_group": 64,
+    "anchor_stride": 64,
+    "window_size": 64,
+    "category_size": 4096,
+    "heads": 64,
+}
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -52,17 +63,17 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check_type(field.name, getattr(self, field.name), field.type)
-        for name in ("channels", "groups", "blocks_per_group", "window_size", "category_size", "heads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name, largest in _LARGEST.items():
+            if not 1 <= getattr(self, name) <= largest:
+                raise ConfigError(f"{name} must lie between 1 and {largest}, not {getattr(self, name)}.")
         if self.scale not in (1, 2, 3, 4, 8):
             raise ConfigError(f"scale must be 1, 2, 3, 4 or 8, not {self.scale}.")
-        if self.anchor_stride < 2 or self.anchor_stride % 2:
-            raise ConfigError(f"anchor_stride must be an even number of at least 2, not {self.anchor_stride}.")
+        if self.anchor_stride % 2:
+            raise ConfigError(f"anchor_stride must be even, not {self.anchor_stride}.")
         if not 0 <= self.prompt_update <= 1:
             raise ConfigError(f"prompt_update must lie between 0 and 1, not {self.prompt_update}.")
-        if self.mlp_ratio <= 0 or round(self.channels * self.mlp_ratio) < 1:
-            raise ConfigError(f"mlp_ratio must be greater than 0, not {self.mlp_ratio}.")
+        if not 0 < self.mlp_ratio <= 16 or round(self.channels * self.mlp_ratio) < 1:
+            raise ConfigError(f"mlp_ratio must lie between 1/channels and 16, not {self.mlp_ratio}.")
         if self.channels % self.heads:
             raise ConfigError(f"channels ({self.channels}) must be a multiple of heads ({self.heads}).")
         if not self.anchor_prompting and (self.coarse_prompting or self.fine_prompting != "off"):

@@ -22,10 +22,10 @@ def load_pair(path: Path, scale: int) -> tuple[Tensor, Tensor]:
     Returns:
         1 x 3 x sH x sW and 1 x 3 x H x W in [0, 1].
     """
-    hr = crop_to_multiple(decode(path).to_tensor(), scale)
+    hr = _load_hr(path, scale)
     if 0 in hr.shape:
         raise UserError(f"{path} is smaller than {scale} pixels: leave it out.")
-    return hr, quantize(downscale(hr, scale))
+    return hr, _shrunk(hr, scale)
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
     cells: list[np.ndarray] = []
     texture: list[np.ndarray] = []
     for path in (path for folder in folders for path in find_images(folder)):
-        hr, lr = load_pair(path, scale)
-        if min(lr.shape[2:]) >= patch:
+        hr = _load_hr(path, scale)
+        if min(hr.shape[2:]) >= scale * patch:
             places, gradient = _texture(hr)
             cells.append(np.insert(places, 0, len(hr_images), axis=1))
             texture.append(gradient)
             hr_images.append(_bytes(hr))
-            lr_images.append(_bytes(lr))
+            lr_images.append(_bytes(_shrunk(hr, scale)))
     if not hr_images:
         names = ", ".join(map(str, folders))
         raise UserError(f"No image in {names} is at least {scale * patch} pixels on both sides: use larger images.")
@@ -99,6 +99,14 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
     cumulative = np.cumsum(weights / weights.sum())
     cumulative[-1] = 1.0
     return PatchSampler(hr_images, lr_images, np.concatenate(cells), cumulative, scale, patch)
+
+
+def _load_hr(path: Path, scale: int) -> Tensor:
+    return crop_to_multiple(decode(path).to_tensor(), scale)
+
+
+def _shrunk(hr: Tensor, scale: int) -> Tensor:
+    return quantize(downscale(hr, scale))
 
 
 def _texture(hr: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import torch
 from promptsr.data import load_pair
 from promptsr.errors import ImageError, UserError
 from promptsr.imaging.decode import decode, find_images
-from promptsr.imaging.metrics import psnr_y, quantize, ssim_y
+from promptsr.imaging.metrics import SSIM_WINDOW, psnr_y, quantize, ssim_y
 from promptsr.imaging.resize import crop_to_multiple
 from promptsr.zoo import SRModel
 
@@ -68,7 +68,7 @@ def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[
     """Scores pair after pair: whole images, results rounded to 8 bit, a border of `scale` pixels left out.
 
     Raises:
-        UserError: a file cannot be read, or the sizes of a pair do not fit the scale.
+        UserError: a file cannot be read, is too small, or the sizes of a pair do not fit the scale.
     """
     scale = model.scale
     for hr_path, lr_path in pairs:
@@ -82,7 +82,7 @@ def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[
                     f"{lr_path.name} ({lr.shape[3]} x {lr.shape[2]}) is not {hr_path.name} "
                     f"({hr.shape[3]} x {hr.shape[2]}) shrunk by {scale}: give the LR folder of this scale."
                 )
-        if min(hr.shape[2:]) <= 2 * scale:
+        if min(hr.shape[2:]) < SSIM_WINDOW + 2 * scale:
             raise ImageError(f"{hr_path} is too small to be measured at x{scale}: leave it out.")
         with torch.inference_mode():
             sr = quantize(model(lr.to(model.device))).cpu()

@@ -1,6 +1,7 @@
 """Training on the CPU or one GPU: L1 loss, bicubic LR, checkpoints that a stopped run resumes from.
 
-`train` is a generator: it yields a report every so often, and closing it stops the run after a saved step.
+`train` is a generator: it yields a report every so often, and closing it stops the run, which then resumes from the
+state that was saved last.
 """
 
 import csv
@@ -101,7 +102,7 @@ def train(model: ModelConfig, config: TrainConfig) -> Generator[TrainReport, Non
             continue
         loss = float(total) / since_report
         if loss != loss:
-            raise UserError(f"The loss is no number after step {step + 1}: lower lr; {run.last} holds the last state.")
+            raise UserError(f"The loss is no number after step {step + 1}: start anew with a lower lr.")
         psnr = run.validate(validation) if due and validation else None
         if due:
             run.save()
@@ -170,7 +171,11 @@ class _Run:
         return psnr
 
     def save(self) -> None:
-        state = {
+        with replacing(self.last) as temporary:
+            torch.save(self._state(), temporary)
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "model": self.network.config.to_dict(),
             "train": asdict(self.config),
             "step": self.step,
@@ -179,8 +184,6 @@ class _Run:
             "average": self.average.weights,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        with replacing(self.last) as temporary:
-            torch.save(state, temporary)
 
     def finish(self, validated: bool) -> Path:
         self._export("final.safetensors", None)
@@ -193,6 +196,8 @@ class _Run:
     def _resume(self) -> None:
         try:
             state: dict[str, Any] = torch.load(self.last, weights_only=True, map_location=self.config.device)
+            if state.keys() != self._state().keys():
+                raise ValueError("this is the state of something else")
         except Exception as error:  # torch raises whatever the unpickler meets in a damaged file
             raise CheckpointError(f"{self.last} is damaged: remove it to start anew, or restore it.") from error
         mine = {"model": self.network.config.to_dict(), "train": asdict(self.config)}
@@ -230,8 +235,8 @@ def _provenance(config: TrainConfig) -> dict[str, Any]:
 def _load_matching(network: nn.Module, source: nn.Module) -> None:
     wanted = network.state_dict()
     state = {k: v for k, v in source.state_dict().items() if k in wanted and v.shape == wanted[k].shape}
-    if not state:
-        raise CheckpointError("The initial weights share no tensor with this network: choose others.")
+    if "encoder.weight" not in state:
+        raise CheckpointError("The initial weights have another number of channels than this network: choose others.")
     network.load_state_dict(state, strict=False)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,11 @@ def list_models() -> list[ModelInfo]:
     for preset in _PRESETS_LISTED:
         for scale in SCALES:
             name = f"{preset}-x{scale}"
-            path = _checkpoint(name)
-            trained = path.is_file()
-            config = read_config(path) if trained else replace(PRESETS[preset], scale=scale)
-            models.append(ModelInfo(name, scale, _count(config), trained, scores.get(name, {})))
+            try:
+                config, trained = read_config(_checkpoint(name)), True
+            except CheckpointError:
+                config, trained = replace(PRESETS[preset], scale=scale), False
+            models.append(ModelInfo(name, config.scale, _count(config), trained, scores.get(name, {})))
     known = {model.name for model in models}
     for name, path in _own_checkpoints().items():
         if name not in known:
@@ -153,6 +155,7 @@ def _usable() -> str:
     return ", ".join(model.name for model in list_models() if model.has_weights)
 
 
+@cache  # building nine networks takes a second
 def _count(config: ModelConfig) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in PromptSR(config).parameters())

@@ -6,7 +6,8 @@ from pathlib import Path
 
 # Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
 THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(THREADS)
+THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", str(THREADS)))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 

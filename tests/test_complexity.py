@@ -169,7 +169,7 @@ def test_a_layer_for_each_box_of_the_figure() -> None:
     layers = count(replace(ODD, blocks_per_group=2, fine_prompting="off"), 24, 12).layers
     group = ["GAPL", "LPL", "WSA"] * 2 + ["convolution"]
     assert [layer.kind for layer in layers] == ["encoder", *group, *group, "fusion", "decoder"]
-    parts = ["global_prompting", "coarse_prompting", "fine_layer"]
+    parts = ["global_prompting", "coarse_prompting", "fine_prompting"]
     assert [layer.name for layer in layers[8:15]] == [
         *(f"groups.1.blocks.{block}.{part}" for block in (0, 1) for part in parts),
         "groups.1.convolution",

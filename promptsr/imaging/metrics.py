@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SSIM_WINDOW = 11
+"""Side of the window of SSIM: the smallest image that has one, once the border is gone."""
+
 
 def quantize(image: Tensor) -> Tensor:
     """Clamps to [0, 1] and rounds to the 256 levels of an 8-bit file."""
@@ -35,12 +38,12 @@ def ssim_y(sr: Tensor, hr: Tensor, border: int) -> float:
     NaN for an image that is smaller than the window once the border is gone. Arguments as in `psnr_y`.
     """
     x, y = _inner(luma(sr), border), _inner(luma(hr), border)
-    if min(x.shape[2:]) < 11:
+    if min(x.shape[2:]) < SSIM_WINDOW:
         return float("nan")
-    offsets = torch.arange(11, dtype=torch.float64, device=x.device) - 5
+    offsets = torch.arange(SSIM_WINDOW, dtype=torch.float64, device=x.device) - SSIM_WINDOW // 2
     line = torch.exp(-offsets.square() / (2 * 1.5**2))
-    window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]  # 1 x 1 x 11 x 11
-    mean_x, mean_y, xx, yy, xy = (F.conv2d(z, window) for z in (x, y, x * x, y * y, x * y))
+    line = (line / line.sum())[None, None, None]  # 1 x 1 x 1 x 11
+    mean_x, mean_y, xx, yy, xy = (F.conv2d(F.conv2d(z, line), line.mT) for z in (x, y, x * x, y * y, x * y))
     var_x, var_y, cov = xx - mean_x.square(), yy - mean_y.square(), xy - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     ssim = (2 * mean_x * mean_y + c1) * (2 * cov + c2)

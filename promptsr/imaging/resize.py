@@ -1,7 +1,8 @@
 """Bicubic resizing, the way super-resolution benchmarks do it: a = -0.5, antialiased when it shrinks.
 
-Equal to MATLAB's `imresize(image, s, "bicubic")` to one grey level away from the border of two pixels. (Plain
-`mode="bicubic"` uses a = -0.75 and scores 0.2 dB higher: it is another filter.)
+Equal to MATLAB's `imresize(image, s, "bicubic")` away from the border of two pixels, but for the rounding to 8 bit that
+MATLAB does between the two axes: one grey level, very rarely two. (Plain `mode="bicubic"` uses a = -0.75 and scores
+0.2 dB higher: it is another filter.)
 """
 
 import torch.nn.functional as F

@@ -12,14 +12,14 @@ class CascadePromptingBlock(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.fine_prompting = config.fine_prompting
+        self.fine_source = config.fine_prompting
         self.global_prompting: GlobalAnchorPromptingLayer | LocalPromptingLayer
         if config.anchor_prompting:
             self.global_prompting = GlobalAnchorPromptingLayer(config)
         else:
             self.global_prompting = LocalPromptingLayer(config, prompting=False, shifted=False)
         self.coarse_prompting = LocalPromptingLayer(config, prompting=config.coarse_prompting, shifted=False)
-        self.fine_layer = LocalPromptingLayer(config, prompting=config.fine_prompting != "off", shifted=True)
+        self.fine_prompting = LocalPromptingLayer(config, prompting=config.fine_prompting != "off", shifted=True)
 
     def forward(self, x: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """One block.
@@ -33,8 +33,8 @@ class CascadePromptingBlock(nn.Module):
         """
         if isinstance(self.global_prompting, LocalPromptingLayer):
             x = self.global_prompting(x)
-            return self.fine_layer(self.coarse_prompting(x)), None
+            return self.fine_prompting(self.coarse_prompting(x)), None
         x, prompts, coarse, fine = self.global_prompting(x, previous)
         x = self.coarse_prompting(x, coarse)
-        x = self.fine_layer(x, coarse if self.fine_prompting == "coarse" else fine)
+        x = self.fine_prompting(x, coarse if self.fine_source == "coarse" else fine)
         return x, prompts

@@ -1,0 +1,161 @@
+"""Training pairs: what is drawn, where, and that LR and HR show the same place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from promptsr.data import PatchSampler, load_pair, load_patches
+from promptsr.errors import ImageError, UserError
+from promptsr.imaging.resize import downscale
+
+
+def write(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3))
+
+
+def address(height: int, width: int) -> np.ndarray:
+    """An image whose red is the row and whose green is the column."""
+    rows, columns = np.indices((height, width))
+    return np.stack([rows, columns, np.zeros_like(rows)], axis=2)
+
+
+def corners(hr: Tensor) -> np.ndarray:
+    """Top-left corner of each crop of an address image, B x 2, whichever way the crop is turned."""
+    return (hr * 255).round().int().amin((2, 3))[:, :2].numpy()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_pair_is_the_crop_and_its_8_bit_bicubic(tmp_path: Path, scale: int) -> None:
+    pixels = noise(9 * scale + 1, 8 * scale + scale - 1)
+    hr, lr = load_pair(write(tmp_path / "a.png", pixels), scale)
+    expected = torch.as_tensor(pixels[: 9 * scale, : 8 * scale] / 255).permute(2, 0, 1)[None].float()
+    torch.testing.assert_close(hr, expected, atol=1e-7, rtol=0)
+    assert lr.shape == (1, 3, 9, 8)
+    levels = lr * 255
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    assert float((lr - downscale(expected, scale).clamp(0, 1)).abs().max()) <= 0.5 / 255 + 1e-6
+
+
+def test_a_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
+    hr, lr = load_pair(write(tmp_path / "grey.png", noise(12, 12)[..., 0]), 2)
+    assert hr.shape == (1, 3, 12, 12)
+    assert torch.equal(hr[:, 0], hr[:, 1]) and torch.equal(lr[:, 0], lr[:, 2])
+
+
+def test_an_image_smaller_than_a_pixel_of_lr_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.png is smaller than 4 pixels"):
+        load_pair(write(tmp_path / "a.png", noise(3, 40)), 4)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_lr_crops_are_the_hr_crops_downscaled(tmp_path: Path, scale: int) -> None:
+    for i in range(3):
+        write(tmp_path / f"{i}.png", noise(30 * scale + i, 24 * scale + 2 * i, seed=i))
+    patches = load_patches([tmp_path], scale, 12)
+    lr, hr = patches.batch(40, (1, 2))
+    assert lr.shape == (40, 3, 12, 12) and hr.shape == (40, 3, 12 * scale, 12 * scale)
+    assert lr.dtype == hr.dtype == torch.float32
+    # Away from the border of the crop, to the rounding of 8 bit; a flip or turn of one alone would be far off.
+    difference = (downscale(hr, scale).clamp(0, 1) - lr)[:, :, 2:-2, 2:-2].abs()
+    assert float(difference.max()) <= 0.5 / 255 + 1e-6
+
+
+def test_the_same_seed_gives_the_same_batch(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", noise(120, 90))
+    first, second = load_patches([tmp_path], 2, 8), load_patches([tmp_path], 2, 8)
+    lr, hr = first.batch(6, (3, 14))
+    for again in (first.batch(6, (3, 14)), second.batch(6, (3, 14))):
+        assert torch.equal(again[0], lr) and torch.equal(again[1], hr)
+    for other in ((3, 15), (4, 14)):
+        assert not torch.equal(first.batch(6, other)[0], lr)
+
+
+def test_crops_reach_every_place_and_keep_to_the_grid(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", address(100, 140))
+    _, hr = load_patches([tmp_path], 2, 10).batch(3000, (0,))
+    places = corners(hr)
+    assert (places % 2 == 0).all(), "an HR crop does not begin where an LR pixel does"
+    assert places.min(0).tolist() == [0, 0] and places.max(0).tolist() == [80, 120]
+    covered = np.zeros((100, 140), bool)
+    for row, column in places:
+        covered[row : row + 20, column : column + 20] = True
+    assert covered.all()
+
+
+def test_all_eight_orientations_occur_alike(tmp_path: Path) -> None:
+    pixels = noise(16, 16)
+    write(tmp_path / "a.png", pixels)
+    _, hr = load_patches([tmp_path], 2, 8).batch(800, (0,))
+    whole = np.moveaxis(pixels, 2, 0)
+    turned = [np.rot90(w, k, (1, 2)) for w in (whole, whole[:, :, ::-1]) for k in range(4)]
+    levels = (hr * 255).round().int().numpy()
+    counts = [(levels == t).all((1, 2, 3)).sum() for t in turned]
+    assert sum(counts) == 800
+    assert min(counts) > 60  # 100 expected, standard deviation 9
+
+
+def test_crops_prefer_texture(tmp_path: Path) -> None:
+    pixels = np.full((512, 512, 3), 128)
+    pixels[:, 256:] = noise(512, 256)
+    write(tmp_path / "a.png", pixels)
+    _, hr = load_patches([tmp_path], 2, 8).batch(400, (0,))
+    textured = hr.flatten(1).std(1) > 0.05
+    assert int(textured.sum()) > 380
+
+
+def test_strong_texture_is_not_preferred_to_plain_texture(tmp_path: Path) -> None:
+    """Beyond the mean gradient more of it counts no more: it is noise as often as detail."""
+    pixels = np.full((256, 512, 3), 128)
+    pixels[:, 128:320] = 118 + noise(256, 192) % 21  # on either side of the border of two cells
+    pixels[:, 320:] = noise(256, 192)
+    write(tmp_path / "a.png", pixels)
+    _, hr = load_patches([tmp_path], 1, 4).batch(600, (0,))
+    deviation = hr.flatten(1).std(1)
+    plain = int(((deviation > 0.005) & (deviation < 0.05)).sum())
+    # In proportion to the gradient it would be 1 in 13.
+    assert plain > 600 / 13 * 1.3
+    assert int((deviation < 0.005).sum()) < 40
+
+
+def test_a_flat_image_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", np.full((70, 70, 3), 7))
+    lr, hr = load_patches([tmp_path], 2, 8).batch(3, (0,))
+    assert torch.equal((hr * 255).round(), torch.full((3, 3, 16, 16), 7.0)) and lr.shape == (3, 3, 8, 8)
+
+
+def test_small_images_are_left_out_and_all_folders_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "large.png", noise(40, 32))
+    write(tmp_path / "a" / "low.png", noise(31, 90))
+    write(tmp_path / "a" / "tiny.png", noise(1, 1))
+    write(tmp_path / "b" / "narrow.png", noise(90, 31))
+    write(tmp_path / "b" / "just.png", noise(32, 33))
+    (tmp_path / "b" / "notes.txt").write_text("not an image")
+    patches = load_patches([tmp_path / "a", tmp_path / "b"], 2, 16)
+    assert isinstance(patches, PatchSampler)
+    assert [tuple(image.shape) for image in patches.hr] == [(3, 40, 32), (3, 32, 32)]
+    assert [tuple(image.shape) for image in patches.lr] == [(3, 20, 16), (3, 16, 16)]
+    assert set(patches.cells[:, 0]) == {0, 1}
+
+
+def test_unusable_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        load_patches([tmp_path / "nowhere"], 2, 8)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no image"):
+        load_patches([tmp_path / "empty"], 2, 8)
+    write(tmp_path / "small" / "a.png", noise(20, 15))
+    with pytest.raises(UserError, match=r"small is at least 16 pixels on both sides"):
+        load_patches([tmp_path / "small"], 2, 8)
+    (tmp_path / "small" / "b.png").write_bytes(b"damaged")
+    with pytest.raises(ImageError, match=r"b\.png"):
+        load_patches([tmp_path / "small"], 2, 8)

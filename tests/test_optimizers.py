@@ -1,0 +1,155 @@
+"""Learning rates at the paper's steps, averaged weights by hand, and who trains which weights."""
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn, optim
+
+from promptsr.model.network import build_model
+from promptsr.optimizers import ExponentialMovingAverage, Schedule, build_optimizers, rate
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "halving"])
+def test_warm_up_is_linear_from_the_first_step(schedule: Schedule) -> None:
+    assert [rate(schedule, step, 100, 4) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rate(schedule, 0, 100, 0) == 1.0
+
+
+def test_halving_is_the_papers() -> None:
+    """x2: 500K iterations from 5e-4, halved at 250K, 400K, 450K, 475K and 490K."""
+    peak, steps = 5e-4, 500_000
+    expected = {
+        0: 5e-4,
+        249_999: 5e-4,
+        250_000: 2.5e-4,
+        399_999: 2.5e-4,
+        400_000: 1.25e-4,
+        449_999: 1.25e-4,
+        450_000: 6.25e-5,
+        474_999: 6.25e-5,
+        475_000: 3.125e-5,
+        489_999: 3.125e-5,
+        490_000: 1.5625e-5,
+        499_999: 1.5625e-5,
+    }
+    assert {step: peak * rate("halving", step, steps, 0) for step in expected} == expected
+
+
+def test_cosine_goes_from_one_to_nothing() -> None:
+    assert rate("cosine", 10, 110, 10) == 1.0
+    assert rate("cosine", 60, 110, 10) == pytest.approx(0.5)
+    assert rate("cosine", 35, 110, 10) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert rate("cosine", 110, 110, 10) == pytest.approx(0, abs=1e-15)
+    assert 0 < rate("cosine", 109, 110, 10) < 1e-3
+
+
+@given(schedule=st.sampled_from(["cosine", "halving"]), steps=st.integers(1, 300), warmup=st.integers(0, 400))
+def test_rates_rise_to_the_peak_and_then_fall(schedule: Schedule, steps: int, warmup: int) -> None:
+    rates = [rate(schedule, step, steps, warmup) for step in range(steps)]
+    assert all(0 < r <= 1 for r in rates)
+    peak = min(warmup, steps)
+    assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+    if warmup < steps:
+        assert rates[warmup] == 1.0
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    return build_model(channels=8, groups=1, blocks_per_group=1, window_size=4, heads=2)
+
+
+def owners(optimizers: list[optim.Optimizer], network: nn.Module) -> dict[str, list[str]]:
+    """Names of the parameters that each optimiser trains; no parameter has two."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    found = {
+        type(optimizer).__name__: [names.pop(id(p)) for group in optimizer.param_groups for p in group["params"]]
+        for optimizer in optimizers
+    }
+    assert names == {}, "trained by nobody"
+    return found
+
+
+def test_muon_gets_the_matrices_and_adam_the_rest(network: nn.Module) -> None:
+    optimizers = build_optimizers(network, "muon", 6e-4, 6e-3)
+    found = owners(optimizers, network)
+    expected = {
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.ndim == 2 and not name.endswith("position_bias")
+    }
+    assert set(found["Muon"]) == expected and set(found) == {"Muon", "Adam"}
+    # By name: every linear layer's weight and nothing else. Position biases are tables, not maps.
+    linear = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    assert expected == linear
+    tables = [name for name in found["Adam"] if name.endswith("position_bias")]
+    assert len(tables) == 2 and any(name.endswith("logit_scale") for name in found["Adam"])
+    muon, adam = optimizers
+    assert {group["lr"] for group in muon.param_groups} == {6e-3}
+    assert {group["weight_decay"] for group in muon.param_groups} == {0.0}
+    assert {group["lr"] for group in adam.param_groups} == {6e-4}
+
+
+def test_adam_is_the_papers(network: nn.Module) -> None:
+    optimizers = build_optimizers(network, "adam", 5e-4, 1.0)
+    assert set(owners(optimizers, network)) == {"Adam"}
+    (group,) = optimizers[0].param_groups
+    assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (5e-4, (0.9, 0.999), 1e-8, 0)
+
+
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_a_step_changes_every_weight(kind: Literal["adam", "muon"]) -> None:
+    torch.manual_seed(0)
+    network = build_model(channels=8, groups=1, blocks_per_group=1, window_size=4, anchor_stride=2, heads=2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network(torch.rand(1, 3, 8, 8)).square().mean().backward()
+    for optimizer in build_optimizers(network, kind, 1e-2, 1e-2):
+        optimizer.step()
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    # Of a key's bias the softmax sees nothing, but rounding gives even that a gradient most of the time.
+    assert before.keys() - changed <= {name for name in before if name.endswith("key.bias")}
+
+
+class Constant(nn.Module):
+    """One weight that tests set."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([value], dtype=torch.float64))
+
+    def set(self, value: float) -> None:
+        self.weight.data.fill_(value)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.15, 0.9])
+def test_average_by_hand(decay: float) -> None:
+    network = Constant(8.0)
+    average = ExponentialMovingAverage(network, decay)
+    values = [1.0, 2.0, 4.0, -3.0]
+    expected = 8.0
+    for step, value in enumerate(values):
+        network.set(value)
+        average.update(network, step)
+        # The decay grows as 1/10, 2/11, 3/12, 4/13, ... up to its final value.
+        used = min(decay, (1 / 10, 2 / 11, 3 / 12, 4 / 13)[step])
+        expected = used * expected + (1 - used) * value
+        assert float(average.weights["weight"]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_average_decays_by_its_final_value_in_the_end() -> None:
+    network = Constant(1.0)
+    average = ExponentialMovingAverage(network, 0.999)
+    network.set(0.0)
+    average.update(network, 10**6)
+    assert float(average.weights["weight"]) == pytest.approx(0.999, rel=1e-12)
+
+
+def test_average_is_apart_from_the_network(network: nn.Module) -> None:
+    average = ExponentialMovingAverage(network, 0.9)
+    own = network.state_dict()
+    assert average.weights.keys() == own.keys()
+    assert not any(value.requires_grad for value in average.weights.values())
+    assert {v.data_ptr() for v in own.values()}.isdisjoint(v.data_ptr() for v in average.weights.values())

@@ -1,0 +1,105 @@
+"""Trainings of a very small network on a few images made for them."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from promptsr.checkpoints import load_checkpoint
+from promptsr.config import ModelConfig
+from promptsr.train import TrainConfig, TrainReport, train
+
+SMALL = ModelConfig(
+    scale=2, channels=8, groups=1, blocks_per_group=2, anchor_stride=2, window_size=4, category_size=16, heads=2
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run of twelve steps that saves its state after every fourth."""
+
+    images: Path
+    """Holds the folders train and val."""
+    output: Path
+    model: ModelConfig = SMALL
+
+    def config(self, **changes: Any) -> TrainConfig:
+        settings = TrainConfig(
+            data=(str(self.images / "train"),),
+            output=str(self.output),
+            validation=str(self.images / "val"),
+            steps=12,
+            batch=2,
+            patch=8,
+            warmup=2,
+            ema=0.9,
+            report_every=1,
+            validate_every=4,
+        )
+        return replace(settings, **changes)
+
+    def start(self, **changes: Any) -> Generator[TrainReport, None, Path]:
+        return train(self.model, self.config(**changes))
+
+    def stop_after(self, step: int, **changes: Any) -> None:
+        """Runs up to a step and gives up there."""
+        run = self.start(**changes)
+        while next(run).step < step:
+            pass
+        run.close()
+
+    def finish(self, **changes: Any) -> tuple[list[TrainReport], Path]:
+        """Runs to the end: all reports, and what the run returns."""
+        run, reports = self.start(**changes), []
+        while True:
+            try:
+                reports.append(next(run))
+            except StopIteration as stop:
+                return reports, stop.value
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The saved state."""
+        state: dict[str, Any] = torch.load(self.output / "last.pt", weights_only=True)
+        return state
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The weights in a file of the output folder."""
+        return load_checkpoint(self.output / name).state_dict()
+
+    @staticmethod
+    def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+        """Bit for bit."""
+        return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def write_images(folder: Path, count: int, seed: int) -> None:
+    """Smooth random colours with hard edges in them."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
+        pixels = np.array(small.resize((56, 48), Image.Resampling.BICUBIC))
+        pixels[rng.integers(10, 40) :, rng.integers(10, 40) :] //= 2
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+@pytest.fixture(scope="session")
+def training_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images to train on, two to validate on."""
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder / "train", 3, 0)
+    write_images(folder / "val", 2, 1)
+    return folder
+
+
+@pytest.fixture
+def trial(training_images: Path, tmp_path: Path) -> Trial:
+    """A run whose output folder does not exist yet."""
+    return Trial(training_images, tmp_path / "out")
