@@ -1,0 +1,102 @@
+"""Draws results of the analyses with matplotlib; knows no model. Backgrounds are transparent, text is mid grey."""
+
+import io
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analysis.tour import Tour
+from analysis.views import View
+
+INK = "#76808c"
+"""Readable on white and on black."""
+_LONGEST_SIDE, _DPI = 4.2, 160
+"""Of a picture, in inches, and its pixels per inch."""
+_GOLDEN = 0.61803398875
+_HALO = [patheffects.withStroke(linewidth=3.2, foreground="black")]
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, without needless margins."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
+    return file.getvalue()
+
+
+def draw_view(view: View, tour: Tour) -> Figure:
+    """One picture of a tour, with a colour bar where colours stand for numbers."""
+    height, width = tour.photo.shape[:2]
+    longest = max(height, width)
+    figure = Figure(figsize=(_LONGEST_SIDE * width / longest, _LONGEST_SIDE * height / longest))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    if view.kind in ("share", "categories"):
+        grey = tour.photo.mean(axis=2)
+        axes.imshow(grey, cmap="gray", vmin=-0.1, vmax=1.4, extent=(0, width, height, 0))
+    rows, columns = view.values.shape[:2]
+    extent = (0, columns * view.pitch, rows * view.pitch, 0)
+    if view.kind == "colors":
+        axes.imshow(view.values, extent=extent)
+    elif view.kind == "categories":
+        axes.imshow(_category_colors(view.values), extent=extent, alpha=0.7)
+    else:
+        colors, low, high = _scale(view)
+        # Attention covers the photo as far as it goes; the square root lets the faint parts show.
+        alpha = np.sqrt(view.values / high) if view.kind == "share" else 1.0
+        axes.imshow(view.values, extent=extent, cmap=colors, vmin=low, vmax=high, alpha=alpha)
+        _draw_scale(figure, colors, low, high)
+    _outline_windows(axes, view, tour)
+    _mark_focus(axes, view, tour)
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return figure
+
+
+def _scale(view: View) -> tuple[str, float, float]:
+    """Colour map and limits for values that are numbers."""
+    low, high = float(view.values.min()), float(view.values.max())
+    if view.kind == "share":
+        return "inferno", 0.0, max(high, 1e-12)
+    if view.kind == "signed":
+        limit = max(-low, high, 1e-12)
+        return "RdBu_r", -limit, limit
+    return "viridis", low, max(high, low + 1e-12)
+
+
+def _draw_scale(figure: Figure, colors: str, low: float, high: float) -> None:
+    """A colour bar below the picture, just as wide."""
+    height = float(figure.get_size_inches()[1])
+    bar = figure.add_axes((0, -0.2 / height, 1, 0.1 / height))
+    bar.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
+    bar.set_axis_off()
+    middle = (low + high) / 2
+    for place, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
+        bar.text(place, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")
+
+
+def _category_colors(labels: np.ndarray) -> np.ndarray:
+    """One colour for each number, the same in every picture: h x w -> h x w x 3."""
+    hue = labels * _GOLDEN % 1
+    return hsv_to_rgb(np.stack([hue, np.full_like(hue, 0.65), 0.7 + 0.3 * (labels * _GOLDEN**2 % 1)], axis=-1))
+
+
+def _outline_windows(axes: Axes, view: View, tour: Tour) -> None:
+    height, width = tour.photo.shape[:2]
+    if view.window:
+        first = view.shift or view.window
+        axes.vlines(np.arange(first, width, view.window), 0, height, "white", linewidth=0.8, alpha=0.65)
+        axes.hlines(np.arange(first, height, view.window), 0, width, "white", linewidth=0.8, alpha=0.65)
+
+
+def _mark_focus(axes: Axes, view: View, tour: Tour) -> None:
+    x, y = tour.focus
+    if view.marked == "pixel":
+        axes.plot(x + 0.5, y + 0.5, "o", markersize=9, fillstyle="none", color="white", path_effects=_HALO)
+    elif view.marked == "anchor":
+        side = tour.stride
+        corner = (x // side * side, y // side * side)
+        axes.add_patch(Rectangle(corner, side, side, edgecolor="white", fill=False, linewidth=1.6, path_effects=_HALO))

@@ -1,0 +1,163 @@
+"""The tab *Architecture*: a photograph walks through the network, and every box shows what leaves it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.boxes import boxes
+from analysis.figures import draw_view, png
+from analysis.tour import Stop, Tour, shrink, walk
+from promptsr.errors import UserError
+from promptsr.imaging import decode
+from workbench import models
+from workbench.components import HEAVY, PRIVATE, choice, photo, point, samples, toast
+from workbench.diagram import ON_LOAD, diagram
+from workbench.results import new_folder
+from workbench.samples import sample_paths
+from workbench.status import definitions
+
+LONGEST_SIDE = 128
+"""Photographs are scaled down to this many pixels: the similarity maps of a block are stored."""
+_SAMPLE_SIDE = 384
+"""Pixels that fill the place of the photograph: a smaller one is not enlarged, or clicks would miss."""
+_FIRST_BOX = "encoder"
+_LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": True}]
+_UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictures show what chance makes of them."
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """The last walk of a session, and what it was asked for."""
+
+    question: tuple[Any, ...]
+    tour: Tour
+
+
+def build() -> None:
+    """Adds the tab to the page."""
+    first = models.networks()[0] if models.favourite() not in models.networks() else models.favourite()
+    sample = sample_paths(_SAMPLE_SIDE)[1]
+    with gr.Tab("Architecture", id="architecture") as tab, gr.Row(equal_height=False):
+        walked = gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            image, sent = photo(
+                label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
+            )
+            taken = samples(image, _SAMPLE_SIDE)
+            names = [(n if models.known()[n].has_weights else f"{n} (untrained)", n) for n in models.networks()]
+            model = choice(choices=names, value=first, label="Network", elem_id="tour-model")
+        with gr.Column(scale=5, min_width=320):
+            picture = gr.HTML(
+                diagram(models.network(first).config, 1, 1, _FIRST_BOX),
+                js_on_load=ON_LOAD,
+                apply_default_css=False,
+                elem_id="tour-diagram",
+            )
+            text = gr.Markdown(latex_delimiters=_LATEX, elem_id="tour-text", container=True)
+            views = gr.Gallery(
+                label="What is seen there",
+                show_label=False,
+                format="png",
+                height="auto",
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id="tour-views",
+            )
+            box = gr.Textbox(_FIRST_BOX, label="Box", visible="hidden")
+            group, block, x, y = (
+                gr.Number(number, precision=0, visible="hidden", elem_id=f"tour-{name}")
+                for name, number in zip(("group", "block", "x", "y"), (1, 1, *_middle(str(sample))), strict=True)
+            )
+
+    walking = toast(architecture), [image, model, group, block, box, x, y, walked], [text, views, walked]
+    again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
+    picked = picture.click(toast(_pick), model, [picture, box, group, block], **PRIVATE)
+    picked.then(*walking, api_name="architecture", show_progress="minimal", **HEAVY)
+    model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE).success(*walking, **again)
+    image.select(point, None, [x, y], **PRIVATE).then(*walking, **again)
+    for new_image in (sent.success, taken.load_input_event.then):
+        new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
+    tab.select(*walking, **again)
+
+
+def architecture(
+    image: str,
+    model: str,
+    group: int,
+    block: int,
+    box: str,
+    x: int,
+    y: int,
+    walked: Walked | None,
+) -> tuple[str, list[tuple[str, str]], Walked]:
+    """Shows one box at work on a photograph.
+
+    Args:
+        image: path of the file that was sent.
+        model: name of a PromptSR network.
+        group: residual group, from 1.
+        block: cascade prompting block in the group, from 1.
+        box: key of the box, see `analysis.boxes`.
+        x: column of the pixel to follow, in the photograph as it was sent.
+        y: its row.
+        walked: the last walk of this session.
+
+    Returns:
+        What is to be said about the box (Markdown), its pictures with their titles, and the walk.
+
+    Raises:
+        UserError: any of these is impossible.
+    """
+    if not image:
+        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    if None in (group, block, x, y):
+        raise UserError("Group, block, x and y must be whole numbers.")
+    network = models.network(model)
+    if box not in [each.key for each in boxes(network.config)]:
+        known = ", ".join(each.key for each in boxes(network.config))
+        raise UserError(f"This network has no box {box}: choose one of {known}.")
+    question = image, model, group, block, x, y
+    if walked is None or walked.question != question:
+        picture = decode(Path(image))
+        small = shrink(picture.to_tensor(), LONGEST_SIDE)
+        focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
+        walked = Walked(question, walk(network, small, group=group - 1, block=block - 1, focus=focus))
+    stop = walked.tour.stops[box]
+    folder = new_folder()
+    pictures = []
+    for number, view in enumerate(stop.views):
+        file = folder / f"{box}-{number}.png"
+        file.write_bytes(png(draw_view(view, walked.tour)))
+        pictures.append((str(file), view.title))
+    return _describe(stop, models.known()[model].has_weights), pictures, walked
+
+
+def _describe(stop: Stop, trained: bool) -> str:
+    box, cost = stop.box, stop.cost
+    of = f", whole {box.part_of}" if box.part_of else ""
+    facts = {
+        "In": " × ".join(map(str, stop.input_shape)),
+        "Out": " × ".join(map(str, stop.output_shape)),
+        f"Parameters{of}": f"{cost.parameters:,}",
+        f"Multiply-adds{of}": f"{cost.multiply_adds / 1e6:,.1f} million",
+        **({"In the paper": f"eq. {box.numbers}"} if box.numbers else {}),
+    }
+    return "\n\n".join(
+        [f"### {box.title}", box.sentence, f"$${box.equation}$$", definitions(facts), "" if trained else _UNTRAINED]
+    )
+
+
+def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
+    box, group, block = str(event.box), int(event.group), int(event.block)
+    return diagram(models.network(model).config, group, block, box), box, group, block
+
+
+def _restart(model: str) -> tuple[str, str, int, int]:
+    return diagram(models.network(model).config, 1, 1, _FIRST_BOX), _FIRST_BOX, 1, 1
+
+
+def _middle(image: str) -> tuple[int, int]:
+    picture = decode(Path(image))
+    return picture.width // 2, picture.height // 2

@@ -1,0 +1,92 @@
+"""The models that the page offers, by name; never a path that came over the network."""
+
+from functools import lru_cache
+
+import torch
+
+from promptsr.errors import UserError
+from promptsr.model.network import PromptSR, build_model
+from promptsr.zoo import ModelInfo, SRModel, list_models, load_model
+
+BICUBIC = "bicubic"
+_FAVOURITE = "promptsr-tiny-x4"
+
+
+@lru_cache(maxsize=1)
+def known() -> dict[str, ModelInfo]:
+    """All models by name, as they were when the page was made."""
+    return {model.name: model for model in list_models()}
+
+
+def usable() -> list[str]:
+    """Names of those with weights, trained networks first."""
+    return sorted((name for name, model in known().items() if model.has_weights), key=lambda n: n.startswith(BICUBIC))
+
+
+def favourite() -> str:
+    """What the page starts with."""
+    return _FAVOURITE if _FAVOURITE in usable() else "bicubic-x4"
+
+
+def rivals(name: str) -> list[str]:
+    """What a model can be compared with: bicubic interpolation, and the other models of its scale.
+
+    Raises:
+        UserError: no such name.
+    """
+    _check(name)
+    others = (other for other in usable() if known()[other].scale == known()[name].scale and other != name)
+    return [BICUBIC, *(other for other in others if not other.startswith(BICUBIC))]
+
+
+def load_rival(name: str, scale: int) -> SRModel:
+    """The model to compare with; `bicubic` means bicubic interpolation by whatever `scale`.
+
+    Raises:
+        UserError: no such name, no weights, or another scale.
+    """
+    rival = load(f"{BICUBIC}-x{scale}" if name == BICUBIC else name)
+    if rival.scale != scale:
+        raise UserError(f"{name} enlarges x{rival.scale}, not x{scale}: compare models of one scale.")
+    return rival
+
+
+@lru_cache(maxsize=4)
+def load(name: str) -> SRModel:
+    """A model with weights.
+
+    Raises:
+        UserError: no such name, or no weights.
+    """
+    _check(name)
+    return load_model(name)
+
+
+@lru_cache(maxsize=2)
+def network(name: str) -> PromptSR:
+    """The PromptSR network of this name; one with fresh weights, always the same, where there are no trained ones.
+
+    Raises:
+        UserError: no such name, or another kind of model.
+    """
+    _check(name)
+    if known()[name].has_weights:
+        found = load(name).network
+        if not isinstance(found, PromptSR):
+            raise UserError(f"{name} is no PromptSR network: choose one of {', '.join(networks())}.")
+        return found
+    preset, _, scale = name.rpartition("-x")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_model(preset, scale=int(scale)).eval().requires_grad_(False)
+
+
+def networks() -> list[str]:
+    """Names of the PromptSR networks, those with weights first."""
+    names = [name for name, model in known().items() if model.parameters]
+    return sorted(names, key=lambda name: not known()[name].has_weights)
+
+
+def _check(name: str) -> None:
+    if name not in list(known()):
+        raise UserError(f"There is no model {name}: choose one of {', '.join(usable())}.")

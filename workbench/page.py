@@ -1,0 +1,63 @@
+"""Puts the tabs together and serves them, to this machine alone and without asking any other."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from promptsr.errors import UserError
+from workbench import architecture_tab, upscale_tab
+from workbench.theme import theme
+
+_STATIC = Path(__file__).parent / "static"
+_DAY = 24 * 60 * 60
+_HEADER = """
+<header class="masthead">
+  <div>
+    <h1>PromptSR Workbench</h1>
+    <p>Enlarge photographs, and look inside the network that does it.</p>
+  </div>
+  <button type="button" class="lamp" title="Light or dark" aria-label="Light or dark"
+    onclick="document.body.classList.toggle('dark')">◐</button>
+</header>
+"""
+
+
+def build() -> gr.Blocks:
+    """The page."""
+    with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
+        gr.HTML(_HEADER, js_on_load=None, apply_default_css=False)
+        with gr.Tabs():
+            upscale_tab.build()
+            architecture_tab.build()
+    return page
+
+
+def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True) -> None:
+    """Serves the page until the program is stopped.
+
+    Args:
+        host: address to listen on; only this machine reaches the default.
+        port: None for the first free one from 7860 on.
+        open_browser: also open the page.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    try:
+        build().launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=open_browser,
+            share=False,
+            ssr_mode=False,
+            mcp_server=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=[],
+            max_file_size="64mb",
+            theme=theme(),
+            css_paths=_STATIC / "style.css",
+            favicon_path=_STATIC / "favicon.svg",
+        )
+    except OSError as error:
+        raise UserError(f"Port {port or '7860 and those after it'} cannot be used: choose another one.") from error

@@ -1,0 +1,87 @@
+"""What an upscaling leaves behind for the page: files to look at, to magnify and to download."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from promptsr.errors import UserError
+from promptsr.imaging import Metadata, Picture, decode, encode
+from promptsr.imaging.picture import to_pixels, to_unit
+from promptsr.upscale import UpscaleResult
+
+_CLOSEUP = 384
+"""Side of a close-up in screen pixels."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The pictures on the page, as 8-bit PNG files."""
+
+    scale: int
+    width: int
+    """Of the input, in pixels, like `height`."""
+    height: int
+    small: Path
+    """The input."""
+    compared: Path
+    result: Path
+
+    def closeups(self, x: int, y: int, zoom: int) -> list[str]:
+        """Files with the same square of all three, enlarged without smoothing, around one pixel of the result.
+
+        Raises:
+            UserError: the pixel lies outside of the result.
+        """
+        width, height = self.scale * self.width, self.scale * self.height
+        if not (0 <= x < width and 0 <= y < height):
+            raise UserError(f"The point ({x}, {y}) lies outside of the {width} x {height} result: click on it.")
+        side = max(1, _CLOSEUP // (zoom * self.scale))  # input pixels
+        left, top = (
+            min(max(middle // self.scale - side // 2, 0), max(length - side, 0))
+            for middle, length in ((x, self.width), (y, self.height))
+        )
+        folder = new_folder()
+        files = []
+        for source, scale in ((self.small, 1), (self.compared, self.scale), (self.result, self.scale)):
+            rows, columns = (slice(scale * start, scale * (start + side)) for start in (top, left))
+            closeup = _enlarge(decode(source), rows, columns, zoom * self.scale // scale)
+            files.append(str(_save(closeup, folder / source.name)))
+        return files
+
+
+def new_folder() -> Path:
+    """A folder of its own in Gradio's cache, from where files are served, and deleted after a day."""
+    cache = Path(gr.utils.get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=cache))
+
+
+def show(picture: Picture, compared: UpscaleResult, result: UpscaleResult) -> Shown:
+    """Writes what the page shows; results keep their profile, so that the screen shows the right colours."""
+    folder = new_folder()
+    return Shown(
+        result.picture.width // picture.width,
+        picture.width,
+        picture.height,
+        _save(picture, folder / "input.png"),
+        _save(compared.picture, folder / "compared.png"),
+        _save(result.picture, folder / "result.png"),
+    )
+
+
+def _save(picture: Picture, path: Path) -> Path:
+    """Writes what a screen can show of a picture: 8 bits, alpha, and the colour profile."""
+    alpha = None if picture.alpha is None else to_pixels(to_unit(picture.alpha), 8)
+    color = to_pixels(to_unit(picture.color), 8)
+    encode(replace(picture, color=color, alpha=alpha, metadata=Metadata(icc=picture.metadata.icc)), path)
+    return path
+
+
+def _enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Picture:
+    def cut(values: np.ndarray) -> np.ndarray:
+        return values[rows, columns].repeat(factor, axis=0).repeat(factor, axis=1)
+
+    return replace(picture, color=cut(picture.color), alpha=None if picture.alpha is None else cut(picture.alpha))

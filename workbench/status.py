@@ -1,0 +1,50 @@
+"""What is going on and what came of it, as HTML."""
+
+from html import escape
+
+from promptsr.upscale import Progress, UpscaleResult
+
+
+def idle(text: str = "") -> str:
+    """Nothing is running."""
+    return f'<div class="status">{escape(text)}</div>'
+
+
+def running(text: str, progress: Progress | None = None) -> str:
+    """A bar, full as far as the tiles are done; one that moves until the first tile is."""
+    if progress is None:
+        bar = "<i class='moving'></i>"
+    else:
+        bar = f"<i style='width: {100 * progress.done / progress.total:.1f}%'></i>"
+        text = f"{text}: {progress.done} of {progress.total} tiles"
+    return f'<div class="status running" role="status"><span>{escape(text)}</span><div class="bar">{bar}</div></div>'
+
+
+def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: int | None) -> str:
+    """What came out and what it took.
+
+    Args:
+        result: of the model at the right side of the slider.
+        scale: of both models.
+        left: name of the model at the left side.
+        right: name of the model at the right side.
+        memory: most bytes that the program has ever held, if that is known.
+    """
+    width, height = result.picture.width, result.picture.height
+    facts = {
+        "Left": left,
+        "Right": right,
+        "Input": f"{width // scale} × {height // scale}",
+        "Output": f"{width} × {height}",
+        "Time": f"{result.seconds:.1f} s",
+        "Tile": "whole image" if result.tile is None else f"{result.tile} pixels, {result.tiles} in all",
+    }
+    if memory is not None:
+        facts["Peak memory"] = f"{memory / 1e6:,.0f} MB"
+    return f'<div class="status done">{definitions(facts)}</div>'
+
+
+def definitions(facts: dict[str, str]) -> str:
+    """Names and values, side by side as far as there is room."""
+    rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+    return f'<dl class="facts">{rows}</dl>'
