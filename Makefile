@@ -8,7 +8,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab lock clean
+.PHONY: help install app test lint format lab pictures quality lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,6 +45,12 @@ format: $(INSTALLED)  ## let ruff mend layout and simple findings
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab
+
+pictures: $(INSTALLED)  ## take the pictures of the README anew
+	$(BIN)/python docs/pictures.py
+
+quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
+	$(BIN)/python benchmarks/quality.py $(BENCH)
 
 # CUDA libraries come with torch's own pin, and the local part of a version (+cpu) differs between machines.
 lock: $(INSTALLED)  ## pin in constraints.txt what .venv holds now
