@@ -18,6 +18,7 @@ from promptsr.config import PRESETS, ModelConfig
 from promptsr.errors import CheckpointError
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
+from promptsr.peers import SUFFIXES, load_peer
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
@@ -90,7 +91,8 @@ def load_model(name: str | Path) -> SRModel:
     """A model ready to use, in evaluation mode, on the CPU.
 
     Args:
-        name: a name from `list_models`, or the path of a checkpoint.
+        name: a name from `list_models`, or the path of a checkpoint: one of PromptSR (`.safetensors`), or one that the
+            authors of a network in `promptsr.peers` published (`.pth`).
 
     Raises:
         CheckpointError: no such model, a preset without bundled weights, or an unusable file.
@@ -104,6 +106,9 @@ def load_model(name: str | Path) -> SRModel:
         raise CheckpointError(
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
+    if Path(name).suffix.lower() in SUFFIXES:
+        peer = load_peer(Path(name))
+        return SRModel(Path(name).stem, peer.scale, peer.network, peer.min_tile, peer.bytes_per_pixel)
     if Path(name).suffix or Path(name).exists():
         return _wrap(Path(name).stem, load_checkpoint(Path(name)))
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
