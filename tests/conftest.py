@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 # Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
-THREADS = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", str(THREADS)))
-os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
+WORKERS = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+if WORKERS or "OMP_NUM_THREADS" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(WORKERS or 1)))
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -15,7 +16,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
-torch.set_num_threads(THREADS)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("promptsr", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("promptsr")
 
