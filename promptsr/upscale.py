@@ -17,8 +17,9 @@ from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.tiling import Span, spans
 from promptsr.zoo import SRModel
 
-MEMORY_BUDGET = 2**30
-"""Default working memory of one forward pass in bytes."""
+MEMORY_BUDGET = 2**28
+"""Default working memory of one forward pass in bytes. Small on purpose: the network attends to all of a tile at once,
+so the time for each pixel grows with the tile."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""
 
