@@ -22,7 +22,7 @@ def load_pair(path: Path, scale: int) -> tuple[Tensor, Tensor]:
     Returns:
         1 x 3 x sH x sW and 1 x 3 x H x W in [0, 1].
     """
-    hr = _load_hr(path, scale)
+    hr = load_hr(path, scale)
     if 0 in hr.shape:
         raise UserError(f"{path} is smaller than {scale} pixels: leave it out.")
     return hr, _shrunk(hr, scale)
@@ -84,7 +84,7 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
     cells: list[np.ndarray] = []
     texture: list[np.ndarray] = []
     for path in (path for folder in folders for path in find_images(folder)):
-        hr = _load_hr(path, scale)
+        hr = load_hr(path, scale)
         if min(hr.shape[2:]) >= scale * patch:
             places, gradient = _texture(hr)
             cells.append(np.insert(places, 0, len(hr_images), axis=1))
@@ -101,7 +101,8 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
     return PatchSampler(hr_images, lr_images, np.concatenate(cells), cumulative, scale, patch)
 
 
-def _load_hr(path: Path, scale: int) -> Tensor:
+def load_hr(path: Path, scale: int) -> Tensor:
+    """An HR image, cropped to a multiple of the scale: 1 x 3 x sH x sW in [0, 1]."""
     return crop_to_multiple(decode(path).to_tensor(), scale)
 
 

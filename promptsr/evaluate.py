@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
-from promptsr.data import load_pair
+from promptsr.data import load_hr, load_pair
 from promptsr.errors import ImageError, UserError
 from promptsr.imaging.decode import decode, find_images
 from promptsr.imaging.metrics import SSIM_WINDOW, psnr_y, quantize, ssim_y
-from promptsr.imaging.resize import crop_to_multiple
-from promptsr.zoo import SRModel
+from promptsr.sr_model import SRModel
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[
             hr, lr = load_pair(hr_path, scale)
         else:
             lr = decode(lr_path).to_tensor()
-            hr = crop_to_multiple(decode(hr_path).to_tensor(), scale)
+            hr = load_hr(hr_path, scale)
             if hr.shape[2] != scale * lr.shape[2] or hr.shape[3] != scale * lr.shape[3]:
                 raise UserError(
                     f"{lr_path.name} ({lr.shape[3]} x {lr.shape[2]}) is not {hr_path.name} "

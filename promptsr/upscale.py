@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,17 +12,16 @@ from scipy import ndimage
 from torch import Tensor
 
 from promptsr.errors import ConfigError, UserError
+from promptsr.generators import finish
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
+from promptsr.sr_model import SRModel
 from promptsr.tiling import Span, spans
-from promptsr.zoo import SRModel
 
 MEMORY_BUDGET = 2**28
 """Default working memory of one forward pass in bytes. Small on purpose: the network attends to all of a tile at once,
 so the time for each pixel grows with the tile."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -187,16 +185,6 @@ class Upscaler:
                 "weights are damaged or do not suit this device; try another checkpoint or device."
             )
         return output
-
-
-def finish(work: Generator[Progress, None, Result]) -> Result:
-    """Runs a generator of this module to its end and gives its result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
 
 
 def _fill_transparent(picture: Picture) -> Picture:

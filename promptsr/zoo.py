@@ -19,6 +19,7 @@ from promptsr.errors import CheckpointError
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
 from promptsr.peers import SUFFIXES, load_peer
+from promptsr.sr_model import SRModel
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
@@ -28,38 +29,6 @@ OWN_MODELS = "PROMPTSR_MODELS"
 stem. A name that is bundled keeps meaning the bundled weights."""
 
 _PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
-
-
-@dataclass(frozen=True)
-class SRModel:
-    """A super-resolution model, whatever is inside."""
-
-    name: str
-    scale: int
-    network: nn.Module
-    """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-    min_tile: int = 1
-    """Smallest tile in LR pixels that makes sense: the side of an attention window."""
-    bytes_per_pixel: int = 512
-    """Peak working memory of a forward pass for each LR pixel."""
-
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        tensors = [*self.network.parameters(), *self.network.buffers()]
-        return tensors[0].device if tensors else torch.device("cpu")
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
-        result: Tensor = self.network(image)
-        return result
-
-    def to(self, device: torch.device | str) -> "SRModel":
-        """This model on another device."""
-        return replace(self, network=self.network.to(device))
 
 
 @dataclass(frozen=True)
@@ -107,8 +76,7 @@ def load_model(name: str | Path) -> SRModel:
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
     if Path(name).suffix.lower() in SUFFIXES:
-        peer = load_peer(Path(name))
-        return SRModel(Path(name).stem, peer.scale, peer.network, peer.min_tile, peer.bytes_per_pixel)
+        return load_peer(Path(name))
     if Path(name).suffix or Path(name).exists():
         return _wrap(Path(name).stem, load_checkpoint(Path(name)))
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")

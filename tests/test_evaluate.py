@@ -14,7 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from promptsr.errors import ImageError, UserError
 from promptsr.evaluate import Evaluation, ImageScore, evaluate, find_pairs
 from promptsr.imaging.resize import downscale
-from promptsr.zoo import SRModel, load_model
+from promptsr.sr_model import SRModel
+from promptsr.zoo import load_model
 
 SCALE = 2
 BICUBIC = load_model("bicubic-x2")

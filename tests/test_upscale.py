@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from promptsr.errors import ConfigError, UserError
+from promptsr.generators import finish
 from promptsr.imaging import Metadata, Picture
-from promptsr.upscale import Progress, Upscaler, finish
-from promptsr.zoo import SRModel, load_model
+from promptsr.sr_model import SRModel
+from promptsr.upscale import Progress, Upscaler
+from promptsr.zoo import load_model
 
 
 class Function(nn.Module):

@@ -6,7 +6,8 @@ import torch
 
 from promptsr.errors import UserError
 from promptsr.model.network import PromptSR, build_model
-from promptsr.zoo import ModelInfo, SRModel, list_models, load_model
+from promptsr.sr_model import SRModel
+from promptsr.zoo import ModelInfo, list_models, load_model
 
 BICUBIC = "bicubic"
 _FAVOURITE = "promptsr-tiny-x4"

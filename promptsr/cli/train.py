@@ -7,7 +7,8 @@ import typer
 
 from promptsr.cli.console import SetOption, log, parse_settings, progress_bar
 from promptsr.config import preset as preset_config
-from promptsr.train import TrainConfig
+from promptsr.generators import finish
+from promptsr.train import TrainConfig, TrainReport
 from promptsr.train import train as run
 
 _DEFAULTS = TrainConfig(data=(), output="")
@@ -70,18 +71,17 @@ def train(
         report_every=report_every,
         validate_every=validate_every,
     )
-    reports = run(model, config)
     with progress_bar() as bar:
         task = bar.add_task("reading images", total=steps, note="")
+
+        def tell(report: TrainReport) -> None:
+            note = f"loss {report.loss:.4f}"
+            bar.update(task, description="training", completed=report.step, note=note)
+            if report.psnr_y is not None:
+                bar.print(f"step {report.step}: {note}, validation PSNR-Y {report.psnr_y:.3f} dB")
+
         try:
-            while True:
-                report = next(reports)
-                note = f"loss {report.loss:.4f}"
-                bar.update(task, description="training", completed=report.step, note=note)
-                if report.psnr_y is not None:
-                    bar.print(f"step {report.step}: {note}, validation PSNR-Y {report.psnr_y:.3f} dB")
-        except StopIteration as end:
-            best: Path = end.value
+            best = finish(run(model, config), tell)
         except KeyboardInterrupt:
             log.print(f"Stopped. The same command resumes from {output / 'last.pt'} once it has been written.")
             raise typer.Exit(130) from None

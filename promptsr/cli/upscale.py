@@ -11,6 +11,7 @@ from rich.table import Table
 from promptsr.cli.console import JsonOption, complain, progress_bar, show
 from promptsr.errors import ConfigError, UserError
 from promptsr.files import check_writable
+from promptsr.generators import finish
 from promptsr.imaging import SUFFIXES, decode, encode, find_images
 from promptsr.upscale import MEMORY_BUDGET, Upscaler, UpscaleResult
 from promptsr.zoo import load_model
@@ -74,14 +75,7 @@ def upscale(
 def _upscale_file(upscaler: Upscaler, source: Path, target: Path, quality: int, bar: Progress) -> UpscaleResult:
     picture = decode(source)
     task = bar.add_task(source.name, total=None, note="")
-    steps = upscaler.stream(picture)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: UpscaleResult = end.value
-            break
-        bar.update(task, completed=step.done, total=step.total)
+    result = finish(upscaler.stream(picture), lambda step: bar.update(task, completed=step.done, total=step.total))
     encode(result.picture, target, quality=quality)
     return result
 

@@ -4,18 +4,18 @@ Each network is written anew in one file. Weights are their authors' own and do 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from promptsr.errors import CheckpointError
 from promptsr.peers.hpinet import HPINet
 from promptsr.peers.imdn import IMDN
 from promptsr.peers.smfanet import SMFANet
+from promptsr.sr_model import SRModel
 
 SUFFIXES = (".pth", ".pt")
 """Of the files that `load_peer` reads."""
@@ -24,21 +24,8 @@ _NETWORKS: tuple[type[IMDN] | type[SMFANet] | type[HPINet], ...] = (IMDN, SMFANe
 _SCALES = (2, 3, 4)
 
 
-@dataclass(frozen=True)
-class Peer:
-    """A network with its authors' weights, and what is needed to run it."""
-
-    network: nn.Module
-    """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-    scale: int
-    min_tile: int
-    """Smallest tile in LR pixels that makes sense."""
-    bytes_per_pixel: int
-    """Peak working memory of a forward pass for each LR pixel."""
-
-
-def load_peer(path: Path) -> Peer:
-    """The network in a file, in evaluation mode: IMDN, SMFANet+ or HPINet-M, x2, x3 or x4.
+def load_peer(path: Path) -> SRModel:
+    """The model in a file, called by the file's stem, in evaluation mode: IMDN, SMFANet+ or HPINet-M, x2, x3 or x4.
 
     Names and shapes of the tensors tell which it is. Nothing but tensors is ever read from the file.
 
@@ -57,7 +44,7 @@ def load_peer(path: Path) -> Peer:
                     network.load_state_dict(renamed, strict=True)
                 except RuntimeError as error:  # sparse or quantised
                     raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.") from error
-                return Peer(network, scale, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
+                return SRModel(path.stem, scale, network, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
     raise CheckpointError(
         f"{path} holds none of the networks known here: choose a checkpoint of IMDN, SMFANet+ or HPINet-M (x2, x3 or "
         "x4), or a .safetensors file of PromptSR."

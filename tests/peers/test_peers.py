@@ -16,7 +16,8 @@ from promptsr.evaluate import Evaluation, evaluate, find_pairs
 from promptsr.peers.hpinet import HPINet
 from promptsr.peers.imdn import IMDN
 from promptsr.peers.smfanet import SMFANet
-from promptsr.zoo import SRModel, load_model
+from promptsr.sr_model import SRModel
+from promptsr.zoo import load_model
 
 State = dict[str, Tensor]
 Originals = dict[str, tuple[Callable[[int], State], Callable[[State, int, Tensor], Tensor]]]

@@ -1,0 +1,38 @@
+"""The protocol that every model of the zoo speaks."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SRModel:
+    """A super-resolution model, whatever is inside."""
+
+    name: str
+    scale: int
+    network: nn.Module
+    """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
+    min_tile: int = 1
+    """Smallest tile in LR pixels that makes sense: the side of an attention window."""
+    bytes_per_pixel: int = 512
+    """Peak working memory of a forward pass for each LR pixel."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        tensors = [*self.network.parameters(), *self.network.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
+        result: Tensor = self.network(image)
+        return result
+
+    def to(self, device: torch.device | str) -> "SRModel":
+        """This model on another device."""
+        return replace(self, network=self.network.to(device))
