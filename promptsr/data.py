@@ -25,7 +25,7 @@ def load_pair(path: Path, scale: int) -> tuple[Tensor, Tensor]:
     hr = load_hr(path, scale)
     if 0 in hr.shape:
         raise UserError(f"{path} is smaller than {scale} pixels: leave it out.")
-    return hr, _shrunk(hr, scale)
+    return hr, make_lr(hr, scale)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def load_patches(folders: Sequence[Path], scale: int, patch: int) -> PatchSample
             cells.append(np.insert(places, 0, len(hr_images), axis=1))
             texture.append(gradient)
             hr_images.append(_bytes(hr))
-            lr_images.append(_bytes(_shrunk(hr, scale)))
+            lr_images.append(_bytes(make_lr(hr, scale)))
     if not hr_images:
         names = ", ".join(map(str, folders))
         raise UserError(f"No image in {names} is at least {scale * patch} pixels on both sides: use larger images.")
@@ -106,7 +106,8 @@ def load_hr(path: Path, scale: int) -> Tensor:
     return crop_to_multiple(decode(path).to_tensor(), scale)
 
 
-def _shrunk(hr: Tensor, scale: int) -> Tensor:
+def make_lr(hr: Tensor, scale: int) -> Tensor:
+    """The bicubic LR version of HR images, at 8-bit levels: B x 3 x sH x sW -> B x 3 x H x W in [0, 1]."""
     return quantize(downscale(hr, scale))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from analysis.boxes import boxes
-from analysis.figures import draw_view, png
+from analysis.figures.style import png
+from analysis.figures.tour import draw_view
 from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
 from promptsr.imaging import decode

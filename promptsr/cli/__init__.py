@@ -4,15 +4,13 @@ With `--json -` stdout holds one JSON object and nothing else; progress and tabl
 one sentence on stderr and exit code 2.
 """
 
-import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from promptsr.cli import reports, train, upscale, workbench
-from promptsr.cli.console import complain
-from promptsr.errors import UserError
+from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Image super-resolution with PromptSR.")
 app.command()(upscale.upscale)
@@ -40,8 +38,4 @@ def _options(
 
 def main() -> None:
     """Runs the command line."""
-    try:
-        app()
-    except UserError as error:
-        complain(str(error))
-        sys.exit(2)
+    run(app)

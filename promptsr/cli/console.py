@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from promptsr.errors import ConfigError
+from promptsr.errors import ConfigError, UserError
 from promptsr.files import replacing
 
 log = Console(stderr=True)
@@ -40,6 +41,15 @@ def progress_bar() -> Progress:
 def complain(message: str) -> None:
     """One line in red on stderr, however long it is."""
     log.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+
+
+def run(app: typer.Typer) -> None:
+    """Runs a command line; what the user can mend ends it with one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        complain(str(error))
+        sys.exit(2)
 
 
 def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.figures import draw_view, png
+from analysis.figures.style import png
+from analysis.figures.tour import draw_view
 from analysis.tour import Tour
 from analysis.views import View
 

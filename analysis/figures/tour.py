@@ -1,6 +1,4 @@
-"""Draws results of the analyses with matplotlib; knows no model. Backgrounds are transparent, text is mid grey."""
-
-import io
+"""The pictures of a walk through the network."""
 
 import numpy as np
 from matplotlib import patheffects
@@ -9,22 +7,14 @@ from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.figures.style import INK
 from analysis.tour import Tour
 from analysis.views import View
 
-INK = "#76808c"
-"""Readable on white and on black."""
-_LONGEST_SIDE, _DPI = 4.2, 160
-"""Of a picture, in inches, and its pixels per inch."""
+_LONGEST_SIDE = 4.2
+"""Of a picture, in inches."""
 _GOLDEN = 0.61803398875
 _HALO = [patheffects.withStroke(linewidth=3.2, foreground="black")]
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file, without needless margins."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
-    return file.getvalue()
 
 
 def draw_view(view: View, tour: Tour) -> Figure:

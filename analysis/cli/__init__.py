@@ -1,0 +1,20 @@
+"""The command line of the analyses: `python -m analysis failures | complexity`.
+
+As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input ends with one sentence and exit code 2.
+"""
+
+import typer
+
+from promptsr.cli.console import run
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look into super-resolution networks.")
+
+
+@app.callback()
+def _options() -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line."""
+    run(app)

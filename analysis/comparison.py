@@ -1,0 +1,149 @@
+"""Several models on one image: what each makes of it, how close it comes, and the same region of all of them.
+
+lr, hr = ...  # 1 x 3 x H x W and 1 x 3 x sH x sW
+comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny-x4")], lr, hr))
+comparison.results[1].psnr_y
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from promptsr.errors import ConfigError, UserError
+from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
+from promptsr.sr_model import SRModel
+from promptsr.upscale import Progress, Upscaler
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square window of an output image by its top-left corner, in output pixels."""
+
+    x: int
+    y: int
+    size: int
+
+    def crop(self, image: Tensor) -> Tensor:
+        """B x C x sH x sW -> B x C x size x size."""
+        return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one model made of an image."""
+
+    model: str
+    sr: Tensor
+    """1 x 3 x sH x sW in [0, 1], at the 256 levels of an 8-bit file."""
+    psnr_y: float | None
+    """dB, as in the paper's tables (a border of `scale` pixels left out); None without HR image."""
+    ssim_y: float | None
+    """The same; NaN for an image smaller than its window."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An image and what each model made of it."""
+
+    scale: int
+    lr: Tensor
+    """1 x 3 x H x W in [0, 1]."""
+    hr: Tensor | None
+    """1 x 3 x sH x sW in [0, 1], if there is one."""
+    results: tuple[Result, ...]
+    """In the order of the models."""
+
+    def check(self, region: Region) -> None:
+        """Refuses a region that leaves the image.
+
+        Raises:
+            UserError: it does.
+        """
+        height, width = (self.scale * side for side in self.lr.shape[2:])
+        right, bottom = region.x + region.size, region.y + region.size
+        inside = min(region.x, region.y) >= 0 and right <= width and bottom <= height
+        if region.size < 1 or not inside:
+            raise UserError(
+                f"A window of {region.size} pixels at ({region.x}, {region.y}) does not lie in the {width} x {height} "
+                "image: choose another place or a smaller window."
+            )
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How far a comparison is."""
+
+    model: str
+    progress: Progress | None
+    """Tiles of this model; None before the first."""
+
+
+def common_scale(models: Sequence[SRModel]) -> int:
+    """The scale of all these models.
+
+    Raises:
+        ConfigError: none is given, or they differ.
+    """
+    if not models:
+        raise ConfigError("There is no model to compare: name at least one.")
+    for model in models[1:]:
+        if model.scale != models[0].scale:
+            raise ConfigError(
+                f"{model.name} enlarges x{model.scale} and {models[0].name} x{models[0].scale}: compare models of one "
+                "scale."
+            )
+    return models[0].scale
+
+
+def compare(
+    models: Sequence[SRModel], lr: Tensor, hr: Tensor | None = None, tile: str | int = "auto"
+) -> Generator[Comparing, None, Comparison]:
+    """Upscales an image with each model in turn; closing the generator stops the work.
+
+    Args:
+        models: of one scale.
+        lr: 1 x 3 x H x W in [0, 1].
+        hr: 1 x 3 x sH x sW in [0, 1], to score the results by.
+        tile: as in `promptsr.upscale.Upscaler`.
+
+    Raises:
+        UserError: models of several scales, sizes that do not fit, or as `Upscaler` says.
+    """
+    scale = common_scale(models)
+    height, width = (scale * side for side in lr.shape[2:])
+    if hr is not None and tuple(hr.shape[2:]) != (height, width):
+        raise UserError(
+            f"The HR image has {hr.shape[3]} x {hr.shape[2]} pixels where x{scale} makes {width} x {height}: give the "
+            "image that the input was shrunk from."
+        )
+    workers = [Upscaler(model, tile=tile) for model in models]  # refuses settings before any work
+    results = []
+    for model, worker in zip(models, workers, strict=True):
+        yield Comparing(model.name, None)
+        with closing(worker.upscale_tensor(lr)) as tiles:
+            sr = quantize((yield from _told(model.name, tiles)))
+        scores = (None, None) if hr is None else (psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
+        results.append(Result(model.name, sr, *scores))
+    return Comparison(scale, lr, hr, tuple(results))
+
+
+def region_scores(sr: Tensor, hr: Tensor, region: Region) -> tuple[float, float]:
+    """PSNR-Y in dB and SSIM-Y of one region, nothing left out; SSIM is NaN for regions below 11 pixels."""
+    return psnr_y(region.crop(sr), region.crop(hr), 0), ssim_y(region.crop(sr), region.crop(hr), 0)
+
+
+def luma_error(sr: Tensor, hr: Tensor) -> Tensor:
+    """SR minus HR on Y, in grey levels (of 255): 1 x 3 x H x W twice -> H x W, float64."""
+    return (luma(sr) - luma(hr))[0, 0]
+
+
+def _told(model: str, tiles: Generator[Progress, None, Tensor]) -> Generator[Comparing, None, Tensor]:
+    while True:
+        try:
+            progress = next(tiles)
+        except StopIteration as end:
+            output: Tensor = end.value
+            return output
+        yield Comparing(model, progress)
