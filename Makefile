@@ -4,7 +4,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3 python; do $$p -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-TORCH := $(shell grep '^torch==' constraints.txt)
+TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
@@ -15,13 +15,14 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  TORCH_INDEX_URL=... takes torch from that package index; PYTEST_ARGS='-k name' goes to pytest."
 
-# torch goes first and alone, so that the rest finds its exact version there and fetches no other build.
+# torch goes first, so that the rest finds its exact version there and fetches no other build; torchvision (which only
+# spandrel wants) comes with it, so that both are of one build.
 install:  ## make .venv and install the pinned versions
 	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || \
 	  { echo "promptsr needs Python 3.11 or newer: install it, or name it as in: make install PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install '$(TORCH)' $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,notebooks]'
+	$(BIN)/python -m pip install $(TORCH) $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,notebooks,peers,onnx]'
 	@touch $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
