@@ -8,11 +8,11 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab pictures quality lock clean
+.PHONY: help install app test lint format lab notebooks pictures quality lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  TORCH_INDEX_URL=... takes torch from that package index; PYTEST_ARGS='-k name' goes to pytest."
 
 # torch goes first, so that the rest finds its exact version there and fetches no other build; torchvision (which only
@@ -46,6 +46,11 @@ format: $(INSTALLED)  ## let ruff mend layout and simple findings
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab
+
+# The .py files are what is edited; the .ipynb files beside them hold the same cells with the outputs of a full run.
+notebooks: $(INSTALLED)  ## run the notebooks in full and keep their outputs
+	$(BIN)/jupytext --to ipynb notebooks/*.py
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 pictures: $(INSTALLED)  ## take the pictures of the README anew
 	$(BIN)/python docs/pictures.py

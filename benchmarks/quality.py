@@ -7,11 +7,12 @@ Set5 and Set14 are scored on their public LR images, Kodak24 on our own bicubic 
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from promptsr.evaluate import Evaluation, evaluate, find_pairs
 from promptsr.files import replacing
-from promptsr.zoo import WEIGHTS, list_models, load_model
+from promptsr.zoo import OWN_MODELS, WEIGHTS, list_models, load_model
 
 SETS = ("Set5", "Set14", "Kodak24")
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("bench", type=Path)
     bench = parser.parse_args().bench
 
+    os.environ.pop(OWN_MODELS, None)  # bundled models only
     scores: dict[str, dict[str, dict[str, float]]] = {}
     print(f"| model | {' | '.join(SETS)} |\n|---|{'---|' * len(SETS)}")
     for info in sorted(list_models(), key=lambda info: (info.scale, info.parameters)):

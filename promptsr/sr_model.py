@@ -1,6 +1,7 @@
 """The protocol that every model of the zoo speaks."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,21 @@ class SRModel:
     """Smallest tile in LR pixels that makes sense: the side of an attention window."""
     bytes_per_pixel: int = 512
     """Peak working memory of a forward pass for each LR pixel."""
+    tiling: Literal["supported", "discouraged", "internal"] = "supported"
+    """Whether an image may be cut into tiles: yes, only if it must be, or never because the network does so itself."""
+    half_precision: bool = False
+    """Whether float16 is known to be safe."""
+    differentiable: bool = True
+    """Whether gradients reach the image."""
+
+    @property
+    def architecture(self) -> str:
+        """What the network is called, such as PromptSR, HPINet, SwinIR or ONNX."""
+        return self.network._get_name()
 
     @property
     def parameters(self) -> int:
+        """How many numbers were learned."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property

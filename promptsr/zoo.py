@@ -1,11 +1,10 @@
-"""Every model behind one small protocol: `load_model("promptsr-tiny-x4" | "bicubic-x4" | "file.safetensors")`."""
+"""Every model behind one small protocol: `load_model("promptsr-tiny-x4" | "file.pth" | "module:function")`."""
 
 import json
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from promptsr.adapters import FUNCTION, SUFFIXES, is_foreign, load_file, load_function
 from promptsr.checkpoints import load_checkpoint, read_config
 from promptsr.config import PRESETS, ModelConfig
-from promptsr.errors import CheckpointError
+from promptsr.errors import CheckpointError, UserError
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
-from promptsr.peers import SUFFIXES, load_peer
 from promptsr.sr_model import SRModel
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
 """Folder of the bundled checkpoints: `<model name>.safetensors`, and `scores.json` with what they measured."""
 OWN_MODELS = "PROMPTSR_MODELS"
-"""Environment variable that may name a folder of your own checkpoints: every `*.safetensors` in it is a model by its
-stem. A name that is bundled keeps meaning the bundled weights."""
+"""Environment variable that may name a folder of your own checkpoints: every usable `.safetensors`, `.pth`, `.pt` or
+`.onnx` file in it is a model by its stem; of two with the same stem, the one whose suffix comes first here. A name that
+is bundled keeps meaning the bundled weights."""
 
 _PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
 
@@ -42,6 +42,8 @@ class ModelInfo:
     """False: a preset to train; `load_model` has nothing to load."""
     scores: dict[str, dict[str, float]]
     """Measured `psnr_y` and `ssim_y` by benchmark set."""
+    architecture: str = PromptSR.__name__
+    """As `SRModel.architecture`."""
 
 
 class Bicubic(nn.Module):
@@ -60,50 +62,48 @@ def load_model(name: str | Path) -> SRModel:
     """A model ready to use, in evaluation mode, on the CPU.
 
     Args:
-        name: a name from `list_models`, or the path of a checkpoint: one of PromptSR (`.safetensors`), or one that the
-            authors of a network in `promptsr.peers` published (`.pth`).
+        name: a name from `list_models`; or the path of a checkpoint, one of PromptSR (`.safetensors`) or of a network
+            in `promptsr.peers` or in spandrel (`.pth`, `.pt`, `.safetensors`), or of an ONNX file; or `module:function`
+            for what a function of yours builds (`promptsr.adapters.load_function`), which runs your code.
 
     Raises:
-        CheckpointError: no such model, a preset without bundled weights, or an unusable file.
+        CheckpointError: no such model, a preset without bundled weights, an unusable file or function, or a package
+            is missing that would read the file.
     """
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
     path = _checkpoint(str(name))
     if path.is_file():
-        return _wrap(str(name), load_checkpoint(path))
+        return _open(str(name), path)
     if str(name) in {f"{preset}-x{scale}" for preset in _PRESETS_LISTED for scale in SCALES}:
         raise CheckpointError(
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
-    if Path(name).suffix.lower() in SUFFIXES:
-        return load_peer(Path(name))
-    if Path(name).suffix or Path(name).exists():
-        return _wrap(Path(name).stem, load_checkpoint(Path(name)))
+    path = Path(name)
+    if FUNCTION.fullmatch(str(name)) and not path.exists():
+        return load_function(str(name))
+    if path.suffix or path.exists():
+        return _open(path.stem, path)
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
 
 
 def list_models() -> list[ModelInfo]:
     """All models by name: bicubic, the presets with and without weights, and those in your own folder.
 
-    Files in that folder that hold no PromptSR network are left out; `load_model` says what is wrong with them.
+    A file of another network is loaded once to learn what it is, and again only when it changes. Files in the folder
+    that hold no usable network are left out; `load_model` says what is wrong with them.
     """
     scores = _scores()
-    models = [ModelInfo(f"bicubic-x{s}", s, 0, True, scores.get(f"bicubic-x{s}", {})) for s in SCALES]
+    bicubic = ((f"bicubic-x{s}", s) for s in SCALES)
+    models = [ModelInfo(name, s, 0, True, scores.get(name, {}), Bicubic.__name__) for name, s in bicubic]
     for preset in _PRESETS_LISTED:
         for scale in SCALES:
             name = f"{preset}-x{scale}"
-            try:
-                config, trained = read_config(_checkpoint(name)), True
-            except CheckpointError:
-                config, trained = replace(PRESETS[preset], scale=scale), False
-            models.append(ModelInfo(name, config.scale, _count(config), trained, scores.get(name, {})))
+            untrained = ModelInfo(name, scale, _count(replace(PRESETS[preset], scale=scale)), False, {})
+            models.append(replace(_info(name, _checkpoint(name)) or untrained, scores=scores.get(name, {})))
     known = {model.name for model in models}
-    for name, path in _own_checkpoints().items():
-        if name not in known:
-            with suppress(CheckpointError):
-                config = read_config(path)
-                models.append(ModelInfo(name, config.scale, _count(config), True, {}))
-    return models
+    own = (_info(name, path) for name, path in _own_checkpoints().items() if name not in known)
+    return models + [model for model in own if model]
 
 
 def _checkpoint(name: str) -> Path:
@@ -114,7 +114,34 @@ def _checkpoint(name: str) -> Path:
 
 def _own_checkpoints() -> dict[str, Path]:
     folder = os.environ.get(OWN_MODELS)
-    return {path.stem: path for path in sorted(Path(folder).glob("*.safetensors"))} if folder else {}
+    paths = [path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES] if folder else []
+    # The first suffix comes last and wins. A name that reads as `module:function` must never run one.
+    paths.sort(key=lambda path: (-SUFFIXES.index(path.suffix.lower()), path.name))
+    return {path.stem: path for path in paths if not FUNCTION.fullmatch(path.stem)}
+
+
+def _open(name: str, path: Path) -> SRModel:
+    return load_file(path) if is_foreign(path) else _wrap(name, load_checkpoint(path))
+
+
+def _info(name: str, path: Path) -> ModelInfo | None:
+    """What is in a file, without scores; None if it is missing or unusable."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return _read_info(name, path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read_info(name: str, path: Path, _changed: int, _size: int) -> ModelInfo | None:
+    try:
+        if is_foreign(path):
+            model = load_file(path)
+            return ModelInfo(name, model.scale, model.parameters, True, {}, model.architecture)
+        config = read_config(path)
+    except UserError:
+        return None
+    return ModelInfo(name, config.scale, _count(config), True, {})
 
 
 def _wrap(name: str, network: PromptSR) -> SRModel:

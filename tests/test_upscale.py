@@ -31,7 +31,7 @@ class Function(nn.Module):
         return self.function(x)
 
 
-def toy(function: Callable[[Tensor], Tensor], scale: int = 2, **fields: int) -> SRModel:
+def toy(function: Callable[[Tensor], Tensor], scale: int = 2, **fields: Any) -> SRModel:
     return SRModel("toy", scale, Function(function), **fields)
 
 

@@ -24,6 +24,11 @@ def usable() -> list[str]:
     return sorted((name for name, model in known().items() if model.has_weights), key=lambda n: n.startswith(BICUBIC))
 
 
+def of_scale(scale: int) -> list[str]:
+    """Those that enlarge by this scale."""
+    return [name for name in usable() if known()[name].scale == scale]
+
+
 def favourite() -> str:
     """What the page starts with."""
     return _FAVOURITE if _FAVOURITE in usable() else "bicubic-x4"
@@ -36,8 +41,15 @@ def rivals(name: str) -> list[str]:
         UserError: no such name.
     """
     _check(name)
-    others = (other for other in usable() if known()[other].scale == known()[name].scale and other != name)
+    others = (other for other in of_scale(known()[name].scale) if other != name)
     return [BICUBIC, *(other for other in others if not other.startswith(BICUBIC))]
+
+
+def pair(scale: int) -> list[str]:
+    """What a comparison at this scale starts with: bicubic interpolation and a trained network, if there is one."""
+    trained = [name for name in of_scale(scale) if not name.startswith(BICUBIC)]
+    chosen = favourite() if favourite() in trained else next(iter(trained), None)
+    return [f"{BICUBIC}-x{scale}", *([chosen] if chosen else [])]
 
 
 def load_rival(name: str, scale: int) -> SRModel:
@@ -84,7 +96,7 @@ def network(name: str) -> PromptSR:
 
 def networks() -> list[str]:
     """Names of the PromptSR networks, those with weights first."""
-    names = [name for name, model in known().items() if model.parameters]
+    names = [name for name, model in known().items() if model.architecture == PromptSR.__name__]
     return sorted(names, key=lambda name: not known()[name].has_weights)
 
 

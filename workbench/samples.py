@@ -1,37 +1,21 @@
-"""Small photographs to try things on, made from what comes with scikit-image and scikit-learn."""
+"""The sample photographs as files that the page may show."""
 
 import tempfile
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
 
-_SOURCES = {
-    "astronaut": ("skimage.data", "astronaut.png"),
-    "chelsea": ("skimage.data", "chelsea.png"),
-    "coffee": ("skimage.data", "coffee.png"),
-    "rocket": ("skimage.data", "rocket.jpg"),
-    "china": ("sklearn.datasets.images", "china.jpg"),
-    "flower": ("sklearn.datasets.images", "flower.jpg"),
-}
+from analysis.samples import write_samples
 
 
 @lru_cache
 def sample_paths(longest: int) -> tuple[Path, ...]:
-    """PNG files of at most `longest` pixels a side, which live as long as the program and which the page may show."""
+    """PNG files of at most `longest` pixels a side, which live as long as the program."""
     folder = Path(_folder().name, str(longest))
-    folder.mkdir()
-    paths = []
-    for name, (package, file) in _SOURCES.items():
-        path = folder / f"{name}.png"
-        with (files(package) / file).open("rb") as stream, Image.open(stream) as image:
-            image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-            image.save(path)
-        paths.append(path)
+    paths = write_samples(folder, longest)
     gr.set_static_paths([folder])
-    return tuple(paths)
+    return paths
 
 
 @lru_cache

@@ -1,6 +1,5 @@
 """`promptsr models`, `promptsr complexity` and `promptsr evaluate`: a table, or JSON."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +21,8 @@ def models(json_target: JsonOption = None) -> None:
         scores = "   ".join(f"{name} {s['psnr_y']:.2f} / {s['ssim_y']:.4f}" for name, s in model.scores.items())
         weights = "yes" if model.has_weights else "to be trained"
         table.add_row(model.name, f"x{model.scale}", f"{model.parameters:,}", weights, scores)
-    show({"models": [asdict(model) for model in known]}, table, json_target)
+    keys = ("name", "scale", "parameters", "has_weights", "scores")
+    show({"models": [{key: getattr(model, key) for key in keys} for model in known]}, table, json_target)
 
 
 def complexity(

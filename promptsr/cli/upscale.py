@@ -33,12 +33,13 @@ def upscale(
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    half: Annotated[bool, typer.Option("--half", help="Half precision, for models known to be safe in it.")] = False,
     json_target: JsonOption = None,
 ) -> None:
     """Upscale images. Depth, alpha, colour profile and metadata are kept."""
     pairs = _plan(inputs, output, file_format)
     upscaler = Upscaler(
-        load_model(model), tile=_parse_tile(tile), overlap=overlap, memory_budget=memory << 20, device=device
+        load_model(model), tile=_parse_tile(tile), overlap=overlap, memory_budget=memory << 20, device=device, half=half
     )
     rows, failures = [], 0
     table = Table("input", "output", "size", "tile", "seconds")

@@ -22,12 +22,15 @@ from promptsr.zoo import load_model
 State = dict[str, Tensor]
 Originals = dict[str, tuple[Callable[[int], State], Callable[[State, int, Tensor], Tensor]]]
 
+pytestmark = pytest.mark.filterwarnings("ignore:torchvision was built:UserWarning")
+
 NETWORKS: dict[str, type[nn.Module]] = {"imdn": IMDN, "smfanet": SMFANet, "hpinet": HPINet}
 MIN_TILES = {"imdn": 1, "smfanet": 8, "hpinet": 24}
 CHECKPOINTS = {
     "imdn/IMDN_x4.pth": (32.211, 715_176),
     "smfanet/SMFANet_plus_DIV2K_100w_x4SR.pth": (32.438, 495_888),
     "hpinet/HPINet-M-x4.pth": (32.625, 895_659),
+    "craft/CRAFT-x4.pth": (32.422, 753_344),  # through spandrel
 }
 """PSNR-Y on Set5 that the networks' original code measured, and their numbers of parameters."""
 
@@ -119,6 +122,7 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_file_that_could_run_code_is_not_opened(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], zipped: bool
@@ -126,6 +130,8 @@ def test_a_file_that_could_run_code_is_not_opened(
     for name, content in (("bomb.pth", {"encoder": Bomb()}), ("module.pth", nn.Linear(3, 3))):
         torch.save(content, tmp_path / name, _use_new_zipfile_serialization=zipped)
         assert "could run code, so it was not opened" in refused(tmp_path / name)
+    torch.jit.script(nn.Linear(2, 2)).save(tmp_path / "program.pt")
+    assert "could run code, so it was not opened" in refused(tmp_path / "program.pt")
     assert "executed" not in capfd.readouterr().out
 
 

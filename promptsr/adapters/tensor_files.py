@@ -1,0 +1,50 @@
+"""Reads checkpoints of other authors without running anything that they hold."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from promptsr.errors import CheckpointError
+
+TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
+"""Of the files that `read_tensors` reads."""
+
+
+def is_foreign_safetensors(path: Path) -> bool:
+    """Whether this is a sound safetensors file without the configuration that every PromptSR checkpoint carries."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "config" not in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, by the names its authors gave, as they nested it; empty if that is no dictionary.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or could run code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return dict(load_file(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of a TorchScript file before it refuses it
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch fail in many ways, KeyError and IndexError among them
+        # Pickle's word for a reference to code, and a program of TorchScript.
+        unsafe = isinstance(error, UnpicklingError) and "GLOBAL" in str(error)
+        if unsafe or "TorchScript" in str(error):
+            raise CheckpointError(
+                f"{path} holds more than tensors and could run code, so it was not opened: save its state_dict alone."
+            ) from error
+        raise CheckpointError(f"{path} is truncated or not a PyTorch file: download it again.") from error
+    return {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
