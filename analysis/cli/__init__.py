@@ -5,6 +5,8 @@ As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input e
 
 import typer
 
+from analysis.cli.complexity import complexity
+from analysis.cli.failures import failures
 from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look into super-resolution networks.")
@@ -13,6 +15,10 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Lo
 @app.callback()
 def _options() -> None:
     pass
+
+
+app.command()(failures)
+app.command()(complexity)
 
 
 def main() -> None:

@@ -72,9 +72,10 @@ class Stage(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """B x C x H x W -> the same."""
         batch, _, height, width = features.shape
-        rows, columns = _cuts(height, self.size, features.device), _cuts(width, self.size, features.device)
+        rows, columns = _cuts(height, self.size), _cuts(width, self.size)  # on the CPU: `_halvings` reads them
         (m, h), (n, w) = rows.shape, columns.shape  # m x n patches of h x w
-        x = features.index_select(2, rows.flatten()).index_select(3, columns.flatten())  # B x C x mh x nw
+        down, across = rows.flatten().to(features.device), columns.flatten().to(features.device)
+        x = features.index_select(2, down).index_select(3, across)  # B x C x mh x nw
         x = x.reshape(batch, _WIDTH, m, h, n, w).permute(0, 2, 4, 3, 5, 1)  # B x m x n x h x w x C
         x = x.reshape(batch, m * n, h * w, _WIDTH)  # B x patches x pixels x C
         matches = self.best_matches(x)
@@ -82,8 +83,8 @@ class Stage(nn.Module):
             x = layer(x, None if number else matches)
         x = x.reshape(batch, m, n, h, w, _WIDTH).permute(0, 5, 1, 3, 2, 4)  # B x C x m x h x n x w
         x = x.reshape(batch, _WIDTH, m * h, n * w)  # B x C x mh x nw
-        x = x.new_zeros(batch, _WIDTH, height, n * w).index_add(2, rows.flatten(), x)  # B x C x H x nw
-        x = x.new_zeros(batch, _WIDTH, height, width).index_add(3, columns.flatten(), x)  # B x C x H x W
+        x = x.new_zeros(batch, _WIDTH, height, n * w).index_add(2, down, x)  # B x C x H x nw
+        x = x.new_zeros(batch, _WIDTH, height, width).index_add(3, across, x)  # B x C x H x W
         x = x * _halvings(rows, height).to(x)[:, None] * _halvings(columns, width).to(x)
         out: Tensor = self.convolution(x) + features
         return out
@@ -127,12 +128,12 @@ class Layer(nn.Module):
         return out
 
 
-def _cuts(length: int, size: int, device: torch.device) -> Tensor:
+def _cuts(length: int, size: int) -> Tensor:
     """Which pixels of a side each patch covers: patches x pixels. The last patch is moved back inside the image."""
     size = min(size, length)
     step = max(1, size - _OVERLAP)
-    starts = torch.arange(0, length - size + step, step, device=device).clamp(max=length - size)
-    return starts[:, None] + torch.arange(size, device=device)
+    starts = torch.arange(0, length - size + step, step).clamp(max=length - size)
+    return starts[:, None] + torch.arange(size)
 
 
 def _halvings(cuts: Tensor, length: int) -> Tensor:
