@@ -5,13 +5,16 @@ comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny
 comparison.results[1].psnr_y
 """
 
+import math
+import time
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from promptsr.errors import ConfigError, UserError
+from promptsr.generators import relay
 from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
 from promptsr.sr_model import SRModel
 from promptsr.upscale import Progress, Upscaler
@@ -29,6 +32,19 @@ class Region:
         """B x C x sH x sW -> B x C x size x size."""
         return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
 
+    def check(self, height: int, width: int, margin: int = 0) -> None:
+        """Refuses a region that leaves an image of this size, or comes nearer than `margin` to its far borders.
+
+        Raises:
+            UserError: it does.
+        """
+        right, bottom = self.x + self.size + margin, self.y + self.size + margin
+        if self.size < 1 or min(self.x, self.y) < 0 or right > width or bottom > height:
+            raise UserError(
+                f"A window of {self.size} pixels at ({self.x}, {self.y}) does not lie in the {width} x {height} "
+                f"image{f' with {margin} pixel to spare' if margin else ''}: choose another place or a smaller window."
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -41,6 +57,9 @@ class Result:
     """dB, as in the paper's tables (a border of `scale` pixels left out); None without HR image."""
     ssim_y: float | None
     """The same; NaN for an image smaller than its window."""
+    parameters: int
+    seconds: float
+    """Wall-clock time of the upscaling."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +74,27 @@ class Comparison:
     results: tuple[Result, ...]
     """In the order of the models."""
 
+    @property
+    def pictures(self) -> list[tuple[str, Tensor]]:
+        """What lies side by side, by name: the HR image or, where there is none, the input with its pixels repeated,
+        then every result; each 1 x 3 x sH x sW."""
+        if self.hr is None:
+            first = "Input", self.lr.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        else:
+            first = "HR", self.hr
+        return [first, *((result.model, result.sr) for result in self.results)]
+
+    def scores(self, region: Region) -> list[tuple[float, float]]:
+        """`region_scores` of every result; empty without HR image."""
+        return [] if self.hr is None else [region_scores(result.sr, self.hr, region) for result in self.results]
+
     def check(self, region: Region) -> None:
         """Refuses a region that leaves the image.
 
         Raises:
             UserError: it does.
         """
-        height, width = (self.scale * side for side in self.lr.shape[2:])
-        right, bottom = region.x + region.size, region.y + region.size
-        inside = min(region.x, region.y) >= 0 and right <= width and bottom <= height
-        if region.size < 1 or not inside:
-            raise UserError(
-                f"A window of {region.size} pixels at ({region.x}, {region.y}) does not lie in the {width} x {height} "
-                "image: choose another place or a smaller window."
-            )
+        region.check(*(self.scale * side for side in self.lr.shape[2:]))
 
 
 @dataclass(frozen=True)
@@ -122,10 +148,11 @@ def compare(
     results = []
     for model, worker in zip(models, workers, strict=True):
         yield Comparing(model.name, None)
-        with closing(worker.upscale_tensor(lr)) as tiles:
-            sr = quantize((yield from _told(model.name, tiles)))
-        scores = (None, None) if hr is None else (psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
-        results.append(Result(model.name, sr, *scores))
+        begun = time.perf_counter()
+        sr = quantize((yield from relay(worker.upscale_tensor(lr), partial(Comparing, model.name))))
+        seconds = time.perf_counter() - begun
+        psnr, ssim = (None, None) if hr is None else (psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
+        results.append(Result(model.name, sr, psnr, ssim, model.parameters, seconds))
     return Comparison(scale, lr, hr, tuple(results))
 
 
@@ -134,16 +161,11 @@ def region_scores(sr: Tensor, hr: Tensor, region: Region) -> tuple[float, float]
     return psnr_y(region.crop(sr), region.crop(hr), 0), ssim_y(region.crop(sr), region.crop(hr), 0)
 
 
+def score_texts(psnr: float, ssim: float) -> tuple[str, str]:
+    """PSNR and SSIM to as many digits as papers print; a dash for NaN."""
+    return f"{psnr:.2f}", f"{ssim:.4f}" if math.isfinite(ssim) else "–"
+
+
 def luma_error(sr: Tensor, hr: Tensor) -> Tensor:
     """SR minus HR on Y, in grey levels (of 255): 1 x 3 x H x W twice -> H x W, float64."""
     return (luma(sr) - luma(hr))[0, 0]
-
-
-def _told(model: str, tiles: Generator[Progress, None, Tensor]) -> Generator[Comparing, None, Tensor]:
-    while True:
-        try:
-            progress = next(tiles)
-        except StopIteration as end:
-            output: Tensor = end.value
-            return output
-        yield Comparing(model, progress)

@@ -1,10 +1,12 @@
 """Long work is written as generators: they yield how far they are, and return what came of it."""
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
+Told = TypeVar("Told")
 
 
 def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] = lambda step: None) -> Result:
@@ -16,3 +18,15 @@ def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] =
             result: Result = end.value
             return result
         tell(step)
+
+
+def relay(work: Generator[Step, None, Result], retold: Callable[[Step], Told]) -> Generator[Told, None, Result]:
+    """A generator within another: yields `retold` of what `work` yields, and closes `work` when it is closed itself."""
+    with closing(work):
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield retold(step)

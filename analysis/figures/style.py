@@ -1,12 +1,17 @@
 """What all figures share: colours that read on white and on black, and how a figure becomes a file."""
 
 import io
+from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
+
+from promptsr.files import replacing
 
 INK = "#76808c"
 """Of text and axes: readable on white and on black."""
 _DPI = 160
+_PRINT_DPI = 300
 
 
 def png(figure: Figure) -> bytes:
@@ -14,3 +19,24 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
     return file.getvalue()
+
+
+def publish(figure: Figure, path: Path) -> None:
+    """Writes a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of the path.
+
+    Raises:
+        UserError: the path cannot be written.
+    """
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_PRINT_DPI, facecolor="white")
+
+
+def draw_scale(figure: Figure, colors: str, low: float, high: float) -> None:
+    """A colour bar below the picture that fills a figure, just as wide."""
+    height = float(figure.get_size_inches()[1])
+    bar = figure.add_axes((0, -0.2 / height, 1, 0.1 / height))
+    bar.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
+    bar.set_axis_off()
+    middle = (low + high) / 2
+    for place, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
+        bar.text(place, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")

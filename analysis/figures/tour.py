@@ -7,7 +7,7 @@ from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.figures.style import INK
+from analysis.figures.style import draw_scale
 from analysis.tour import Tour
 from analysis.views import View
 
@@ -38,7 +38,7 @@ def draw_view(view: View, tour: Tour) -> Figure:
         # Attention covers the photo as far as it goes; the square root lets the faint parts show.
         alpha = np.sqrt(view.values / high) if view.kind == "share" else 1.0
         axes.imshow(view.values, extent=extent, cmap=colors, vmin=low, vmax=high, alpha=alpha)
-        _draw_scale(figure, colors, low, high)
+        draw_scale(figure, colors, low, high)
     _outline_windows(axes, view, tour)
     _mark_focus(axes, view, tour)
     axes.set_xlim(0, width)
@@ -55,17 +55,6 @@ def _scale(view: View) -> tuple[str, float, float]:
         limit = max(-low, high, 1e-12)
         return "RdBu_r", -limit, limit
     return "viridis", low, max(high, low + 1e-12)
-
-
-def _draw_scale(figure: Figure, colors: str, low: float, high: float) -> None:
-    """A colour bar below the picture, just as wide."""
-    height = float(figure.get_size_inches()[1])
-    bar = figure.add_axes((0, -0.2 / height, 1, 0.1 / height))
-    bar.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
-    bar.set_axis_off()
-    middle = (low + high) / 2
-    for place, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
-        bar.text(place, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")
 
 
 def _category_colors(labels: np.ndarray) -> np.ndarray:

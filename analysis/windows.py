@@ -1,0 +1,40 @@
+"""Square windows over an image: where they lie, the mean of a map in each, and the best ones that hardly overlap."""
+
+import numpy as np
+
+
+def starts(length: int, window: int, stride: int) -> np.ndarray:
+    """First pixels of the windows along one side, the last one flush with the end; empty if none fits."""
+    regular = np.arange(0, length - window + 1, stride)
+    return np.union1d(regular, length - window) if len(regular) else regular
+
+
+def window_means(values: np.ndarray, window: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Means of a map, ... x H x W, over the windows that begin at R rows and C columns: ... x R x C."""
+    edge = [(0, 0)] * (values.ndim - 2)
+    sums = np.pad(values.cumsum(axis=-2).cumsum(axis=-1), [*edge, (1, 0), (1, 0)])  # an integral image
+    bands = sums[..., rows + window, :] - sums[..., rows, :]  # ... x R x (W + 1)
+    means: np.ndarray = (bands[..., columns + window] - bands[..., columns]) / window**2
+    return means
+
+
+def pick(
+    values: np.ndarray, window: int, rows: np.ndarray, columns: np.ndarray, *, count: int, above: float, overlap: float
+) -> list[tuple[int, int]]:
+    """Indices of the highest values, highest first; each next one is the best that overlaps no earlier one too much.
+
+    Args:
+        values: of the windows that begin at R rows and C columns: R x C.
+        count: at most so many.
+        above: only values greater than this.
+        overlap: the share of its area that a window may have in common with another.
+    """
+    left = np.where(values > above, values, -np.inf)
+    chosen: list[tuple[int, int]] = []
+    while len(chosen) < count and left.max(initial=-np.inf) > above:
+        row, column = np.unravel_index(np.argmax(left), left.shape)
+        chosen.append((int(row), int(column)))
+        common = [np.clip(window - np.abs(line - line[i]), 0, None) for line, i in ((rows, row), (columns, column))]
+        left[np.outer(*common) > overlap * window**2] = -np.inf
+        left[row, column] = -np.inf
+    return chosen
