@@ -13,7 +13,7 @@ from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
 from promptsr.imaging import decode
 from workbench import models
-from workbench.components import HEAVY, PRIVATE, choice, photo, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast
 from workbench.diagram import ON_LOAD, diagram
 from workbench.results import new_folder
 from workbench.samples import sample_paths
@@ -57,15 +57,7 @@ def build() -> None:
                 elem_id="tour-diagram",
             )
             text = gr.Markdown(latex_delimiters=_LATEX, elem_id="tour-text", container=True)
-            views = gr.Gallery(
-                label="What is seen there",
-                show_label=False,
-                format="png",
-                height="auto",
-                interactive=False,
-                buttons=["download", "fullscreen"],
-                elem_id="tour-views",
-            )
+            views = gallery("What is seen there", "tour-views")
             box = gr.Textbox(_FIRST_BOX, label="Box", visible="hidden")
             group, block, x, y = (
                 gr.Number(number, precision=0, visible="hidden", elem_id=f"tour-{name}")

@@ -65,24 +65,37 @@ def photo(max_pixels: int = MAX_PIXELS, **options: Any) -> tuple[gr.Image, Depen
     image = gr.Image(
         type="filepath", image_mode=None, sources=["upload", "clipboard"], buttons=["fullscreen"], **options
     )
-    move = image.async_move_resource_to_block_cache
+
+    def readable(path: str | None) -> str | None:
+        return path and displayable(Path(path), max_pixels)
+
+    _take_no_addresses(image)
+    setattr(image, "preprocess", lambda payload: payload and payload.path)  # noqa: B010 (mypy refuses the assignment)
+    sent = image.upload(toast(readable), image, image, **PRIVATE)
+    sent.failure(lambda: None, None, image, **PRIVATE)
+    return image, sent
+
+
+def photos(**options: Any) -> gr.Files:
+    """An input of several images, whose handlers get the paths of the very files that were sent."""
+    files = gr.Files(file_types=["image"], **options)
+    _take_no_addresses(files)
+    return files
+
+
+def _take_no_addresses(component: gr.Image | gr.Files) -> None:
+    """The server fetches nothing from elsewhere for whoever asks it to."""
+    move = component.async_move_resource_to_block_cache
 
     async def move_file(path: str | Path | None) -> str | None:
         if str(path).startswith(("http:", "https:")):
             raise gr.Error("Send the image itself, not its address.", print_exception=False)
         return await move(path)
 
-    def readable(path: str | None) -> str | None:
-        return path and _displayable(Path(path), max_pixels)
-
-    setattr(image, "async_move_resource_to_block_cache", move_file)  # noqa: B010 (mypy refuses the assignment)
-    setattr(image, "preprocess", lambda payload: payload and payload.path)  # noqa: B010
-    sent = image.upload(toast(readable), image, image, **PRIVATE)
-    sent.failure(lambda: None, None, image, **PRIVATE)
-    return image, sent
+    setattr(component, "async_move_resource_to_block_cache", move_file)  # noqa: B010
 
 
-def _displayable(path: Path, max_pixels: int) -> str:
+def displayable(path: Path, max_pixels: int = MAX_PIXELS) -> str:
     """The path of an image that browsers show: TIFF becomes PNG, which holds all that we read from TIFF."""
     picture = decode(path, max_pixels=max_pixels)
     if path.suffix.lower() not in (".tif", ".tiff"):
@@ -97,6 +110,44 @@ def choice(**options: Any) -> gr.Dropdown:
     dropdown = gr.Dropdown(**options)
     setattr(dropdown, "preprocess", lambda payload: payload)  # noqa: B010
     return dropdown
+
+
+def tile_size(elem_id: str) -> gr.Textbox:
+    """Where the side of the tiles is typed; `tile_of` reads it."""
+    return gr.Textbox("auto", label="Tile", info="auto, whole, or pixels", max_lines=1, min_width=120, elem_id=elem_id)
+
+
+def tile_of(text: str) -> str | int:
+    """What `promptsr.upscale.Upscaler` takes as `tile`."""
+    text = str(text).strip()
+    return int(text) if text.isdecimal() else text
+
+
+def picture(label: str, **options: Any) -> gr.Image:
+    """A picture that shows exactly the pixels of its file."""
+    return gr.Image(label=label, format="png", type="filepath", interactive=False, buttons=[], min_width=160, **options)
+
+
+def slider(elem_id: str) -> gr.ImageSlider:
+    """Two pictures, one over the other."""
+    return gr.ImageSlider(
+        format="png", interactive=False, show_label=False, max_height=640, buttons=["fullscreen"], elem_id=elem_id
+    )
+
+
+def gallery(label: str, elem_id: str, **options: Any) -> gr.Gallery:
+    """Whole pictures with whole captions, as many side by side as fit."""
+    return gr.Gallery(
+        label=label,
+        show_label=False,
+        format="png",
+        height="auto",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_id=elem_id,
+        elem_classes="pictures",
+        **options,
+    )
 
 
 def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from promptsr.errors import UserError
-from workbench import architecture_tab, upscale_tab
+from workbench import architecture_tab, compare_tab, failures_tab, upscale_tab
 from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -26,8 +26,10 @@ def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
         gr.HTML(_HEADER, js_on_load=None, apply_default_css=False)
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             upscale_tab.build()
+            comparing = compare_tab.build()
+            failures_tab.build(tabs, comparing)
             architecture_tab.build()
     return page
 

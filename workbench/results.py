@@ -12,7 +12,7 @@ from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.imaging.picture import to_pixels, to_unit
 from promptsr.upscale import UpscaleResult
 
-_CLOSEUP = 384
+CLOSEUP = 384
 """Side of a close-up in screen pixels."""
 
 
@@ -38,7 +38,7 @@ class Shown:
         width, height = self.scale * self.width, self.scale * self.height
         if not (0 <= x < width and 0 <= y < height):
             raise UserError(f"The point ({x}, {y}) lies outside of the {width} x {height} result: click on it.")
-        side = max(1, _CLOSEUP // (zoom * self.scale))  # input pixels
+        side = max(1, CLOSEUP // (zoom * self.scale))  # input pixels
         left, top = (
             min(max(middle // self.scale - side // 2, 0), max(length - side, 0))
             for middle, length in ((x, self.width), (y, self.height))
@@ -47,8 +47,8 @@ class Shown:
         files = []
         for source, scale in ((self.small, 1), (self.compared, self.scale), (self.result, self.scale)):
             rows, columns = (slice(scale * start, scale * (start + side)) for start in (top, left))
-            closeup = _enlarge(decode(source), rows, columns, zoom * self.scale // scale)
-            files.append(str(_save(closeup, folder / source.name)))
+            closeup = enlarge(decode(source), rows, columns, zoom * self.scale // scale)
+            files.append(str(save_view(closeup, folder / source.name)))
         return files
 
 
@@ -66,13 +66,13 @@ def show(picture: Picture, compared: UpscaleResult, result: UpscaleResult) -> Sh
         result.picture.width // picture.width,
         picture.width,
         picture.height,
-        _save(picture, folder / "input.png"),
-        _save(compared.picture, folder / "compared.png"),
-        _save(result.picture, folder / "result.png"),
+        save_view(picture, folder / "input.png"),
+        save_view(compared.picture, folder / "compared.png"),
+        save_view(result.picture, folder / "result.png"),
     )
 
 
-def _save(picture: Picture, path: Path) -> Path:
+def save_view(picture: Picture, path: Path) -> Path:
     """Writes what a screen can show of a picture: 8 bits, alpha, and the colour profile."""
     alpha = None if picture.alpha is None else to_pixels(to_unit(picture.alpha), 8)
     color = to_pixels(to_unit(picture.color), 8)
@@ -80,7 +80,9 @@ def _save(picture: Picture, path: Path) -> Path:
     return path
 
 
-def _enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Picture:
+def enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Picture:
+    """A part of a picture with every pixel repeated `factor` times both ways."""
+
     def cut(values: np.ndarray) -> np.ndarray:
         return values[rows, columns].repeat(factor, axis=0).repeat(factor, axis=1)
 

@@ -1,8 +1,30 @@
 """What is going on and what came of it, as HTML."""
 
+import time
+from collections.abc import Callable, Generator
 from html import escape
+from typing import Any, TypeVar
 
 from promptsr.upscale import Progress, UpscaleResult
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+_BLINK = 0.1
+"""Seconds between two news of a run, which can be cancelled whenever there is one."""
+
+
+def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
+    """Runs to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
+    told = 0.0
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if time.monotonic() - told > _BLINK:
+            told = time.monotonic()
+            yield tell(step)
 
 
 def idle(text: str = "") -> str:
@@ -41,6 +63,11 @@ def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: i
     }
     if memory is not None:
         facts["Peak memory"] = f"{memory / 1e6:,.0f} MB"
+    return done(facts)
+
+
+def done(facts: dict[str, str]) -> str:
+    """Nothing is running any more; names and values of what came out."""
     return f'<div class="status done">{definitions(facts)}</div>'
 
 

@@ -1,9 +1,9 @@
 """The tab *Upscale*: a photograph in, a larger one out, beside another model's, under a magnifier, and as a file."""
 
 import sys
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,28 @@ import gradio as gr
 
 from promptsr.errors import UserError
 from promptsr.imaging import decode, encode
-from promptsr.upscale import Progress, Upscaler, UpscaleResult
+from promptsr.upscale import Progress, Upscaler
 from workbench import models, status
-from workbench.components import HEAVY, PRIVATE, choice, photo, point, samples, toast
+from workbench.components import (
+    HEAVY,
+    PRIVATE,
+    choice,
+    photo,
+    picture,
+    point,
+    samples,
+    slider,
+    tile_of,
+    tile_size,
+    toast,
+)
 from workbench.results import Shown, new_folder, show
+from workbench.status import announced
 
 MAX_PIXELS = 4 * 2**20
 """Larger photographs are a matter for the command line."""
 _SAMPLE_SIDE = 192
 """Pixels that take seconds to upscale."""
-_BLINK = 0.1
-"""Seconds between two news of a run, which can be cancelled whenever there is one."""
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
 
 
@@ -43,14 +54,7 @@ def build() -> None:
                     elem_id="upscale-compared",
                 )
                 with gr.Row():
-                    tile = gr.Textbox(
-                        "auto",
-                        label="Tile",
-                        info="auto, whole, or pixels",
-                        max_lines=1,
-                        min_width=120,
-                        elem_id="upscale-tile",
-                    )
+                    tile = tile_size("upscale-tile")
                     file_format = choice(
                         choices=list(_SUFFIXES),
                         value="PNG",
@@ -68,29 +72,22 @@ def build() -> None:
                     status.idle("Choose a photograph and press Upscale."), elem_id="upscale-status", min_width=300
                 )
                 download = gr.DownloadButton("Download", size="md", interactive=False, elem_id="upscale-download")
-            slider = gr.ImageSlider(
-                format="png",
-                interactive=False,
-                show_label=False,
-                max_height=640,
-                buttons=["fullscreen"],
-                elem_id="upscale-slider",
-            )
+            pair = slider("upscale-slider")
             with gr.Accordion("Magnifier", elem_id="magnifier"):
                 with gr.Row(equal_height=False):
-                    result = _picture("Click where to look closely", elem_id="magnifier-result")
+                    result = picture("Click where to look closely", elem_id="magnifier-result")
                     with gr.Column(min_width=200):
                         zoom = gr.Slider(1, 24, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
                         gr.Markdown("Below, the same square of all three, enlarged without smoothing.")
                         x, y = (gr.Number(precision=0, visible="hidden", elem_id=f"magnifier-{axis}") for axis in "xy")
                 with gr.Row(equal_height=False):
-                    closeups = [_picture(n, elem_classes="closeup") for n in ("Input", "Comparison", "Result")]
+                    closeups = [picture(n, elem_classes="closeup") for n in ("Input", "Comparison", "Result")]
 
     model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
     run = start.click(
         toast(upscale),
         [image, model, compared, tile, file_format],
-        [shown, slider, result, download, news],
+        [shown, pair, result, download, news],
         api_name="upscale",
         show_progress="hidden",
         **HEAVY,
@@ -105,10 +102,6 @@ def build() -> None:
     clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
     run.success(_middle, shown, [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
     zoom.release(*magnifying, **PRIVATE)
-
-
-def _picture(label: str, **options: Any) -> gr.Image:
-    return gr.Image(label=label, format="png", type="filepath", interactive=False, buttons=[], min_width=160, **options)
 
 
 def upscale(image: str, model: str, compare_with: str, tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
@@ -133,19 +126,19 @@ def upscale(image: str, model: str, compare_with: str, tile: str, output_format:
         raise UserError(f"There is no format {output_format}: choose one of {', '.join(_SUFFIXES)}.")
     chosen = models.load(model)
     rival = models.load_rival(compare_with, chosen.scale)
-    workers = [Upscaler(each, tile=_tile(tile)) for each in (rival, chosen)]
+    workers = [Upscaler(each, tile=tile_of(tile)) for each in (rival, chosen)]
     yield _news("Reading the photograph")
-    picture = decode(Path(image), max_pixels=MAX_PIXELS)
+    photograph = decode(Path(image), max_pixels=MAX_PIXELS)
     results = []
     for name, worker in zip((rival.name, model), workers, strict=True):
         yield _news(f"Upscaling with {name}")
-        with closing(worker.stream(picture)) as steps:
-            results.append((yield from _announced(steps, f"Upscaling with {name}")))
+        with closing(worker.stream(photograph)) as steps:
+            results.append((yield from announced(steps, partial(_news, f"Upscaling with {name}"))))
     yield _news("Writing the files")
     compared, result = results
     file = new_folder() / f"{Path(image).stem}-{model}{_SUFFIXES[output_format]}"
     encode(result.picture, file)
-    shown = show(picture, compared, result)
+    shown = show(photograph, compared, result)
     news = status.finished(result, chosen.scale, rival.name, model, _peak_memory())
     yield shown, (str(shown.compared), str(shown.result)), str(shown.result), str(file), news
 
@@ -161,29 +154,8 @@ def magnify(x: int | None, y: int | None, zoom: int, shown: Shown | None) -> lis
     return shown.closeups(x, y, zoom)
 
 
-def _announced(
-    steps: Generator[Progress, None, UpscaleResult], text: str
-) -> Generator[tuple[Any, ...], None, UpscaleResult]:
-    """Runs to the end, with news after tiles, but not more often than eyes can follow."""
-    told = 0.0
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            result: UpscaleResult = end.value
-            return result
-        if time.monotonic() - told > _BLINK:
-            told = time.monotonic()
-            yield _news(text, progress)
-
-
 def _news(text: str, progress: Progress | None = None) -> tuple[Any, ...]:
     return *[gr.skip()] * 4, status.running(text, progress)
-
-
-def _tile(text: str) -> str | int:
-    text = str(text).strip()
-    return int(text) if text.isdecimal() else text
 
 
 def _choose_rival(model: str, compared: str) -> gr.Dropdown:

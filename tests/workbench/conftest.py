@@ -1,4 +1,4 @@
-"""A running workbench with a model of its own, and what its results must equal."""
+"""A running workbench with a model of its own, the client and the browser that use it, and what people do there."""
 
 import os
 import socket
@@ -9,11 +9,14 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import torch
+from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from promptsr import Upscaler, build_model, load_model
 from promptsr.checkpoints import save_checkpoint
@@ -22,6 +25,17 @@ from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.zoo import OWN_MODELS
 
 HERE = Path(__file__).parent
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 60_000  # milliseconds: the processor may be shared
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,106 @@ def plain_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "plain.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """122 x 87 pixels of smooth colours and a little noise: no multiple of 4."""
+    rng = np.random.default_rng(3)
+    small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize((122, 87), Image.Resampling.BICUBIC)).astype(int)
+    path = tmp_path_factory.mktemp("photos") / "garden.png"
+    Image.fromarray((smooth + rng.integers(-9, 10, smooth.shape)).clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One session for all tests of this file, as one page stays open."""
+    folder = tmp_path_factory.mktemp("downloads")
+    client = Client(server.url, verbose=False, analytics_enabled=False, download_files=folder)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[1280])
+def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, freshly opened; afterwards it must have asked nobody else, and complained about nothing."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    outside, complaints = [], []
+
+    def watch(route: Route) -> None:
+        address = urlsplit(route.request.url)
+        if address.scheme in ("data", "blob") or address.hostname in ("127.0.0.1", "localhost"):
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", watch)
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(server.url)
+    page.get_by_role("button", name="Upscale").wait_for()
+    yield page
+    context.close()
+    assert (outside, complaints) == ([], [])
+
+
+def pixels(path: str) -> np.ndarray:
+    """Colour and alpha, if there is any, of a file: H x W x 3 or 4."""
+    picture = decode(Path(path))
+    return picture.color if picture.alpha is None else np.dstack([picture.color, picture.alpha])
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Through the menu of those that have no room, where it must be."""
+    tab = page.get_by_role("tab", name=name)
+    if tab.is_visible():
+        tab.click()
+    else:
+        page.get_by_role("button", name="More tabs").click()
+        page.locator(".overflow-dropdown").get_by_text(name).click()
+
+
+def send(page: Page, photo: Path, tab: str = "upscale") -> None:
+    page.locator(f"#{tab}-image input[type=file]").set_input_files(photo)
+
+
+def choose(page: Page, dropdown: str, value: str) -> None:
+    box = page.locator(f"#{dropdown}")
+    box.locator("input").click()
+    box.get_by_role("option", name=value, exact=True).click()
+
+
+def natural_size(image: Locator) -> tuple[int, int]:
+    """Of the file behind an image, once it is loaded."""
+    expect(image).to_have_js_property("complete", True)
+    width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    return width, height
+
+
+def click_at(image: Locator, across: float, down: float) -> tuple[float, float]:
+    """Clicks on what is drawn of a picture within its frame; the place in pixels of the file, as x and y."""
+    width, height = natural_size(image)
+    frame = image.bounding_box()
+    assert frame
+    scale = min(frame["width"] / width, frame["height"] / height)
+    if image.evaluate("i => getComputedStyle(i).objectFit") == "scale-down":
+        scale = min(scale, 1)
+    left, top = (frame["width"] - scale * width) / 2, (frame["height"] - scale * height) / 2
+    image.click(position={"x": left + across * scale * width, "y": top + down * scale * height})
+    return across * width, down * height
 
 
 def _free_port() -> int:

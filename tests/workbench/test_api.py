@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +17,10 @@ from PIL import Image
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import decode
+from tests.workbench.conftest import pixels
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One session for all tests of this file, as one page stays open."""
-    folder = tmp_path_factory.mktemp("downloads")
-    client = Client(server.url, verbose=False, analytics_enabled=False, download_files=folder)
-    yield client
-    client.close()
 
 
 def upscale(client: Client, image: Path | None, **changed: str) -> tuple[Any, ...]:
@@ -37,12 +28,6 @@ def upscale(client: Client, image: Path | None, **changed: str) -> tuple[Any, ..
     sent = None if image is None else handle_file(image)
     result: tuple[Any, ...] = client.predict(sent, *arguments.values(), api_name="/upscale")
     return result
-
-
-def pixels(path: str) -> np.ndarray:
-    """Colour and alpha, if there is any, of a file: H x W x 3 or 4."""
-    picture = decode(Path(path))
-    return picture.color if picture.alpha is None else np.dstack([picture.color, picture.alpha])
 
 
 def rounded(deep: np.ndarray) -> np.ndarray:
@@ -205,7 +190,15 @@ def test_architecture_refuses_what_is_not_there(
 def test_only_these_endpoints_are_shown(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
-    assert set(api["named_endpoints"]) == {"/upscale", "/magnify", "/architecture"}
+    compare = {"/compare", "/compare_pair", "/compare_differences", "/compare_at", "/compare_figure"}
+    assert set(api["named_endpoints"]) == {
+        "/upscale",
+        "/magnify",
+        "/architecture",
+        *compare,
+        "/failures",
+        "/failures_case",
+    }
     names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale"]["parameters"]]
     assert names == ["image", "model", "compare_with", "tile", "output_format"]
 

@@ -4,74 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from promptsr.zoo import list_models
+from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
-
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 60_000  # milliseconds: the processor may be shared
-
-
-@pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=[1280])
-def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, freshly opened; afterwards it must have asked nobody else, and complained about nothing."""
-    context = browser.new_context(viewport={"width": request.param, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE)
-    outside, complaints = [], []
-
-    def watch(route: Route) -> None:
-        address = urlsplit(route.request.url)
-        if address.scheme in ("data", "blob") or address.hostname in ("127.0.0.1", "localhost"):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", watch)
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(server.url)
-    page.get_by_role("button", name="Upscale").wait_for()
-    yield page
-    context.close()
-    assert (outside, complaints) == ([], [])
-
-
-def send(page: Page, photo: Path, tab: str = "upscale") -> None:
-    page.locator(f"#{tab}-image input[type=file]").set_input_files(photo)
-
-
-def choose(page: Page, dropdown: str, value: str) -> None:
-    page.locator(f"#{dropdown} input").click()
-    page.get_by_role("option", name=value, exact=True).click()
 
 
 def tiles_done(status: Locator) -> tuple[int, int]:
@@ -81,17 +25,10 @@ def tiles_done(status: Locator) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def natural_size(image: Locator) -> tuple[int, int]:
-    """Of the file behind an image, once it is loaded."""
-    expect(image).to_have_js_property("complete", True)
-    width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
-    return width, height
-
-
 def test_upscale_compare_magnify_download(page: Page, server: Server, deep_photo: Path, tmp_path: Path) -> None:
     send(page, deep_photo)
     choose(page, "upscale-model", "own-tiny")
-    page.get_by_label("Tile").fill("32")
+    page.locator("#upscale-tile input, #upscale-tile textarea").fill("32")
     page.get_by_role("button", name="Upscale").click()
     expect(page.locator("#upscale-status .done")).to_contain_text("208 × 144", timeout=PATIENCE)
 
@@ -119,7 +56,7 @@ def test_cancel_stops_the_work(page: Page, plain_photo: Path) -> None:
     page.locator("#upscale-image").locator("xpath=..").locator(".gallery-item").first.click()
     page.locator("#upscale-image img").wait_for()
     choose(page, "upscale-model", "own-tiny")
-    page.get_by_label("Tile").fill("8")
+    page.locator("#upscale-tile input, #upscale-tile textarea").fill("8")
     start, cancel = page.get_by_role("button", name="Upscale"), page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_hidden()
     status = page.locator("#upscale-status")
@@ -184,19 +121,6 @@ def test_architecture_shows_every_box(page: Page) -> None:
     expect(page.locator("#tour-text")).not_to_contain_text("Untrained")
 
 
-def click_at(image: Locator, across: float, down: float) -> tuple[float, float]:
-    """Clicks on what is drawn of a picture within its frame; the place in pixels of the file, as x and y."""
-    width, height = natural_size(image)
-    frame = image.bounding_box()
-    assert frame
-    scale = min(frame["width"] / width, frame["height"] / height)
-    if image.evaluate("i => getComputedStyle(i).objectFit") == "scale-down":
-        scale = min(scale, 1)
-    left, top = (frame["width"] - scale * width) / 2, (frame["height"] - scale * height) / 2
-    image.click(position={"x": left + across * scale * width, "y": top + down * scale * height})
-    return across * width, down * height
-
-
 @pytest.mark.parametrize("place", [(0.2, 0.7), (0.9, 0.1)])
 def test_clicks_find_their_pixel(page: Page, plain_photo: Path, place: tuple[float, float]) -> None:
     def chosen(tab: str) -> tuple[float, float]:
@@ -228,11 +152,14 @@ def test_untrained_networks_say_so(page: Page, plain_photo: Path) -> None:
 
 @pytest.mark.parametrize("page", [390], indirect=True)
 def test_page_fits_a_phone(page: Page) -> None:
-    for tab in ("Architecture", "Upscale"):
-        page.get_by_role("tab", name=tab).click()
-        expect(
-            page.locator({"Architecture": "#tour-views img", "Upscale": "#upscale-start"}[tab]).first
-        ).to_be_visible()
+    for tab, part in (
+        ("Architecture", "#tour-views img"),
+        ("Compare", "#compare-start"),
+        ("Failures", "#failures-start"),
+        ("Upscale", "#upscale-start"),
+    ):
+        open_tab(page, tab)
+        expect(page.locator(part).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -1,0 +1,116 @@
+"""The tab *Compare* as people see it: a real browser compares, switches, clicks, and downloads the figure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send
+
+
+def source(page: Page, side: int) -> str:
+    """Which file the slider shows, left (0) or right (1)."""
+    return page.locator("#compare-slider img").nth(side).get_attribute("src") or ""
+
+
+def test_sample_to_figure(page: Page, tmp_path: Path) -> None:
+    open_tab(page, "Compare")
+    page.locator(".gallery-item:visible").nth(1).click()
+    page.locator("#compare-image img").wait_for()
+    expect(page.locator("#compare-results")).to_be_hidden()
+    page.locator("#compare-start").click()
+    rows = page.locator("#compare-table tbody tr")
+    expect(rows).to_have_count(2, timeout=PATIENCE)
+    bicubic, trained = (re.findall(r"[\d.]+", " ".join(row.locator("td").all_inner_texts())) for row in rows.all())
+    assert rows.nth(0).locator("th").inner_text() == "bicubic-x4"
+    assert float(trained[0]) > float(bicubic[0]) > 20 and float(trained[1]) > float(bicubic[1]) > 0.5
+    assert page.locator("#compare-table b").all_inner_texts() == trained[:2]
+
+    slider, crops = page.locator("#compare-slider img"), page.locator("#compare-crops img")
+    expect(slider).to_have_count(2)
+    assert [natural_size(side) for side in slider.all()] == [(384, 252)] * 2
+    assert "bicubic-x4.png" in source(page, 0) and "bicubic" not in source(page, 1)
+    choose(page, "compare-right", "HR")
+    expect(slider.nth(1)).to_have_attribute("src", re.compile(r"HR\.png"))
+    choose(page, "compare-left", page.locator("#compare-table tbody th").nth(1).inner_text())
+    expect(slider.nth(0)).not_to_have_attribute("src", re.compile("bicubic"))
+    expect(page.locator("#compare-maps img")).to_have_count(2)
+    choose(page, "compare-reference", "bicubic-x4")
+    expect(page.locator("#compare-maps img")).to_have_count(1)
+
+    expect(crops).to_have_count(3)
+    before = crops.nth(2).get_attribute("src")
+    x, y = click_at(page.locator("#compare-whole img"), 0.3, 0.4)
+    expect(crops.nth(2)).not_to_have_attribute("src", before or "")
+    assert float(page.locator("#compare-x input").input_value()) == pytest.approx(x - 32, abs=2)
+    assert float(page.locator("#compare-y input").input_value()) == pytest.approx(y - 32, abs=2)
+    captions = page.locator("#compare-crops .caption-label")
+    assert [re.sub(r"[\d.]{4,}", "N", text) for text in captions.all_inner_texts()][1] == "bicubic-x4 N dB / N"
+    page.locator("#compare-size input").fill("24")
+    page.locator("#compare-size input").press("Enter")
+    expect(crops.first).to_have_js_property("naturalWidth", 384)  # 24 x 16
+    page.locator("#compare-x input").fill("900")
+    page.locator("#compare-x input").press("Enter")
+    expect(page.locator(".toast-body").first).to_contain_text("does not lie in the 384 x 252 image", timeout=PATIENCE)
+    page.locator("#compare-x input").fill("60")
+
+    expect(page.locator("#compare-files")).to_be_hidden()
+    page.locator("#compare-draw").click()
+    links = page.locator("#compare-files a")
+    expect(links).to_have_count(3, timeout=PATIENCE)
+    for link, suffix in zip(links.all(), (".png", ".pdf", ".svg"), strict=True):
+        with page.expect_download() as downloading:
+            link.click()
+        assert downloading.value.suggested_filename == f"chelsea-comparison{suffix}"
+        downloading.value.save_as(tmp_path / f"figure{suffix}")
+    with Image.open(tmp_path / "figure.png") as drawn:
+        assert drawn.width > 1000
+    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_choices_follow_scale_and_way_and_runs_can_be_cancelled(page: Page, plain_photo: Path) -> None:
+    open_tab(page, "Compare")
+    models = page.locator("#compare-models")
+    expect(models).to_contain_text("bicubic-x4")
+    page.locator("#compare-scale").get_by_text("×3").click()
+    expect(models).to_contain_text("bicubic-x3")
+    expect(models).not_to_contain_text("x4")
+    page.locator("#compare-scale").get_by_text("×4").click()
+    expect(page.locator("#compare-hr")).to_be_hidden()
+    page.locator("#compare-way").get_by_text("HR image").click()
+    expect(page.locator("#compare-hr")).to_be_visible()
+    page.locator("#compare-way").get_by_text("without scores").click()
+    expect(page.locator("#compare-hr")).to_be_hidden()
+
+    page.locator(".gallery-item:visible").nth(1).click()
+    page.locator("#compare-image img").wait_for()
+    page.locator("#compare-tile input, #compare-tile textarea").fill("8")
+    status, cancel = page.locator("#compare-status"), page.locator("#compare-cancel")
+    expect(cancel).to_be_hidden()
+    page.locator("#compare-start").click()
+    expect(status).to_contain_text(re.compile(r"\d+ of \d+ tiles"), timeout=PATIENCE)
+    cancel.click()
+    expect(status).to_have_text("Stopped.")
+    expect(cancel).to_be_hidden()
+
+    send(page, plain_photo, "compare")  # the next run can start because this one has stopped
+    page.locator("#compare-start").click()
+    expect(page.locator("#compare-status .done")).to_contain_text("160 × 96", timeout=PATIENCE)
+    expect(page.locator("#compare-table td").first).to_have_text("–")
+
+
+@pytest.mark.parametrize("page", [390], indirect=True)
+def test_results_fit_a_phone(page: Page, plain_photo: Path) -> None:
+    open_tab(page, "Compare")
+    send(page, plain_photo, "compare")
+    page.locator("#compare-start").click()
+    expect(page.locator("#compare-crops img")).to_have_count(3, timeout=PATIENCE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#compare-draw").scroll_into_view_if_needed()  # pictures far off are not loaded
+    assert [natural_size(image) for image in page.locator("#compare-crops img").all()] == [(384, 384)] * 3
+    first, second, _ = (image.bounding_box() for image in page.locator("#compare-crops img").all())
+    assert first and second and first["y"] == second["y"]  # side by side
