@@ -1,0 +1,55 @@
+"""The notebooks run from a clean kernel, say what is true, and are kept with the outputs of a full run."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def run(name: str, values: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Executes a notebook in quick mode and gives the values of some expressions at its end."""
+    monkeypatch.setenv("PROMPTSR_QUICK", "1")
+    monkeypatch.delenv("PROMPTSR_PEER", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent), prepend=os.pathsep)
+    notebook = jupytext.read(FOLDER / f"{name}.py")
+    asked = ", ".join(f"{key!r}: {value}" for key, value in values.items())
+    notebook.cells.append(nbformat.v4.new_code_cell(f"import json; print(json.dumps({{{asked}}}))"))
+    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}}).execute()
+    answer: dict[str, Any] = json.loads(notebook.cells[-1].outputs[0].text)
+    return answer
+
+
+def test_failure_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "planted": "[[c.kind, c.x, c.y, c.loss_db] for c in planted.cases]",
+        "means": "study.mean('psnr_y')",
+        "losses": "[c.loss_db for c in study.cases]",
+        "report": "report.read_text()[:15]",
+    }
+    answer = run("05_failure_cases", values, tmp_path, monkeypatch)
+    [first, second] = answer["planted"]
+    assert first[0] == "artefact" and abs(first[1]) <= 8 and abs(first[2]) <= 8 and first[3] > 6
+    assert second[0] == "blur" and abs(second[1] - 64) <= 8 and abs(second[2] - 40) <= 8 and second[3] > 2
+    assert answer["means"]["promptsr-tiny-x4"] > answer["means"]["bicubic-x4"] + 0.5
+    assert answer["losses"] == sorted(answer["losses"], reverse=True)
+    assert answer["report"].lower().startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == []  # nothing is left where it runs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_outputs_belong_to_the_text(name: str) -> None:
+    text, kept = jupytext.read(FOLDER / f"{name}.py"), nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    assert [(c.cell_type, c.source) for c in kept.cells] == [(c.cell_type, c.source) for c in text.cells]
+    code = [cell for cell in kept.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # from a clean kernel, in order
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs and all(output.output_type != "error" for output in outputs)
+    assert any("image/png" in output.get("data", {}) for output in outputs)
