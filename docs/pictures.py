@@ -1,6 +1,6 @@
 """Takes the pictures of the README: `make pictures` (needs Chromium or Chrome).
 
-Starts the workbench, clicks through it as a user would, and photographs both tabs.
+Starts the workbench, clicks through it as a user would, and photographs every tab.
 """
 
 import shutil
@@ -33,6 +33,8 @@ def main() -> None:
             page.set_default_timeout(_SECONDS * 1000)
             _open(page, f"http://127.0.0.1:{port}")
             _upscale(page)
+            _compare(page)
+            _failures(page)
             _architecture(page)
             browser.close()
     finally:
@@ -61,6 +63,24 @@ def _upscale(page: Page) -> None:
     page.locator(".closeup img").nth(2).wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=DOCS / "upscale.png", full_page=True)
+
+
+def _compare(page: Page) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
+    page.locator("#compare-image img").wait_for()
+    page.locator("#compare-start").click()
+    page.locator("#compare-crops img").nth(2).wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=DOCS / "compare.png", full_page=True)
+
+
+def _failures(page: Page) -> None:
+    page.get_by_role("tab", name="Failures").click()
+    page.locator("#failures-start").click()
+    page.locator("#failures-cases img").first.wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=DOCS / "failures.png", full_page=True)
 
 
 def _architecture(page: Page) -> None:

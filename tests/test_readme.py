@@ -8,25 +8,32 @@ from typing import Any
 import pytest
 import typer
 
-from promptsr.cli import app
+from analysis.cli import app as analysis
+from promptsr.cli import app as promptsr
 from promptsr.zoo import list_models
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line.partition("#")[0].strip() for line in README.splitlines() if line.startswith("promptsr ")]
+STARTS = {"promptsr ": promptsr, "python -m analysis ": analysis}
+COMMANDS = [
+    (app, shlex.split(line.partition("#")[0].removeprefix(start)))
+    for line in README.splitlines()
+    for start, app in STARTS.items()
+    if line.startswith(start)
+]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_is_understood(line: str) -> None:
-    _, name, *arguments = shlex.split(line)
+@pytest.mark.parametrize(("app", "words"), COMMANDS, ids=lambda value: " ".join(value) if type(value) is list else "")
+def test_every_command_is_understood(app: typer.Typer, words: list[str]) -> None:
+    name, *arguments = words
     command: Any = typer.main.get_command(app)
-    context = command.make_context("promptsr", [name, *arguments])
+    context = command.make_context("", list(words))
     sub = command.get_command(context, name)
     sub.make_context(name, arguments, parent=context)  # raises for an option that does not exist
 
 
 def test_commands_were_found() -> None:
-    assert len(COMMANDS) >= 6
+    assert len(COMMANDS) >= 8 and {app for app, _ in COMMANDS} == {promptsr, analysis}
 
 
 def test_python_examples_compile_and_import() -> None:
