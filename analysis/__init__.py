@@ -1,1 +1,25 @@
 """One file per question asked of the networks; each returns plain results that `figures` can draw."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.attribution import Attribution, PathSettings
+    from analysis.comparison import Region
+    from analysis.lam import LocalAttributionMap
+
+__all__ = ["Attribution", "LocalAttributionMap", "PathSettings", "Region"]
+
+_HOMES = {
+    "Attribution": "analysis.attribution",
+    "LocalAttributionMap": "analysis.lam",
+    "PathSettings": "analysis.attribution",
+    "Region": "analysis.comparison",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is asked for: captum alone takes a second, and most commands do without it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
