@@ -6,11 +6,11 @@ attribution.map  # H x W in [0, 1]
 """
 
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import torch
-from captum.attr import GradientAttribution
 from torch import Tensor, nn
 
 from analysis.attribution import Attribution, PathSettings
@@ -20,6 +20,10 @@ from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish
 from promptsr.sr_model import SRModel
 from promptsr.upscale import Progress
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, which captum loads and nobody here uses
+    from captum.attr import GradientAttribution
 
 WINDOW = 16
 """Side of the usual window, in output pixels."""

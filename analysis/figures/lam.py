@@ -1,5 +1,6 @@
 """Local attribution maps of several models on one region, laid out like the paper's Fig. 7, 8 and 10."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ AREA_LEVEL = 0.05
 _CELL = 1.55
 """Side of the longest side of a small picture, in inches."""
 _GAP, _LINE, _FONT = 0.08, 0.2, 8.5
+_CHARACTERS = 22
+"""Of a model's name on one line below its picture."""
 _AREA = "#1f9e89"
 
 
@@ -59,7 +62,9 @@ def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: 
     height, width = image.shape[:2]
     across, down = _CELL * width / max(height, width), _CELL * height / max(height, width)
     column = max(across, _CELL) + _GAP
-    rows = (_CELL + 2 * _LINE, down + _LINE, down + 2 * _LINE)
+    names = [textwrap.wrap(result.model, _CHARACTERS) for result in comparison.results]
+    name_lines = max(map(len, names))
+    rows = (_CELL + (name_lines + 1) * _LINE, down + _LINE, down + 2 * _LINE)
     tall = sum(rows)
     left = min(tall - _LINE, 2.2 * column) * width / max(height, width)
     size = (left + len(attributions) * column + 3 * _GAP, tall + _GAP)
@@ -81,9 +86,9 @@ def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: 
         middle = x + (column - _GAP - across) / 2
         axes = place(x + (column - _GAP - _CELL) / 2, 0, _CELL, _CELL)
         axes.imshow(region.crop(result.sr)[0].permute(1, 2, 0).numpy(), interpolation="none")  # -> size x size x 3
-        _write(axes, 0, result.model)
+        _write(axes, 0, "\n".join(names[index]))
         if scores:
-            _write(axes, 1, "{:.2f}/{:.4f}".format(*scores[index]))
+            _write(axes, name_lines, "{:.2f}/{:.4f}".format(*scores[index]))
         axes = place(middle, rows[0], across, down)
         axes.imshow(overlay(attribution, image), interpolation="none")
         _write(axes, 0, "LAM")

@@ -27,6 +27,31 @@ def run(name: str, values: dict[str, str], folder: Path, monkeypatch: pytest.Mon
     return answer
 
 
+def test_local_attribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "equal": "bool(equal)",
+        "gini": "[100 * (1 - float(gini)), attribution.di]",
+        "gaps": "completeness['gap'].loc['bicubic-x4'].to_dict()",
+        "kernels": "[float(BlurPath(spot, settings).points([i]).max()) for i in shown]",
+        "compared": "{found.model: found.di for found in compared}",
+        "trained": "len(trained)",
+        "switched": "[found.model for found in switched_maps]",
+        "others": "others.loc['mean'].to_list()",
+    }
+    monkeypatch.delenv("PROMPTSR_MODELS", raising=False)
+    answer = run("02_local_attribution", values, tmp_path, monkeypatch)
+    assert answer["equal"] and answer["gini"][0] == pytest.approx(answer["gini"][1], abs=1e-3)
+    right, trapezoid = (answer["gaps"][rule] for rule in ("right", "trapezoid"))
+    assert abs(right["10"]) < 0.75 * abs(right["5"]) < 0.1
+    assert abs(trapezoid["10"]) < min(0.01, 0.5 * abs(trapezoid["5"]), 0.5 * abs(right["10"]))
+    assert answer["kernels"] == sorted(answer["kernels"]) and answer["kernels"][-1] == pytest.approx(1)
+    assert answer["compared"]["bicubic-x4"] < 0.5 * answer["compared"]["promptsr-tiny-x4"]
+    assert answer["trained"] == 0 and len(answer["switched"]) == 4
+    assert "all three switched off" in answer["switched"][0]
+    assert answer["others"][0] < min(answer["others"][1:])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failure_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "planted": "[[c.kind, c.x, c.y, c.loss_db] for c in planted.cases]",
@@ -52,4 +77,5 @@ def test_committed_outputs_belong_to_the_text(name: str) -> None:
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # from a clean kernel, in order
     outputs = [output for cell in code for output in cell.outputs]
     assert outputs and all(output.output_type != "error" for output in outputs)
+    assert not any(output.get("name") == "stderr" for output in outputs)
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -1,0 +1,298 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which pixels made this result?
+#
+# The paper's Fig. 7, 8 and 10 show *local attribution maps* (LAM; Gu and Dong, "Interpreting Super-Resolution Networks
+# with Local Attribution Maps", CVPR 2021). They answer: **from which pixels of the input did a network take what it
+# drew in this one small window?** This notebook builds such a map from its parts, checks it, and uses it: to compare
+# networks, and to compare promptings, in two ways that must not be mixed up.
+#
+# The same from a terminal: `python -m analysis lam IMAGE --model promptsr-tiny-x4 --x X --y Y --out OUT`.
+
+# %%
+# %matplotlib inline
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from analysis import Attribution, LocalAttributionMap, PathSettings, Region
+from analysis.ablations import TABLE_IV, switched_off_series, trained_ablations
+from analysis.blur_path import BlurPath
+from analysis.comparison import compare
+from analysis.figures.lam import draw_lam
+from analysis.samples import write_samples
+from promptsr import load_model
+from promptsr.data import load_hr, make_lr
+from promptsr.generators import finish
+from promptsr.sr_model import SRModel
+
+QUICK = "PROMPTSR_QUICK" in os.environ  # a small patch and few steps, for the tests
+PEER = os.environ.get("PROMPTSR_PEER")  # path of another network's x4 checkpoint, such as HPINet-M-x4.pth
+
+# %% [markdown]
+# ## 1. A photograph and a window
+#
+# A patch of a photograph is the true (HR) image; the networks get a version of it that is four times smaller. The
+# window has 16 x 16 output pixels, and lies on a pillar of a gallery with light behind it. Pillars are all over the
+# patch, so a network could learn from far away what this one looks like.
+
+# %%
+folder = Path(tempfile.mkdtemp())
+write_samples(folder, 512)
+left, top, side = 48, 96, 128 if QUICK else 192
+hr = load_hr(folder / "china.png", 4)[:, :, top : top + side, left : left + side]
+lr = make_lr(hr, 4)
+region = Region(x=74 - left, y=156 - top, size=16)
+settings = PathSettings(steps=10 if QUICK else 50)
+
+
+def show(image: Tensor) -> np.ndarray:
+    """1 x C x H x W -> H x W x C, in [0, 1]."""
+    return image[0].permute(1, 2, 0).detach().clamp(0, 1).numpy()
+
+
+figure = Figure(figsize=(8, 4))
+for axes, image, title in zip(figure.subplots(1, 2), (hr, lr), ("HR, with the window", "LR: the input"), strict=True):
+    axes.imshow(show(image), interpolation="none")
+    axes.set_title(title)
+    axes.set_axis_off()
+figure.axes[0].add_patch(Rectangle((region.x, region.y), 16, 16, fill=False, edgecolor="red"))
+figure
+
+# %% [markdown]
+# ## 2. The path
+#
+# The gradient at the sharp image alone would be a poor answer: where a network is sure of itself its output no longer
+# changes, and the gradient is small just where the evidence is strong. LAM follows the image instead while it gets
+# sharp, and adds up the gradients on the way. With $\sigma_i$ falling evenly from 1.2 pixels to 0,
+#
+# $$x_i = k_i * x, \qquad k_i = \text{Gaussian of } \sigma_i, \qquad x_0 \text{ is blurred}, \quad x_{50} = x.$$
+#
+# A blurred image shows the same scene and lacks only the detail, and detail is what super-resolution is about.
+#
+# Above the kernels: they are what the path makes of a single white pixel. Below: what they make of the photograph. In
+# the last part of the path the kernel is as good as a single pixel, and nothing moves any more.
+
+# %%
+path = BlurPath(lr, settings)
+spot = torch.zeros(1, 1, 9, 9)
+spot[..., 4, 4] = 1
+shown = [round(part * settings.steps) for part in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+figure = Figure(figsize=(10, 3.8))
+for above, below, i in zip(*figure.subplots(2, len(shown)), shown, strict=True):
+    above.imshow(BlurPath(spot, settings).points([i])[0, 0], cmap="gray", vmin=0)
+    above.set_title(f"$k_{{{i}}}$")
+    below.imshow(show(path.points([i])), interpolation="none")
+    below.set_title(f"$x_{{{i}}}$")
+for axes in figure.axes:
+    axes.set_axis_off()
+figure
+
+# %% [markdown]
+# ## 3. The detector
+#
+# Gradients need one number to be the gradient of. LAM takes the amount of detail in the window of the result $F(x)$:
+# the length of the image's gradient, by forward differences, summed over the window and the three colours.
+#
+# $$D = \sum \sqrt{(\Delta_h F)^2 + (\Delta_w F)^2}$$
+#
+# Below: D along the path. A network that sharpens has more of it at the end.
+
+
+# %%
+def detector(output: Tensor) -> Tensor:
+    """D of one output image, 1 x 3 x H x W."""
+    down, right = output.diff(dim=2)[..., :-1], output.diff(dim=3)[..., :-1, :]
+    return region.crop((down.square() + right.square() + 1e-12).sqrt()).sum()  # the root has no slope at 0
+
+
+bicubic, network = load_model("bicubic-x4"), load_model("promptsr-tiny-x4")
+with torch.no_grad():
+    along = {model.name: [float(detector(model(path.points([i])))) for i in shown] for model in (bicubic, network)}
+figure = Figure(figsize=(4.5, 3))
+curve = figure.subplots()
+for name, values in along.items():
+    curve.plot(shown, values, "o-", label=name)
+curve.set(xlabel="point of the path", ylabel="D", ylim=(0, None))
+curve.legend()
+figure
+
+# %% [markdown]
+# ## 4. Integrate by hand
+#
+# $D$ changes from $D(F(x_0))$ to $D(F(x))$ along the path. By the chain rule every input pixel $p$ has a share of that:
+#
+# $$\mathrm{LAM}_p = \int \frac{\partial D}{\partial x_p} \, \mathrm{d}x_p \approx
+# \sum_{i=1}^{50} \frac{\partial D(F(x_i))}{\partial x_{i,p}} \, (x_{i,p} - x_{i-1,p}).$$
+#
+# That is a right Riemann sum, and a few lines for any network. Bicubic interpolation goes first, because we know what
+# must come out: it reads the few pixels around the window, and so no other pixel may have any share.
+
+
+# %%
+def integrate(model: SRModel) -> np.ndarray:
+    """Attributions by channel, 3 x H x W."""
+    points = path.points(range(settings.steps + 1))
+    total = torch.zeros_like(lr)
+    for i in range(1, settings.steps + 1):
+        x = points[i : i + 1].clone().requires_grad_()
+        [gradient] = torch.autograd.grad(detector(model(x)), x)
+        total += gradient * (points[i] - points[i - 1])
+    return total[0].numpy()
+
+
+by_hand = integrate(bicubic)
+attribution = LocalAttributionMap(bicubic).attribute(lr, region, settings)
+equal = np.allclose(by_hand, attribution.values, atol=1e-5 * np.abs(by_hand).max())
+_, x = np.nonzero(attribution.map)
+print(f"By hand and by LocalAttributionMap: {'the same' if equal else 'not the same'}")
+print(f"Output columns {region.x} to {region.x + 16} lie above input columns {region.x // 4} to {region.x // 4 + 4};")
+print(f"the map is not zero in input columns {x.min()} to {x.max()}.")
+
+# %% [markdown]
+# The *map* that papers show is the absolute value of the sum over colours, divided by the largest. The *diffusion
+# index* says in one number how widely it is spread, $\mathrm{DI} = 100 \, (1 - \mathrm{Gini})$: near 0 if a few pixels
+# did it all, 100 if all have the same share. It depends on the size of the input, so only maps of one patch may be
+# compared.
+
+# %%
+share = np.abs(by_hand.sum(axis=0)).ravel()
+gini = np.abs(share[:, None] - share).mean() / (2 * share.mean())  # how much two pixels differ, by the mean of both
+print(f"DI of bicubic: {100 * (1 - gini):.4f} by hand, {attribution.di:.4f}")
+
+# %% [markdown]
+# ## 5. Do the attributions add up?
+#
+# They must add up to $D(F(x)) - D(F(x_0))$, whatever the network. The *completeness gap* is what they miss it by, as a
+# share of it. It tells whether the steps were fine enough. The trapezoid rule takes the mean of both ends of a step.
+
+# %%
+rows = [
+    {"model": model.name, "steps": steps, "rule": rule, "gap": found.completeness_gap, "DI": found.di}
+    for model in (bicubic, network)
+    for steps in ((5, 10) if QUICK else (5, 10, 25, 50))
+    for rule in ("right", "trapezoid")
+    for found in [LocalAttributionMap(model).attribute(lr, region, PathSettings(steps=steps, rule=rule))]
+]
+completeness = pd.DataFrame(rows).pivot(index=["model", "steps"], columns="rule")
+completeness.round(4)
+
+# %% [markdown]
+# - On bicubic interpolation the gap of the right rule shrinks about as 1/steps, and the trapezoid rule is far better.
+# - PromptSR sorts its pixels into categories. Where a pixel changes its category along the path, $D$ jumps, and no sum
+#   of gradients can see a jump. More steps do not mend that: look at the gap before you trust a map.
+# - The DI of bicubic interpolation hardly depends on the steps. That of PromptSR settles later, and sooner by the
+#   trapezoid rule: with 10 steps it is a preview, good for the order of networks and not for its digits.
+
+# %% [markdown]
+# ## 6. Fig. 7 and 8: several networks, one window
+#
+# From the top: the window as each made it (PSNR/SSIM against HR); the map, yellow for small and red for large shares;
+# the *contribution area*, all pixels above 5 % of the largest.
+
+
+# %%
+def attribute(models: list[SRModel]) -> list[Attribution]:
+    """The map of each model."""
+    return [LocalAttributionMap(model).attribute(lr, region, settings) for model in models]
+
+
+def table(attributions: list[Attribution]) -> pd.DataFrame:
+    """What the maps say in numbers."""
+    rows = [(found.di, 100 * found.activated(0.01), found.completeness_gap) for found in attributions]
+    columns = ["DI", "area above 1 % (%)", "gap"]
+    return pd.DataFrame(rows, index=[found.model for found in attributions], columns=columns).round(3)
+
+
+models = [bicubic, *([load_model(PEER)] if PEER else []), network]
+compared = attribute(models)
+draw_lam(finish(compare(models, lr, hr)), compared, "china")
+
+# %%
+table(compared)
+
+# %% [markdown]
+# ## 7. Fig. 10: what do the promptings add?
+#
+# **Networks trained with different promptings.** This is what the paper shows: four networks, the rows of Table IV,
+# each trained from the start. `trained_ablations` finds them among the bundled weights and in the folder that
+# `PROMPTSR_MODELS` names.
+
+# %%
+trained = trained_ablations(4)
+if trained:
+    trained_maps = attribute(trained)
+    display(draw_lam(finish(compare(trained, lr, hr)), trained_maps, "china"), table(trained_maps))
+else:
+    print("There are no weights of these networks, so this figure cannot be drawn yet. To train them:\n")
+    for name in TABLE_IV:
+        print(f"promptsr train --data photos/ --preset {name} --output runs/{name}")
+    print("\nCopy the best.safetensors of each into one folder, under its own name, and set PROMPTSR_MODELS to it.")
+
+# %% [markdown]
+# **Promptings switched off inside one network.** This is another experiment. The network was trained as a whole and
+# never learned to do without a part of itself, so this shows how much *this* network leans on its parts, not what
+# networks without them would do. From left to right: no attention beyond the windows is left; the anchors are back;
+# the coarse categories too; the whole network.
+
+# %%
+series = switched_off_series(network)
+switched_maps = attribute(series)
+draw_lam(finish(compare(series, lr, hr)), switched_maps, "china, promptings switched off")
+
+# %%
+table(switched_maps)
+
+# %% [markdown]
+# One window proves little. The DI of the same four at other windows of the patch (10 steps):
+
+# %%
+places = [(26, 60), (92, 69), (100, 104), (110, 30), (157, 109)][: 3 if QUICK else None]
+windows = [Region(x, y, 16) for x, y in places]
+preview = PathSettings(steps=10, rule="trapezoid")
+others = pd.DataFrame(index=[str(place) for place in places])
+for part in series:
+    lam = LocalAttributionMap(part)
+    others[part.name.removeprefix(f"{network.name}, ")] = [lam.attribute(lr, w, preview).di for w in windows]
+assert (others["all three switched off"] < others["anchor only"]).all()  # at every window
+others.loc["mean"] = others.mean()
+others.round(2)
+
+# %% [markdown]
+# ## What to conclude, and what not
+#
+# - Bicubic interpolation reads a handful of pixels; a network with windows alone reads its neighbourhood; anchors let
+#   pixels from the whole patch take part. That holds at every window above.
+# - A larger DI is **not** a better picture. It says that more pixels take part, not that they help. PSNR and SSIM of
+#   the window say that: compare their order in the figures with that of the DI.
+# - Another window, another blur, another patch give another map. To compare networks, take many windows and images.
+# - Switching parts off is no ablation. The paper finds that more pixels are activated with every prompting, in
+#   *trained* networks. In the last table it holds from the first column to the second; then it depends on the window.
+#
+# ## Exercises
+#
+# 1. Move the window onto the sky. What are the map and the DI, and why must one be careful with them?
+# 2. Set `sigma` to 0.6 and to 2.4. Which of the conclusions stay?
+# 3. Take half the patch around the same window. The network is the same. In which direction goes the DI, and why?
+# 4. Train the four rows of Table IV at the size of promptsr-tiny (`--preset promptsr-tiny --set anchor_prompting=false
+#    --set coarse_prompting=false --set fine_prompting=off`, and so on; the last row is bundled) and draw Fig. 10.
