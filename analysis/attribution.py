@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,16 @@ class Attribution:
             "settings": {**asdict(self.region), **asdict(self.settings)},
         }
 
-    def save(self, path: Path) -> None:
-        """Writes a `.npz` file: arrays `attribution` (3 x H x W) and `map` (H x W), and `about`, the rest as JSON."""
+    def save(self, path: Path, about: Mapping[str, Any] | None = None) -> None:
+        """Writes a `.npz` file: arrays `attribution` (3 x H x W) and `map` (H x W), and `about`, the rest as JSON.
+
+        Args:
+            path: where.
+            about: something else than `to_dict`, such as that and the place of the map in a larger image.
+        """
+        text = json.dumps(self.to_dict() if about is None else about)
         with replacing(path) as temporary:
-            np.savez_compressed(temporary, attribution=self.values, map=self.map, about=json.dumps(self.to_dict()))
+            np.savez_compressed(temporary, attribution=self.values, map=self.map, about=text)
 
 
 def gini_coefficient(values: np.ndarray) -> float | None:

@@ -27,7 +27,7 @@ with warnings.catch_warnings():
 
 WINDOW = 16
 """Side of the usual window, in output pixels."""
-AT_ONCE = 4
+AT_ONCE = 2
 """Points of the path in one pass, by default."""
 _EPSILON = 1e-12  # keeps the slope of the square root finite where the result is flat
 

@@ -34,6 +34,7 @@ def main() -> None:
             _open(page, f"http://127.0.0.1:{port}")
             _upscale(page)
             _compare(page)
+            _attribution(page)
             _failures(page)
             _architecture(page)
             browser.close()
@@ -73,6 +74,16 @@ def _compare(page: Page) -> None:
     page.locator("#compare-crops img").nth(2).wait_for()
     page.wait_for_timeout(1500)
     page.screenshot(path=DOCS / "compare.png", full_page=True)
+
+
+def _attribution(page: Page) -> None:
+    page.get_by_role("tab", name="Attribution").click()
+    page.locator("#lam-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
+    page.locator("#lam-whole img").wait_for()
+    page.locator("#lam-start").click()
+    page.locator("#lam-status .done").wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=DOCS / "attribution.png", full_page=True)
 
 
 def _failures(page: Page) -> None:

@@ -208,7 +208,7 @@ completeness.round(4)
 # ## 6. Fig. 7 and 8: several networks, one window
 #
 # From the top: the window as each made it (PSNR/SSIM against HR); the map, yellow for small and red for large shares;
-# the *contribution area*, all pixels above 5 % of the largest.
+# the *contribution area*, all pixels above 1 % of the largest.
 
 
 # %%

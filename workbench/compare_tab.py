@@ -11,7 +11,7 @@ import gradio as gr
 from analysis.comparison import Comparing, Region, common_scale, compare
 from promptsr.errors import UserError
 from workbench import models, status
-from workbench.comparing import MAX_PIXELS, WAYS, Compared, ask, keep
+from workbench.comparing import MAX_PIXELS, WAYS, Compared, ask, keep, region_of
 from workbench.components import (
     HEAVY,
     PRIVATE,
@@ -94,7 +94,14 @@ def build() -> CompareTab:
                 cancel = gr.Button("Cancel", elem_id="compare-cancel")
         with gr.Column(scale=5, min_width=320):
             news = gr.HTML(status.idle("Choose a photograph and press Compare."), elem_id="compare-status")
-            table = gr.HTML([], html_template=_TABLE, js_on_load=None, apply_default_css=False, elem_id="compare-table")
+            table = gr.HTML(
+                [],
+                html_template=_TABLE,
+                js_on_load=None,
+                apply_default_css=False,
+                elem_id="compare-table",
+                elem_classes="scores",
+            )
             with gr.Column(elem_id="compare-results"):
                 with gr.Row():
                     left, right = (
@@ -230,7 +237,7 @@ def look(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[t
     Raises:
         UserError: nothing has been compared yet, or the region leaves the image.
     """
-    return _there(shown).look(_region(x, y, size))
+    return _there(shown).look(region_of(x, y, size))
 
 
 def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[str]]:
@@ -239,7 +246,7 @@ def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str,
     Raises:
         UserError: as `look`.
     """
-    files = _there(shown).figures(_region(x, y, size))
+    files = _there(shown).figures(region_of(x, y, size))
     return files[0], files
 
 
@@ -275,9 +282,3 @@ def _there(shown: Compared | None) -> Compared:
     if shown is None:
         raise UserError("There is nothing to show yet: choose a photograph and press Compare.")
     return shown
-
-
-def _region(x: int | None, y: int | None, size: int | None) -> Region:
-    if x is None or y is None or size is None:
-        raise UserError("The edges and the size of the region must be whole numbers.")
-    return Region(x, y, size)

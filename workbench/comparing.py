@@ -28,8 +28,7 @@ WAYS = {
 }
 """Where the scores come from, by what the page calls it."""
 _FIGURES = (".png", ".pdf", ".svg")
-_BOX = (1.0, 0.2, 0.2)
-"""Colour of a frame."""
+RED = (1.0, 0.2, 0.2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +65,28 @@ def ask(image: Path, way: str, hr_image: Path | None, scale: int) -> Question:
     return Question(picture.to_tensor(), decode(hr_image, max_pixels=MAX_PIXELS).to_tensor(), metadata)
 
 
+def region_of(x: int | None, y: int | None, size: int | None) -> Region:
+    """The region of three number fields.
+
+    Raises:
+        UserError: one of them is empty.
+    """
+    if x is None or y is None or size is None:
+        raise UserError("The edges and the size of the region must be whole numbers.")
+    return Region(x, y, size)
+
+
+def fit(x: int | None, y: int | None, size: int, width: int, height: int) -> Region:
+    """A region that lies in an image of this size, as close to this one as can be; in the middle where no corner is
+    given."""
+    side = min(max(size, 1), width, height)
+    left, top = (
+        min(max((length - side) // 2 if start is None else start, 0), length - side)
+        for start, length in ((x, width), (y, height))
+    )
+    return Region(left, top, side)
+
+
 @dataclass(frozen=True, eq=False)
 class Compared:
     """A comparison as files: a session holds on to names and numbers, not to tensors."""
@@ -100,13 +121,8 @@ class Compared:
         return str(self.files[name])
 
     def fit(self, x: int | None, y: int | None, size: int) -> Region:
-        """A region that lies in the image, as close to this one as can be; in the middle where no corner is given."""
-        side = min(max(size, 1), self.width, self.height)
-        left, top = (
-            min(max((length - side) // 2 if start is None else start, 0), length - side)
-            for start, length in ((x, self.width), (y, self.height))
-        )
-        return Region(left, top, side)
+        """As `fit`, for the results."""
+        return fit(x, y, size, self.width, self.height)
 
     def load(self) -> Comparison:
         """The comparison as it was: results are at 8-bit levels, and the files keep the depth of the others."""
@@ -141,12 +157,12 @@ class Compared:
         comparison.check(region)
         folder = new_folder()
         whole, everywhere = folder / "whole.png", slice(None)
-        encode(_picture(_boxed(comparison.pictures[0][1], region), self.metadata), whole)
+        encode(to_picture(boxed(comparison.pictures[0][1], region), self.metadata), whole)
         scores = ["", *("  {} dB / {}".format(*score_texts(*each)) for each in comparison.scores(region))]
         crops = []
         for index, (name, image) in enumerate(comparison.pictures):
             file = folder / self.files[name].name
-            crop = _picture(region.crop(image), self.metadata)
+            crop = to_picture(region.crop(image), self.metadata)
             encode(enlarge(crop, everywhere, everywhere, max(1, CLOSEUP // region.size)), file)
             crops.append((str(file), name + (scores[index] if self.scored else "")))
         return str(whole), crops
@@ -171,7 +187,7 @@ def keep(name: str, comparison: Comparison, metadata: Metadata) -> Compared:
 
     def save(of: str, image: Tensor) -> Path:
         path = folder / f"{name}-{of}.png"
-        encode(_picture(image, metadata), path)
+        encode(to_picture(image, metadata), path)
         return path
 
     files = {of: save(of, image) for of, image in comparison.pictures}
@@ -181,18 +197,18 @@ def keep(name: str, comparison: Comparison, metadata: Metadata) -> Compared:
     return Compared(name, comparison.scale, width, height, scored, lr, files, rows, metadata)
 
 
-def _picture(image: Tensor, metadata: Metadata) -> Picture:
+def to_picture(image: Tensor, metadata: Metadata) -> Picture:
     """1 x 3 x H x W in [0, 1] as a picture of 8 bits or, where that is not exact, of 16."""
     depth = 8 if torch.equal(quantize(image), image) else 16
     color = to_pixels(image[0].permute(1, 2, 0), depth)  # 1 x 3 x H x W -> H x W x 3
     return Picture(np.ascontiguousarray(color), metadata=metadata)
 
 
-def _boxed(image: Tensor, region: Region) -> Tensor:
+def boxed(image: Tensor, region: Region, color: tuple[float, float, float] = RED) -> Tensor:
     """1 x 3 x H x W with a frame around the region."""
     thick = max(2, max(image.shape[2:]) // 150)
     rows, columns = (slice(max(start - thick, 0), start + region.size + thick) for start in (region.y, region.x))
     framed = image.clone()
-    framed[..., rows, columns] = torch.tensor(_BOX)[:, None, None]
+    framed[..., rows, columns] = torch.tensor(color)[:, None, None]
     region.crop(framed)[:] = region.crop(image)
     return framed

@@ -1,4 +1,4 @@
-"""The tab *Failures*: where in some photographs a model loses most to others, and each place opened in *Compare*."""
+"""The tab *Failures*: where in some photographs a model loses most to others, and each place opened in other tabs."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,10 +17,11 @@ from analysis.figures.style import png, publish
 from analysis.report import write_report
 from promptsr.errors import UserError
 from promptsr.imaging import decode
-from workbench import compare_tab, models, status
+from workbench import compare_tab, lam_tab, models, status
 from workbench.compare_tab import CompareTab
 from workbench.comparing import MAX_PIXELS
 from workbench.components import HEAVY, PRIVATE, choice, displayable, gallery, photos, picture, toast
+from workbench.lam_tab import LamTab
 from workbench.results import new_folder
 from workbench.samples import sample_paths
 
@@ -50,12 +51,13 @@ class FoundCase:
     facts: dict[str, str]
 
 
-def build(tabs: gr.Tabs, comparing: CompareTab) -> None:
+def build(tabs: gr.Tabs, comparing: CompareTab, attributing: LamTab) -> None:
     """Adds the tab to the page.
 
     Args:
         tabs: all tabs.
         comparing: where cases are opened.
+        attributing: where they are opened too.
     """
     with gr.Tab("Failures", id="failures"), gr.Row(equal_height=False):
         found = gr.State(None)
@@ -89,6 +91,7 @@ def build(tabs: gr.Tabs, comparing: CompareTab) -> None:
                 with gr.Row():
                     number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
                     opening = gr.Button("Open in Compare", min_width=160, elem_id="failures-open")
+                    explaining = gr.Button("Open in Attribution", min_width=160, elem_id="failures-explain")
                 details = gr.HTML(elem_id="failures-details")
                 closeup = picture("Case", show_label=False, elem_id="failures-closeup")
                 shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
@@ -112,6 +115,7 @@ def build(tabs: gr.Tabs, comparing: CompareTab) -> None:
     number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
     shown.select(_number, None, number, **PRIVATE)
     opening.click(toast(_open), [number, found], [tabs, *comparing.inputs], **PRIVATE)
+    explaining.click(toast(_explain), [number, found], [tabs, *attributing.inputs], **PRIVATE)
 
 
 def search(
@@ -172,6 +176,11 @@ def _open(number: int, found: Found | None) -> list[Any]:
     names, case = _case(number, found)
     inputs = CompareTab.case(Path(displayable(case.image)), names, case.region, next(_OPENED))
     return [gr.Tabs(selected=compare_tab.TAB), *inputs]
+
+
+def _explain(number: int, found: Found | None) -> list[Any]:
+    names, case = _case(number, found)
+    return [gr.Tabs(selected=lam_tab.TAB), *LamTab.case(Path(displayable(case.image)), names, case.region)]
 
 
 def _case(number: int | None, found: Found | None) -> tuple[list[str], FoundCase]:

@@ -24,9 +24,10 @@ def usable() -> list[str]:
     return sorted((name for name, model in known().items() if model.has_weights), key=lambda n: n.startswith(BICUBIC))
 
 
-def of_scale(scale: int) -> list[str]:
-    """Those that enlarge by this scale."""
-    return [name for name in usable() if known()[name].scale == scale]
+def of_scale(scale: int, gradients: bool = False) -> list[str]:
+    """Those that enlarge by this scale; without ONNX models if gradients are needed."""
+    names = (name for name in usable() if known()[name].scale == scale)
+    return [name for name in names if not (gradients and known()[name].architecture == "ONNX")]
 
 
 def favourite() -> str:
@@ -45,9 +46,9 @@ def rivals(name: str) -> list[str]:
     return [BICUBIC, *(other for other in others if not other.startswith(BICUBIC))]
 
 
-def pair(scale: int) -> list[str]:
+def pair(scale: int, gradients: bool = False) -> list[str]:
     """What a comparison at this scale starts with: bicubic interpolation and a trained network, if there is one."""
-    trained = [name for name in of_scale(scale) if not name.startswith(BICUBIC)]
+    trained = [name for name in of_scale(scale, gradients) if not name.startswith(BICUBIC)]
     chosen = favourite() if favourite() in trained else next(iter(trained), None)
     return [f"{BICUBIC}-x{scale}", *([chosen] if chosen else [])]
 

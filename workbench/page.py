@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from promptsr.errors import UserError
-from workbench import architecture_tab, compare_tab, failures_tab, upscale_tab
+from workbench import architecture_tab, compare_tab, failures_tab, lam_tab, upscale_tab
 from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -29,7 +29,8 @@ def build() -> gr.Blocks:
         with gr.Tabs() as tabs:
             upscale_tab.build()
             comparing = compare_tab.build()
-            failures_tab.build(tabs, comparing)
+            attributing = lam_tab.build()
+            failures_tab.build(tabs, comparing, attributing)
             architecture_tab.build()
     return page
 

@@ -32,13 +32,13 @@ def idle(text: str = "") -> str:
     return f'<div class="status">{escape(text)}</div>'
 
 
-def running(text: str, progress: Progress | None = None) -> str:
-    """A bar, full as far as the tiles are done; one that moves until the first tile is."""
+def running(text: str, progress: Progress | None = None, units: str = "tiles") -> str:
+    """A bar, full as far as the tiles (or other units) are done; one that moves until the first is."""
     if progress is None:
         bar = "<i class='moving'></i>"
     else:
         bar = f"<i style='width: {100 * progress.done / progress.total:.1f}%'></i>"
-        text = f"{text}: {progress.done} of {progress.total} tiles"
+        text = f"{text}: {progress.done} of {progress.total} {units}"
     return f'<div class="status running" role="status"><span>{escape(text)}</span><div class="bar">{bar}</div></div>'
 
 

@@ -1,4 +1,4 @@
-"""The command line of the analyses: `python -m analysis failures | complexity`.
+"""The command line of the analyses: `python -m analysis lam | lam-study | failures | complexity`.
 
 As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input ends with one sentence and exit code 2.
 """
@@ -7,6 +7,8 @@ import typer
 
 from analysis.cli.complexity import complexity
 from analysis.cli.failures import failures
+from analysis.cli.lam import lam
+from analysis.cli.lam_study import lam_study
 from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look into super-resolution networks.")
@@ -17,6 +19,8 @@ def _options() -> None:
     pass
 
 
+app.command()(lam)
+app.command()(lam_study)
 app.command()(failures)
 app.command()(complexity)
 

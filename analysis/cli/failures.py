@@ -2,8 +2,6 @@
 
 import shlex
 import sys
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +9,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.cli.models import load_models
 from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
 from promptsr.errors import ConfigError
 from promptsr.files import check_writable
 from promptsr.generators import finish
-from promptsr.sr_model import SRModel
 from promptsr.zoo import load_model
 
 
@@ -50,9 +48,8 @@ def failures(
     if json_target is not None and json_target != "-":
         check_writable(Path(json_target))
     pairs = find_pairs(folder, lr)
-    own = load_model(model)
-    opponents = against or [f"bicubic-x{own.scale}"]
-    first, *others = _told_apart([model, *opponents], [own, *map(load_model, opponents)])
+    opponents = against or [f"bicubic-x{load_model(model).scale}"]
+    first, *others = load_models([model, *opponents])
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
     work = find_failures(first, others, pairs, window=window, stride=stride, count=count, per_image=per_image)
@@ -76,12 +73,3 @@ def failures(
         cells = (case.image, str(case.x), str(case.y), case.kind, f"{case.loss_db:.2f}", case.against)
         table.add_row(*map(escape, cells))
     show(study.to_dict(), table, json_target)
-
-
-def _told_apart(typed: list[str], models: list[SRModel]) -> list[SRModel]:
-    """Models under the names that were typed where their own would clash, as the `best` of two training runs would."""
-    times = Counter(model.name for model in models)
-    return [
-        model if times[model.name] == 1 else replace(model, name=name)
-        for name, model in zip(typed, models, strict=True)
-    ]

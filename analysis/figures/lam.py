@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.attribution import Attribution
-from analysis.comparison import Comparison
+from analysis.comparison import Comparison, score_texts
 from analysis.figures.comparison import BOX
 
-AREA_LEVEL = 0.05
+AREA_LEVEL = 0.01
 """Of the map: pixels above it are the contribution area."""
 _CELL = 1.55
 """Side of the longest side of a small picture, in inches."""
@@ -88,7 +88,7 @@ def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: 
         axes.imshow(region.crop(result.sr)[0].permute(1, 2, 0).numpy(), interpolation="none")  # -> size x size x 3
         _write(axes, 0, "\n".join(names[index]))
         if scores:
-            _write(axes, name_lines, "{:.2f}/{:.4f}".format(*scores[index]))
+            _write(axes, name_lines, "/".join(score_texts(*scores[index])))
         axes = place(middle, rows[0], across, down)
         axes.imshow(overlay(attribution, image), interpolation="none")
         _write(axes, 0, "LAM")

@@ -196,6 +196,9 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
         "/magnify",
         "/architecture",
         *compare,
+        "/lam",
+        "/lam_overlay",
+        "/lam_figure",
         "/failures",
         "/failures_case",
     }

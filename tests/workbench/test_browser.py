@@ -155,6 +155,7 @@ def test_page_fits_a_phone(page: Page) -> None:
     for tab, part in (
         ("Architecture", "#tour-views img"),
         ("Compare", "#compare-start"),
+        ("Attribution", "#lam-start"),
         ("Failures", "#failures-start"),
         ("Upscale", "#upscale-start"),
     ):

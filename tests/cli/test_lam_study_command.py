@@ -1,0 +1,99 @@
+"""`python -m analysis lam-study`: the JSON that scripts rely on, the table it follows from, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage import data
+
+from analysis.cli import main
+
+MODELS = ("--model", "bicubic-x4", "--model", "promptsr-tiny-x4")
+SMALL = ("--patch", "24", "--per-image", "1", "--steps", "2")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    Image.fromarray(data.astronaut()[:128, 150:310]).save(folder / "face.png")
+    Image.fromarray(data.chelsea()[60:220, 100:228]).save(folder / "cat.png")
+    Image.new("RGB", (128, 128)).save(folder / "flat.png")
+    return folder
+
+
+def test_json_csv_and_figure(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    command = [sys.executable, "-m", "analysis", "lam-study", str(photos), *MODELS, *SMALL, "--out", str(out)]
+    done = subprocess.run([*command, "--json", "-"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert "flat.png was left out" in done.stderr and list(result["skipped"]) == ["flat.png"]
+    assert (result["images"], result["regions"], result["patch"]) == (2, 2, 24)
+    bicubic, promptsr = result["means"]
+    assert bicubic["low"] <= bicubic["di"] <= bicubic["high"] < promptsr["low"] <= promptsr["di"]
+    [difference] = result["differences"]
+    assert difference["difference"] == pytest.approx(bicubic["di"] - promptsr["di"])
+    assert sorted(path.name for path in out.iterdir()) == ["di.png", "study.csv"]
+    table = pd.read_csv(out / "study.csv")
+    assert list(table.columns) == ["image", "x", "y", "model", "di", "completeness_gap", "psnr_y", "seconds"]
+    by_model = table.groupby("model")["di"].mean()
+    assert by_model["promptsr-tiny-x4"] == pytest.approx(promptsr["di"])
+    with Image.open(out / "di.png") as figure:
+        assert min(figure.size) > 300 and np.asarray(figure.convert("L")).std() > 10
+
+
+def test_table(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "cat.png").write_bytes((photos / "cat.png").read_bytes())
+    words = ["analysis", "lam-study", str(tmp_path / "one"), *MODELS[:2], *SMALL, "-o", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    out, _ = capfd.readouterr()
+    table = pd.read_csv(tmp_path / "out" / "study.csv")
+    assert "bicubic-x4" in out and f"{table['di'][0]:.2f}" in out
+    assert "unknown" in out and "nan" not in out  # the interval of one image
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["PHOTOS", *MODELS, "--patch", "6"], "too small for a window"),
+        (["PHOTOS", *MODELS, "--patch", "64"], "No image could be studied"),
+        (["PHOTOS", *MODELS, "--steps", "0"], "at least 1 step"),
+        (["PHOTOS", *MODELS, "--window", "0"], "window"),
+        (["PHOTOS", *MODELS, "--per-image", "0"], "1 or more"),
+        (["PHOTOS", "-m", "bicubic-x4", "-m", "bicubic-x2"], "one scale"),
+        (["PHOTOS", "-m", "bicubic-x4", "-m", "bicubic-x4"], "one name"),
+        (["NOTHING", *MODELS], "is not a folder"),
+        (["PHOTOS", *MODELS, "--out", "FILE"], "FILE"),
+        (["PHOTOS", *MODELS, "--json", "FILE/x.json"], "FILE"),
+    ],
+)
+def test_bad_requests(
+    arguments: list[str],
+    hint: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "FILE").write_text("kept")
+    words = [str(photos) if word == "PHOTOS" else word for word in arguments]
+    words = [str(tmp_path / word) if word.startswith(("FILE", "NOTHING")) else word for word in words]
+    words += [] if "--out" in words else ["--out", str(tmp_path / "new")]
+    monkeypatch.setattr(sys, "argv", ["analysis", "lam-study", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capfd.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert hint in err and err.count("Error:") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["FILE"] and (tmp_path / "FILE").read_text() == "kept"
