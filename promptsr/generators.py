@@ -1,5 +1,7 @@
 """Long work is written as generators: they yield how far they are, and return what came of it."""
 
+import math
+import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TypeVar
@@ -20,8 +22,14 @@ def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] =
         tell(step)
 
 
-def relay(work: Generator[Step, None, Result], retold: Callable[[Step], Told]) -> Generator[Told, None, Result]:
-    """A generator within another: yields `retold` of what `work` yields, and closes `work` when it is closed itself."""
+def relay(
+    work: Generator[Step, None, Result], retold: Callable[[Step], Told], pause: float = 0
+) -> Generator[Told, None, Result]:
+    """A generator within another: yields `retold` of what `work` yields, and closes `work` when it is closed itself.
+
+    What comes less than `pause` seconds after the last that was told is kept back.
+    """
+    told = -math.inf
     with closing(work):
         while True:
             try:
@@ -29,4 +37,6 @@ def relay(work: Generator[Step, None, Result], retold: Callable[[Step], Told]) -
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            yield retold(step)
+            if time.monotonic() - told >= pause:
+                told = time.monotonic()
+                yield retold(step)

@@ -1,10 +1,10 @@
 """What is going on and what came of it, as HTML."""
 
-import time
 from collections.abc import Callable, Generator
 from html import escape
 from typing import Any, TypeVar
 
+from promptsr.generators import relay
 from promptsr.upscale import Progress, UpscaleResult
 
 Step = TypeVar("Step")
@@ -15,16 +15,7 @@ _BLINK = 0.1
 
 def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
     """Runs to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
-    told = 0.0
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        if time.monotonic() - told > _BLINK:
-            told = time.monotonic()
-            yield tell(step)
+    return relay(steps, tell, _BLINK)
 
 
 def idle(text: str = "") -> str:

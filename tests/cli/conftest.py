@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
-from promptsr.cli import main
+from analysis.cli import main as analysis_main
+from promptsr.cli import main as promptsr_main
 from promptsr.imaging import Picture, encode
 
+Run = Callable[..., tuple[int, str, str]]
 
-@pytest.fixture
-def promptsr(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`promptsr("models", "--json", "-")` -> exit code, stdout, stderr; in this process, for speed."""
+
+def _in_process(name: str, main: Callable[[], None], request: pytest.FixtureRequest) -> Run:
+    monkeypatch, capfd = (request.getfixturevalue(fixture) for fixture in ("monkeypatch", "capfd"))
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["promptsr", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         code = 0
         try:
             main()
@@ -28,6 +30,18 @@ def promptsr(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str])
         return code, out, err
 
     return run
+
+
+@pytest.fixture
+def promptsr(request: pytest.FixtureRequest) -> Run:
+    """`promptsr("models", "--json", "-")` -> exit code, stdout, stderr; in this process, for speed."""
+    return _in_process("promptsr", promptsr_main, request)
+
+
+@pytest.fixture
+def analysis(request: pytest.FixtureRequest) -> Run:
+    """The same for `python -m analysis`."""
+    return _in_process("analysis", analysis_main, request)
 
 
 @pytest.fixture

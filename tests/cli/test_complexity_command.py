@@ -12,26 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.cli import main
 from analysis.paper_networks import has_spandrel
 from analysis.scaling import LAYERS
 from promptsr.imaging import Picture, encode
-
-
-@pytest.fixture
-def analysis(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`analysis("complexity", ...)` -> exit code, stdout, stderr; in this process, for speed."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from skimage import data
 
-from analysis.cli import main
 from promptsr.zoo import WEIGHTS
 
 MODEL = ("--model", "bicubic-x4", "--against", "promptsr-tiny-x4")
@@ -23,20 +23,9 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def failures(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def failures(analysis: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
     """Runs it in this process, for speed: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", "failures", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+    return partial(analysis, "failures")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage import data
 
-from analysis.cli import main
 from analysis.cli.lam import _file_names
 from promptsr.zoo import WEIGHTS, load_model
 
@@ -23,20 +23,9 @@ X, Y = 52, 36
 
 
 @pytest.fixture
-def analysis(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def lam(analysis: Run) -> Run:
     """Runs `python -m analysis lam` in this process, for speed: exit code, stdout, stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", "lam", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
+    return partial(analysis, "lam")
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +77,9 @@ def test_one_model_in_a_shell(photo: Path, tmp_path: Path) -> None:
         assert min(figure.size) > 500 and np.asarray(figure.convert("L")).std() > 10
 
 
-def test_attributions_add_up_to_the_change_of_the_detector(analysis: Run, photo: Path, tmp_path: Path) -> None:
+def test_attributions_add_up_to_the_change_of_the_detector(lam: Run, photo: Path, tmp_path: Path) -> None:
     settings = ("--x", X, "--y", Y, "--window", 9, "--rule", "trapezoid")
-    code, out, err = analysis(photo, "-m", "bicubic-x4", *settings, "-o", tmp_path, "--json", "-")
+    code, out, err = lam(photo, "-m", "bicubic-x4", *settings, "-o", tmp_path, "--json", "-")
     assert code == 0, err
     lr = np.asarray(Image.open(photo), dtype=np.float32) / 255
     sr = load_model("bicubic-x4")(torch.from_numpy(lr).permute(2, 0, 1)[None])[0].double().numpy()
@@ -103,13 +92,13 @@ def test_attributions_add_up_to_the_change_of_the_detector(analysis: Run, photo:
     assert total == pytest.approx(length.sum() - result["detector_blurred"], rel=2e-3)
 
 
-def test_several_models_and_hr(analysis: Run, photo: Path, tmp_path: Path) -> None:
+def test_several_models_and_hr(lam: Run, photo: Path, tmp_path: Path) -> None:
     hr = tmp_path / "hr.png"
     Image.open(photo).resize((129, 98)).save(hr)
     bundled = WEIGHTS / "promptsr-tiny-x4.safetensors"
     models = ("-m", "bicubic-x4", "-m", "promptsr-tiny-x4", "-m", bundled)
     out_folder = tmp_path / "out"
-    code, out, err = analysis(hr, *models, "--hr", "--steps", 3, "--rule", "trapezoid", "-o", out_folder, "--json", "-")
+    code, out, err = lam(hr, *models, "--hr", "--steps", 3, "--rule", "trapezoid", "-o", out_folder, "--json", "-")
     assert code == 0, err
     bicubic, named, by_path = json.loads(out)["maps"]
     assert [bicubic["model"], named["model"], by_path["model"]] == ["bicubic-x4", "promptsr-tiny-x4", str(bundled)]
@@ -122,9 +111,9 @@ def test_several_models_and_hr(analysis: Run, photo: Path, tmp_path: Path) -> No
     check_against_arrays(named, out_folder / "promptsr-tiny-x4.npz")
 
 
-def test_a_patch_is_the_image_cropped(analysis: Run, photo: Path, tmp_path: Path) -> None:
+def test_a_patch_is_the_image_cropped(lam: Run, photo: Path, tmp_path: Path) -> None:
     model = ("-m", "promptsr-tiny-x4", "--steps", 3, "--window", 8, "--json", "-")
-    code, out, err = analysis(photo, *model, "--x", X, "--y", Y, "--around", 16, "-o", tmp_path / "a")
+    code, out, err = lam(photo, *model, "--x", X, "--y", Y, "--around", 16, "-o", tmp_path / "a")
     assert code == 0, err
     result = json.loads(out)
     left, top = (X + 4) // 4 - 8, (Y + 4) // 4 - 8
@@ -132,25 +121,25 @@ def test_a_patch_is_the_image_cropped(analysis: Run, photo: Path, tmp_path: Path
     assert (result["settings"]["x"], result["settings"]["y"]) == (X, Y)
     cropped = tmp_path / "cropped.png"
     Image.open(photo).crop((left, top, left + 16, top + 16)).save(cropped)
-    code, out, err = analysis(cropped, *model, "--x", X - 4 * left, "--y", Y - 4 * top, "-o", tmp_path / "b")
+    code, out, err = lam(cropped, *model, "--x", X - 4 * left, "--y", Y - 4 * top, "-o", tmp_path / "b")
     assert code == 0, err
     alone = json.loads(out)
     assert all(result[name] == pytest.approx(alone[name], rel=1e-5) for name in ("di", "detector", "completeness_gap"))
     check_against_arrays(result, tmp_path / "a" / "lam.npz")
 
 
-def test_table(analysis: Run, photo: Path, tmp_path: Path) -> None:
+def test_table(lam: Run, photo: Path, tmp_path: Path) -> None:
     target = tmp_path / "result.json"
-    code, out, err = analysis(photo, "-m", "bicubic-x4", "--steps", 2, "-o", tmp_path, "--json", target)
+    code, out, err = lam(photo, "-m", "bicubic-x4", "--steps", 2, "-o", tmp_path, "--json", target)
     assert code == 0, err
     result = json.loads(target.read_text())
     assert "bicubic-x4" in out and f"{result['di']:.2f}" in out
 
 
-def test_flat_image_has_no_index(analysis: Run, tmp_path: Path) -> None:
+def test_flat_image_has_no_index(lam: Run, tmp_path: Path) -> None:
     Image.new("RGB", (12, 12), (90, 90, 90)).save(tmp_path / "flat.png")
     arguments = ("-m", "bicubic-x4", "--hr", "--window", 2, "--steps", 2, "--json", "-", "--kernel", 3)
-    code, out, err = analysis(tmp_path / "flat.png", *arguments, "-o", tmp_path / "out")
+    code, out, err = lam(tmp_path / "flat.png", *arguments, "-o", tmp_path / "out")
     assert code == 0, err
     result = json.loads(out)
     assert result["di"] is None and result["completeness_gap"] is None
@@ -213,7 +202,7 @@ def save_onnx(path: Path) -> None:
 def test_bad_requests(
     arguments: list[object],
     hint: str,
-    analysis: Run,
+    lam: Run,
     photo: Path,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -228,7 +217,7 @@ def test_bad_requests(
     places = {"PHOTO": photo, "BIG": inputs / "BIG", "NET.onnx": inputs / "NET.onnx", "NOTHING": inputs / "NOTHING"}
     places |= {"FILE": tmp_path / "FILE", "FILE/x.json": tmp_path / "FILE" / "x.json"}
     real = [places.get(str(word), word) for word in arguments]
-    code, out, err = analysis(*(real if "--out" in arguments else [*real, "--out", tmp_path / "new"]))
+    code, out, err = lam(*(real if "--out" in arguments else [*real, "--out", tmp_path / "new"]))
     assert (code, out) == (2, "")
     assert hint in err and err.count("Error:") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"] and (tmp_path / "FILE").read_text() == "kept"
