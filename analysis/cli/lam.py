@@ -52,11 +52,18 @@ def lam(
     hr: Annotated[
         bool, typer.Option("--hr", help="IMAGE is an HR image: shrink it first, and score against it.")
     ] = False,
+    switch_off: Annotated[
+        bool,
+        typer.Option(
+            "--switch-off", help="Each PromptSR with its promptings switched off too; not the paper's Fig. 10."
+        ),
+    ] = False,
     json_target: JsonOption = None,
 ) -> None:
     """Attribute a window of the result to the pixels of the input: a local attribution map (LAM)."""
     for target in (out / "lam.png", out / "lam.json", *([] if json_target in (None, "-") else [Path(json_target)])):
         check_writable(target)
+    from analysis.ablations import switched_off_series
     from analysis.attribution import PathSettings
     from analysis.backward_memory import check_memory
     from analysis.comparison import Region, common_scale, compare
@@ -66,6 +73,8 @@ def lam(
     from analysis.patches import patch_around
 
     models = load_models(model)
+    if switch_off:
+        models = [part for network in models for part in switched_off_series(network)]
     scale = common_scale(models)
     maps = [LocalAttributionMap(network) for network in models]
     full, lr = load_pair(image, scale) if hr else (None, decode(image).to_tensor())

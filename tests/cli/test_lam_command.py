@@ -111,6 +111,21 @@ def test_several_models_and_hr(lam: Run, photo: Path, tmp_path: Path) -> None:
     check_against_arrays(named, out_folder / "promptsr-tiny-x4.npz")
 
 
+def test_promptings_are_switched_off_and_called_so(lam: Run, photo: Path, tmp_path: Path) -> None:
+    place = ("--x", X, "--y", Y, "--steps", 1, "--out", tmp_path, "--json", "-")
+    code, out, _ = lam(photo, "--model", "promptsr-tiny-x4", "--switch-off", *place)
+    maps = json.loads(out)["maps"]
+    assert code == 0 and [found["model"] for found in maps] == [
+        "promptsr-tiny-x4, all three switched off",
+        "promptsr-tiny-x4, anchor only",
+        "promptsr-tiny-x4, anchor + coarse",
+        "promptsr-tiny-x4",
+    ]
+    assert maps[0]["di"] < maps[3]["di"] and len({found["detector"] for found in maps}) == 4
+    code, _, err = lam(photo, "--model", "bicubic-x4", "--switch-off", *place)
+    assert code == 2 and "no PromptSR with all three promptings" in err
+
+
 def test_a_patch_is_the_image_cropped(lam: Run, photo: Path, tmp_path: Path) -> None:
     model = ("-m", "promptsr-tiny-x4", "--steps", 3, "--window", 8, "--json", "-")
     code, out, err = lam(photo, *model, "--x", X, "--y", Y, "--around", 16, "-o", tmp_path / "a")
