@@ -136,6 +136,12 @@ def test_a_failure_case_opens_at_its_middle(page: Page, garden: Path, tmp_path: 
     expect(page.locator("#lam-models")).to_contain_text("own-tiny")
 
 
+SIDE_BY_SIDE = """() => {
+  const [first, second] = [...document.querySelectorAll("#lam-maps img")].map(image => image.getBoundingClientRect());
+  return first.height > 0 && first.height === second.height && first.top === second.top && first.left < second.left;
+}"""
+
+
 @pytest.mark.parametrize("page", [390], indirect=True)
 def test_results_fit_a_phone(page: Page, garden: Path) -> None:
     open_tab(page, "Attribution")
@@ -146,5 +152,4 @@ def test_results_fit_a_phone(page: Page, garden: Path) -> None:
     done(page)
     expect(page.locator("#lam-maps img")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    first, second = (image.bounding_box() for image in page.locator("#lam-maps img").all())
-    assert first and second and first["y"] == second["y"]  # side by side
+    page.wait_for_function(SIDE_BY_SIDE)  # once both have loaded
