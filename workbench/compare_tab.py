@@ -15,6 +15,7 @@ from workbench.comparing import MAX_PIXELS, WAYS, Compared, ask, keep, region_of
 from workbench.components import (
     HEAVY,
     PRIVATE,
+    RUN,
     choice,
     gallery,
     photo,
@@ -135,8 +136,7 @@ def build() -> CompareTab:
         [image, way, hr_image, chosen, tile],
         outputs,
         api_name="compare",
-        show_progress="hidden",
-        **HEAVY,
+        **RUN,
     )
     # Once: server and browser both tell of the change.
     opened = asked.change(toast(_compare_case), [asked, tile], outputs, trigger_mode="once", **PRIVATE, **HEAVY)

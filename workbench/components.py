@@ -18,6 +18,9 @@ from workbench.samples import sample_paths
 
 HEAVY: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 """Arguments of every event that runs a network: they wait for each other."""
+RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", "show_progress": "hidden"}
+"""Arguments of those that a button starts. By default Gradio ignores a press while it still holds the last run, which
+it does for some time after that was cancelled."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Arguments of events that only the page needs."""
 

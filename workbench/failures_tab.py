@@ -20,7 +20,7 @@ from promptsr.imaging import decode
 from workbench import compare_tab, lam_tab, models, status
 from workbench.compare_tab import CompareTab
 from workbench.comparing import MAX_PIXELS
-from workbench.components import HEAVY, PRIVATE, choice, displayable, gallery, photos, picture, toast
+from workbench.components import PRIVATE, RUN, choice, displayable, gallery, photos, picture, toast
 from workbench.lam_tab import LamTab
 from workbench.results import new_folder
 from workbench.samples import sample_paths
@@ -104,8 +104,7 @@ def build(tabs: gr.Tabs, comparing: CompareTab, attributing: LamTab) -> None:
         [files, model, against, window, cases],
         [found, shown, chart, report, news],
         api_name="failures",
-        show_progress="hidden",
-        **HEAVY,
+        **RUN,
     )
     # To Gradio a cancelled run may or may not be a failed one.
     run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)

@@ -19,7 +19,7 @@ from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.attributing import INPUT, Attributed, cut, keep_maps, magnification, view
 from workbench.comparing import MAX_PIXELS, ask, fit, keep, region_of
-from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, picture, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
 from workbench.lam_table import HELP, numbers
 
 TAB = "lam"
@@ -122,7 +122,7 @@ def build() -> LamTab:
 
     question = [image, way, scale, chosen, x, y, window, steps]
     outputs = [shown, whole, table, files, news]
-    run = start.click(toast(attribute), question, outputs, api_name="lam", show_progress="hidden", **HEAVY)
+    run = start.click(toast(attribute), question, outputs, api_name="lam", **RUN)
     # Once: server and browser both tell of the change.
     opened = asked.change(toast(_attribute_asked), asked, outputs, trigger_mode="once", **PRIVATE, **HEAVY)
     cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)

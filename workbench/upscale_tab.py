@@ -14,8 +14,8 @@ from promptsr.imaging import decode, encode
 from promptsr.upscale import Progress, Upscaler
 from workbench import models, status
 from workbench.components import (
-    HEAVY,
     PRIVATE,
+    RUN,
     choice,
     photo,
     picture,
@@ -89,8 +89,7 @@ def build() -> None:
         [image, model, compared, tile, file_format],
         [shown, pair, result, download, news],
         api_name="upscale",
-        show_progress="hidden",
-        **HEAVY,
+        **RUN,
     )
     run.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
     # To Gradio a cancelled run may or may not be a failed one.
