@@ -20,10 +20,9 @@ from analysis.comparison import Comparing, Comparison, Region, common_scale, com
 from analysis.failure_study import LEAST_LOSS, Case, FailureStudy, loss_db
 from analysis.texture import detail, gradient, kind_of_loss, texture
 from analysis.windows import pick, starts, window_means
-from promptsr.data import load_hr, load_pair
+from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import relay
-from promptsr.imaging.decode import decode
 from promptsr.imaging.metrics import SSIM_WINDOW, luma
 from promptsr.sr_model import SRModel
 
@@ -123,10 +122,7 @@ def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_
 
 def _load(hr_path: Path, lr_path: Path | None, scale: int, window: int) -> tuple[Tensor, Tensor]:
     """The LR and the HR image, 1 x 3 x H x W and 1 x 3 x sH x sW in [0, 1]."""
-    if lr_path is None:
-        hr, lr = load_pair(hr_path, scale)
-    else:
-        hr, lr = load_hr(hr_path, scale), decode(lr_path).to_tensor()
+    hr, lr = load_pair(hr_path, scale, lr_path)
     if min(hr.shape[2:]) < window:
         raise UserError(
             f"{hr_path.name} ({hr.shape[3]} x {hr.shape[2]}) is smaller than a window of {window} pixels: "

@@ -24,10 +24,9 @@ from analysis.bootstrap import bootstrap_interval
 from analysis.comparison import Region, common_scale, compare, region_scores
 from analysis.lam import AT_ONCE, WINDOW, LocalAttributionMap
 from analysis.patches import Patch, find_regions, patch_around
-from promptsr.data import load_hr, load_pair
+from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish, relay
-from promptsr.imaging.decode import decode
 from promptsr.sr_model import SRModel
 from promptsr.upscale import Progress
 
@@ -185,7 +184,7 @@ def _patches(
     hr_path: Path, lr_path: Path | None, scale: int, per_image: int, window: int, side: int, seed: int
 ) -> list[tuple[Region, Patch]]:
     """Regions of an image, in its own output pixels, and the patch around each."""
-    hr, lr = load_pair(hr_path, scale) if lr_path is None else (load_hr(hr_path, scale), decode(lr_path).to_tensor())
+    hr, lr = load_pair(hr_path, scale, lr_path)
     if hr.shape[2:] != (scale * lr.shape[2], scale * lr.shape[3]):
         raise UserError(f"The LR image of {hr_path.name} is not {hr_path.name} shrunk by {scale}.")
     if min(lr.shape[2:]) < side:

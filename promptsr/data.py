@@ -16,12 +16,19 @@ from promptsr.imaging.resize import crop_to_multiple, downscale
 _CELL = 64  # HR pixels: the grain at which texture is measured
 
 
-def load_pair(path: Path, scale: int) -> tuple[Tensor, Tensor]:
-    """An HR image, cropped to a multiple of the scale, and its bicubic LR version as an 8-bit file would hold it.
+def load_pair(path: Path, scale: int, lr_path: Path | None = None) -> tuple[Tensor, Tensor]:
+    """An HR image, cropped to a multiple of the scale, and its LR version.
+
+    Args:
+        path: of the HR image.
+        scale: s.
+        lr_path: of the LR image, whose size is not checked here; None for the bicubic one, see `make_lr`.
 
     Returns:
         1 x 3 x sH x sW and 1 x 3 x H x W in [0, 1].
     """
+    if lr_path is not None:
+        return load_hr(path, scale), decode(lr_path).to_tensor()
     hr = load_hr(path, scale)
     if 0 in hr.shape:
         raise UserError(f"{path} is smaller than {scale} pixels: leave it out.")

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from promptsr.data import load_hr, load_pair
+from promptsr.data import load_pair
 from promptsr.errors import ImageError, UserError
-from promptsr.imaging.decode import decode, find_images
+from promptsr.imaging.decode import find_images
 from promptsr.imaging.metrics import SSIM_WINDOW, psnr_y, quantize, ssim_y
 from promptsr.sr_model import SRModel
 
@@ -71,16 +71,12 @@ def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[
     """
     scale = model.scale
     for hr_path, lr_path in pairs:
-        if lr_path is None:
-            hr, lr = load_pair(hr_path, scale)
-        else:
-            lr = decode(lr_path).to_tensor()
-            hr = load_hr(hr_path, scale)
-            if hr.shape[2] != scale * lr.shape[2] or hr.shape[3] != scale * lr.shape[3]:
-                raise UserError(
-                    f"{lr_path.name} ({lr.shape[3]} x {lr.shape[2]}) is not {hr_path.name} "
-                    f"({hr.shape[3]} x {hr.shape[2]}) shrunk by {scale}: give the LR folder of this scale."
-                )
+        hr, lr = load_pair(hr_path, scale, lr_path)
+        if lr_path is not None and hr.shape[2:] != (scale * lr.shape[2], scale * lr.shape[3]):
+            raise UserError(
+                f"{lr_path.name} ({lr.shape[3]} x {lr.shape[2]}) is not {hr_path.name} "
+                f"({hr.shape[3]} x {hr.shape[2]}) shrunk by {scale}: give the LR folder of this scale."
+            )
         if min(hr.shape[2:]) < SSIM_WINDOW + 2 * scale:
             raise ImageError(f"{hr_path} is too small to be measured at x{scale}: leave it out.")
         with torch.inference_mode():
