@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from analysis.token_grid import TokenGrid
 from promptsr.config import ModelConfig
 from promptsr.imaging.resize import upscale
 
@@ -58,22 +59,17 @@ class Scene:
     """What entered and what left each layer, by the key of its box."""
 
     @property
-    def padded(self) -> tuple[int, int]:
-        """Height and width that the layers work at."""
-        multiple = self.config.size_multiple
-        height, width = (-(-side // multiple) * multiple for side in self.image.shape[2:])
-        return height, width
+    def grid(self) -> TokenGrid:
+        """How the tokens lie over the image."""
+        return TokenGrid(self.config, *self.image.shape[2:])
 
     def index(self, stride: int) -> int:
         """Where the chosen pixel stands among squares of `stride` x `stride` pixels, in reading order."""
-        x, y = self.focus
-        return y // stride * (self.padded[1] // stride) + x // stride
+        return self.grid.index(*self.focus, stride)
 
     def cut(self, values: Tensor, stride: int = 1) -> np.ndarray:
-        """HW/stride^2 or HW/stride^2 x C on the padded image -> a grid on the image alone, ... x ... (x C)."""
-        grid = values.unflatten(0, [side // stride for side in self.padded])
-        height, width = (-(-side // stride) for side in self.image.shape[2:])
-        return grid[:height, :width].float().cpu().numpy()
+        """See `TokenGrid.cut`."""
+        return self.grid.cut(values, stride)
 
     def gapl(self, tap: str) -> Tensor:
         """The value at a tap of the global anchor prompting layer."""
@@ -216,27 +212,12 @@ def _local(scene: Scene, key: str, layer: str, category: str | None = None, shif
         title = f"Categories: {labels.unique().numel()} of {scene.gapl('anchors').shape[1]} anchors chosen"
         views.append(View(title, "categories", scene.cut(labels)))
     window = scene.config.window_size
-    row = _window_row(scene, scene.taps[f"{layer}.window_attention.weights"], window, shift)
+    weights = scene.taps[f"{layer}.window_attention.weights"]
+    row = scene.grid.window_row(weights, *scene.focus, shift).mean(0) * window**2  # heads x HW -> HW
     title = "What the pixel reads in its window, times an even share"
     views.append(View(title, "share", scene.cut(row), marked="pixel", window=window, shift=shift))
     views.append(View("Features that leave", "colors", scene.features(key)[1]))
     return _sight(*scene.flow[key], *views)
-
-
-def _window_row(scene: Scene, weights: Tensor, window: int, shift: int) -> Tensor:
-    """What the chosen pixel reads within its window, mean over heads, times ws^2: HW on the padded image.
-
-    Args:
-        weights: 1 x windows x heads x ws^2 x ws^2, windows in reading order after a roll by `shift`.
-    """
-    height, width = scene.padded
-    x, y = (scene.focus[0] - shift) % width, (scene.focus[1] - shift) % height
-    row, column = y // window, x // window
-    token = y % window * window + x % window
-    attention = weights[0, row * (width // window) + column, :, token].mean(0) * window**2  # ws^2
-    whole = attention.new_zeros(height, width)
-    whole[row * window : (row + 1) * window, column * window : (column + 1) * window] = attention.view(window, window)
-    return whole.roll((shift, shift), dims=(0, 1)).flatten()
 
 
 def _convolution(scene: Scene) -> Sight:
