@@ -15,7 +15,8 @@ from promptsr.imaging.picture import Metadata, Picture
 MAX_PIXELS = 64 * 2**20
 """Default cap on the pixels of an input image, 8192 x 8192."""
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
+"""Of files that may hold an image, in lower case."""
 
 # Only these readers of libvips are ever run: whatever it finds in the first bytes -> what we open it with.
 _LOADERS = {
@@ -74,9 +75,9 @@ def find_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give the folder that holds the images.")
-    images = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file() and p.name[0] != "."]
+    images = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."]
     if not images:
-        raise UserError(f"{folder} holds no image; put {', '.join(_SUFFIXES)} files there, or give another folder.")
+        raise UserError(f"{folder} holds no image; put {', '.join(SUFFIXES)} files there, or give another folder.")
     return sorted(images)
 
 

@@ -1,0 +1,63 @@
+"""A ZIP file of category folders that somebody sent, unpacked under names of our own."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from promptsr.errors import UserError
+from promptsr.imaging.decode import SUFFIXES
+
+MAX_IMAGES = 2000
+MAX_BYTES = 256 * 2**20
+"""Of all unpacked images together."""
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Writes the images of an archive to `folder`, below the name of the folder that each lies in.
+
+    Nothing but images in folders is taken, and nothing is written elsewhere, whatever the archive says.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        UserError: no ZIP file, a damaged or encrypted one, too much in it, or no folders of images.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            images = [entry for entry in zipped.infolist() if _is_image(entry)]
+            if not images:
+                raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
+            if len(images) > MAX_IMAGES:
+                raise UserError(
+                    f"{archive.name} holds {len(images)} images, and the page takes {MAX_IMAGES} at most: "
+                    "use `python -m analysis anchors`, which takes any number."
+                )
+            left = MAX_BYTES
+            for number, entry in enumerate(images):
+                path = PurePosixPath(entry.filename)
+                target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with zipped.open(entry) as stream:
+                    data = stream.read(left + 1)  # what the archive says of sizes may be untrue
+                left -= len(data)
+                if left < 0:
+                    raise UserError(
+                        f"The images in {archive.name} take more than {MAX_BYTES // 2**20} MiB: send smaller ones."
+                    )
+                target.write_bytes(data)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        raise UserError(f"{archive.name} cannot be unpacked ({error}): send a plain ZIP file.") from error
+    return folder
+
+
+def _is_image(entry: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(entry.filename)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return not entry.is_dir() and not hidden and len(path.parts) > 1 and path.suffix.lower() in SUFFIXES
+
+
+def _plain(name: str) -> str:
+    """A name of letters, digits, dots, blanks, underscores and hyphens that is no path."""
+    return re.sub(r"[^\w. -]+", "_", name).strip(". ")[:80] or "unnamed"
