@@ -1,4 +1,4 @@
-"""What do the three promptings contribute? Networks trained without some, and one network with some switched off.
+"""What do the promptings contribute? Networks trained without some, and one network with some switched off.
 
 These are two experiments. The paper's Fig. 10 and Table IV compare networks that were *trained* with different
 promptings (`trained_ablations`); each had the chance to make up for what it lacks. Switching a prompting off inside one
@@ -40,19 +40,45 @@ def trained_ablations(scale: int) -> list[SRModel]:
     Raises:
         CheckpointError: one of them has unusable weights.
     """
-    own = os.environ.get(OWN_MODELS)
     sizes: dict[ModelConfig, dict[ModelConfig, Path]] = {}
-    for folder in [WEIGHTS, *([Path(own)] if own else [])]:
-        for path in sorted(folder.glob("*.safetensors")):
-            with suppress(CheckpointError):  # another network's file
-                config = read_config(path)
-                sizes.setdefault(_row(config, TABLE_IV[-1]), {}).setdefault(config, path)
+    for config, path in _trained().items():
+        sizes.setdefault(_row(config, TABLE_IV[-1]), {})[config] = path
     best: list[Path] = []
     for size, paths in sizes.items():
         rows = [paths[row] for name in TABLE_IV if (row := _row(size, name)) in paths]
         if size.scale == scale and len(rows) > max(1, len(best)):
             best = rows
     return [load_model(path) for path in best]
+
+
+def alpha_series(scale: int) -> list[SRModel]:
+    """Trained networks that differ in nothing but alpha of eq. 8, the smallest first (Table VI).
+
+    They are found as `trained_ablations` finds its own; of several series the one with the most alphas is taken.
+
+    Returns:
+        Two models or more, or none: a single alpha is no series.
+
+    Raises:
+        CheckpointError: one of them has unusable weights.
+    """
+    sizes: dict[ModelConfig, dict[float, Path]] = {}
+    for config, path in _trained().items():
+        if config.anchor_prompting and config.scale == scale:
+            sizes.setdefault(replace(config, prompt_update=0.0), {})[config.prompt_update] = path
+    best = max(sizes.values(), key=len, default={})
+    return [load_model(best[alpha]) for alpha in sorted(best)] if len(best) > 1 else []
+
+
+def _trained() -> dict[ModelConfig, Path]:
+    """The PromptSR checkpoints that are bundled and in the user's own folder, the first of each configuration."""
+    own = os.environ.get(OWN_MODELS)
+    found: dict[ModelConfig, Path] = {}
+    for folder in [WEIGHTS, *([Path(own)] if own else [])]:
+        for path in sorted(folder.glob("*.safetensors")):
+            with suppress(CheckpointError):  # another network's file
+                found.setdefault(read_config(path), path)
+    return found
 
 
 def _row(config: ModelConfig, name: str) -> ModelConfig:
@@ -126,3 +152,40 @@ def switched_off_series(model: SRModel) -> list[SRModel]:
         "anchor + coarse": switched(network, fine=False),
     }
     return [*(replace(model, name=f"{model.name}, {label}", network=part) for label, part in parts.items()), model]
+
+
+def untrained(model: SRModel, seed: int = 0) -> SRModel:
+    """The same configuration with fresh weights, drawn with `seed`: what it shows too was not learned.
+
+    Raises:
+        UserError: the model is no PromptSR.
+    """
+    network = fresh(_promptsr(model).config, seed)
+    return replace(model, name=f"{model.name}, untrained", network=network.to(model.device))
+
+
+def fresh(config: ModelConfig, seed: int = 0) -> PromptSR:
+    """A network as it is before training, on the CPU, its weights drawn with `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PromptSR(config).eval().requires_grad_(False)
+
+
+def update_off(model: SRModel) -> SRModel:
+    """The same weights without the anchor prompt update (eq. 8 with alpha = 0 in every GAPL), and nothing else changed.
+
+    Raises:
+        UserError: the model is no PromptSR with anchor prompting.
+    """
+    trained = _promptsr(model)
+    if not trained.config.anchor_prompting:
+        raise UserError(f"{model.name} was built without anchor prompting: there is no update to switch off.")
+    network = PromptSR(replace(trained.config, prompt_update=0.0)).eval().requires_grad_(False)
+    network.load_state_dict(trained.state_dict())
+    return replace(model, name=f"{model.name}, update off", network=network.to(model.device))
+
+
+def _promptsr(model: SRModel) -> PromptSR:
+    if not isinstance(model.network, PromptSR):
+        raise UserError(f"{model.name} is no PromptSR: choose one, such as promptsr-tiny-x4.")
+    return model.network

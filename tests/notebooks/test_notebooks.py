@@ -52,6 +52,37 @@ def test_local_attribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_anchor_tsne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROMPTSR_MODELS", "PROMPTSR_CATEGORIES"):
+        monkeypatch.delenv(name, raising=False)
+    values = {
+        "equal": "bool(equal)",
+        "shape": "points.features.shape",
+        "knn": "{name: [f.groups.knn, f.groups.p_value] for name, f in study.features.items()}",
+        "shown": "numbers['k-NN'].to_list()",
+        "kept": "[trained.groups.knn, *(each.knn for each in trained.categories)]",
+        "ruler": "ruler[['k-NN', 'low', 'high', 'p']].to_numpy().tolist()",
+        "findings": "study.findings",
+        "in_plane": "in_plane",
+        "change": "study.update_change",
+        "anchors": "anchors['k-NN'].to_list()",
+    }
+    answer = run("03_anchor_tsne", values, tmp_path, monkeypatch)
+    assert answer["equal"] and answer["shape"] == [4, 36, 32] and answer["shown"] == answer["kept"]
+    assert set(answer["knn"]) == {"trained", "untrained", "update_off"}
+    assert all(knn > 0.95 and p == pytest.approx(0.01) for knn, p in answer["knn"].values())
+    planted, shuffled = answer["ruler"]
+    assert planted[0] > 0.95 and planted[3] < 0.02
+    assert shuffled[1] <= shuffled[0] <= shuffled[2] and shuffled[3] > 0.05
+    assert "so do those of untrained weights" in answer["findings"][0] and "no finding" in answer["findings"][0]
+    assert all(knn > 0.35 for knn in answer["in_plane"]["last group"])
+    assert all(knn < 0.35 for knn in answer["in_plane"]["noise"])
+    assert all(0 < change < 0.2 for change in answer["change"])
+    leaky, honest, true = answer["anchors"]
+    assert leaky > 0.5 > honest and true > honest + 0.2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failure_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "planted": "[[c.kind, c.x, c.y, c.loss_db] for c in planted.cases]",

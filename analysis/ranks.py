@@ -1,0 +1,51 @@
+"""Sharing work among the processes that `torchrun` starts.
+
+torchrun --nproc-per-node 4 -m analysis anchors ...
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+_PATIENCE = timedelta(days=7)  # one rank may have much more to do than another
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of several processes this is."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that makes files and tells results; true of a process on its own."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Waits until every process is here."""
+        if self.world > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+
+
+ALONE = Ranks()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Joins the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`)."""
+    ranks = Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    if ranks.world == 1:
+        yield ranks
+        return
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield ranks
+    finally:
+        dist.destroy_process_group()

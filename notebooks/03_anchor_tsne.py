@@ -1,0 +1,273 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What do the anchor prompts know?
+#
+# The paper's Fig. 11 lays out the *anchor prompts* of thousands of images by t-SNE, and reads two things from it: those
+# of different residual groups are apart, and those of different image categories are not. This notebook makes the
+# figure, and then asks what a picture alone cannot answer: **how far apart are they, is it more than chance, and did
+# training put them there?**
+#
+# The same from a terminal: `python -m analysis anchors FOLDER --model promptsr-tiny-x4 --out OUT`.
+
+# %%
+# %matplotlib inline
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from analysis.anchor_points import make_points
+from analysis.anchor_study import analyse, collect_variants
+from analysis.embedding import embed
+from analysis.figures.anchors import draw_numbers, draw_tsne
+from analysis.image_folders import find_image_set
+from analysis.samples import write_crops
+from analysis.separation import Separation, separate, separation
+from promptsr import load_model
+from promptsr.data import load_pair
+from promptsr.generators import finish
+from promptsr.model.taps import record
+
+QUICK = "PROMPTSR_QUICK" in os.environ  # few and small crops, for the tests
+CATEGORIES = os.environ.get("PROMPTSR_CATEGORIES")  # a folder with a folder of images for each category
+pd.set_option("display.precision", 3)
+
+# %% [markdown]
+# ## 1. Images in categories
+#
+# The paper takes some 5000 images of 10 ImageNet categories. Name such a folder in `PROMPTSR_CATEGORIES` and this
+# notebook uses it. By default it does with six photographs: each is a "category", and random crops are its images.
+# Mind the difference. Crops of one photograph overlap and share its light and colours; two photographs of churches need
+# not have anything in common. So **these categories are far easier to tell apart than the paper's**.
+
+# %%
+folder = Path(tempfile.mkdtemp())
+if not CATEGORIES:
+    write_crops(folder / "crops", 6 if QUICK else 40, side=64 if QUICK else 128)
+images = find_image_set(Path(CATEGORIES) if CATEGORIES else folder / "crops")
+model = load_model("promptsr-tiny-x4")
+network: Any = model.network
+pd.Series(images.categories).map(lambda i: images.names[i]).value_counts(sort=False).rename_axis("category").to_frame()
+
+# %% [markdown]
+# ## 2. What an anchor prompt is
+#
+# A cascade prompting block shrinks its features $d$ times by a convolution; these few *anchors* $A$ then read the whole
+# image (eq. 7), and what they read is blended with what those of the block before in the same residual group have read
+# (eq. 8, the anchor prompt update):
+#
+# $$P = \mathrm{softmax}\left(A K^\top / \sqrt C\right) V, \qquad P \leftarrow \alpha P_{before} + (1 - \alpha) P.$$
+#
+# By hand, for the last block of the first group and one image:
+
+# %%
+_, lr = load_pair(images.path(0), model.scale)
+layer = network.groups[0].blocks[-1].global_prompting
+tap = f"groups.0.blocks.{len(network.groups[0].blocks) - 1}.global_prompting"
+inputs: list[Any] = []
+handle = layer.register_forward_pre_hook(lambda module, args: inputs.extend(args))
+with torch.no_grad(), record(network, [f"{tap}.anchors", f"{tap}.anchor_prompts"]) as seen:
+    network(lr)
+    handle.remove()
+    x, before = inputs  # 1 x H x W x C, and the anchor prompts of the block before, 1 x n x C
+    keys, values = layer.key(x.flatten(1, 2)), layer.value(x.flatten(1, 2))  # 1 x HW x C
+    read = torch.softmax(seen[f"{tap}.anchors"] @ keys.transpose(1, 2) / x.shape[-1] ** 0.5, dim=-1) @ values
+    by_hand = layer.alpha * before + (1 - layer.alpha) * read
+equal = torch.allclose(by_hand, seen[f"{tap}.anchor_prompts"], atol=1e-5)
+print(f"LR image {lr.shape[3]} x {lr.shape[2]}, d = {network.config.anchor_stride}, alpha = {layer.alpha}")
+print(f"P has {by_hand.shape[1]} anchors of {by_hand.shape[2]} features; by hand and by the network: ", end="")
+print("the same" if equal else "not the same")
+
+# %% [markdown]
+# ## 3. From images to points
+#
+# $P^i$ is taken from the last block of residual group $i$. An image has one row for every anchor; the mean over them
+# makes it one point for each group. Three networks are asked at once:
+#
+# - the network as it was **trained**;
+# - the same with fresh random weights, **untrained**: the control;
+# - the trained weights with the **update off** ($\alpha = 0$ in eq. 8, nothing else changed).
+
+# %%
+collected = finish(collect_variants(model, images, folder / "collected"))
+study = finish(analyse(collected, perplexity=8 if QUICK else 30, permutations=99 if QUICK else 999))
+points = study.points["trained"]
+print("groups x images x features:", " x ".join(map(str, points.features.shape)))
+
+# %% [markdown]
+# ## 4. Fig. 11
+#
+# Features are standardised, brought to at most 50 principal components, and laid out by t-SNE, which tries to keep
+# neighbours neighbours. The axes have no meaning, and neither has the size of a gap between two clusters.
+
+# %%
+draw_tsne(points, study.planes)
+
+# %% [markdown]
+# ## 5. The same in numbers
+#
+# Taken from the features themselves, not from the picture:
+#
+# - **k-NN**: the share of points whose 5 nearest neighbours vote for their own label; **chance** is the share of the
+#   largest class;
+# - **p**: how often labels that are permuted get as much. The four points of an image may exchange their groups among
+#   themselves, and images may exchange their categories: that is what would make no difference if labels meant nothing.
+#   **low** and **high** hold 95 % of what permuted labels get;
+# - **silhouette**: 1 if every point is far nearer to its own class than to the next, 0 if classes overlap;
+# - **probe**: cross-validated accuracy of a linear classifier. It may find what is there in a few directions only.
+
+
+# %%
+def table(rows: dict[str, Separation]) -> pd.DataFrame:
+    """Separations by name."""
+    found = pd.DataFrame({name: each.to_dict() for name, each in rows.items()}).T.astype(float)
+    return found.rename(columns={"knn": "k-NN", "p_value": "p"})
+
+
+trained = study.features["trained"]
+by_group = {f"categories, group {i}": each for i, each in enumerate(trained.categories, start=1)}
+numbers = table({"residual groups": trained.groups} | by_group)
+numbers
+
+# %% [markdown]
+# ## 6. Is the ruler straight?
+#
+# Before we believe these numbers, we measure what we know. **Planted**: noise of the same shape, with a centre for
+# every category. **Shuffled**: the network's own points, with the categories dealt out anew at random.
+
+# %%
+rng = np.random.default_rng(0)
+centres = 3 * rng.normal(size=(len(points.names), points.features.shape[2]))
+noise = rng.normal(size=points.features.shape).astype(np.float32)
+planted = separate(replace(points, features=noise + centres[points.categories]), permutations=99).categories[0]
+shuffled = separate(replace(points, categories=rng.permutation(points.categories)), permutations=99).categories[0]
+assert planted.knn > 0.95 and planted.p_value < 0.02
+ruler = table({"planted categories": planted, "shuffled categories": shuffled})
+ruler
+
+# %% [markdown]
+# ## 7. Would random weights do the same?
+#
+# Every residual group of a network has other weights, so its features lie elsewhere, trained or not. And any features
+# of an image, random ones too, tell something of its colours. A claim that the untrained network satisfies as well
+# says nothing about what training does.
+
+# %%
+draw_numbers(study.features)
+
+# %%
+for sentence in study.findings:
+    print("-", sentence)
+
+# %% [markdown]
+# Two k-NN accuracies count as different here if they are more than 10 percentage points apart (other random weights
+# alone may move them by nearly as much) and farther than permuted labels would make them. Where k-NN has reached 100 %
+# for all, only the silhouette is left to compare:
+
+# %%
+table({name: found.groups for name, found in study.features.items()})
+
+# %% [markdown]
+# And would three numbers do? The mean colour of each LR image, as if it were a network:
+
+# %%
+pixels = [load_pair(images.path(i), model.scale)[1] for i in collected.used]
+colours = np.stack([lr.mean(dim=(0, 2, 3)).numpy() for lr in pixels])  # N x 3
+of_colours = separation(colours, points.categories, permutations=99)
+table({"mean colour": of_colours, "group 1, trained": trained.categories[0]})
+
+# %% [markdown]
+# The paper credits the anchor prompt update with keeping the groups apart, as it stays within a group. Switching it off
+# in these weights is a weak test: they were trained with it, and alpha is small. By how much it changes the points of
+# each group, relative to their norm:
+
+# %%
+pd.DataFrame({"relative change": study.update_change}, index=[f"group {i + 1}" for i in range(len(points.features))])
+
+# %% [markdown]
+# ## 8. A picture depends on its settings
+#
+# The same points by category at three perplexities (above), and as many points of pure noise (below). Over each panel:
+# k-NN accuracy **in that picture**. A low perplexity breaks the points into clumps, a high one draws them as one cloud:
+# how many clumps there are belongs to the picture. The numbers of section 5 depend on no such setting.
+
+# %%
+last = replace(points, features=points.features[-1:])
+usual = study.planes.perplexity
+figure = Figure(figsize=(10, 7), layout="constrained")
+rows = ("last group", last), ("noise", replace(last, features=noise[-1:]))
+in_plane: dict[str, list[float]] = {}
+for (what, shown), panels in zip(rows, figure.subplots(2, 3), strict=True):
+    in_plane[what] = []
+    for axes, perplexity in zip(panels, (usual / 6, usual, min(2 * usual, len(points.categories) - 1)), strict=True):
+        plane = finish(embed(shown, perplexity)).single[0]
+        knn = separation(plane, shown.categories, permutations=1, standardise=False).knn
+        in_plane[what].append(knn)
+        axes.scatter(*plane.T, c=shown.categories, cmap="viridis", s=14, alpha=0.7, linewidths=0)
+        axes.set(xticks=[], yticks=[])
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_title(f"{what}, perplexity {perplexity:.2g}: k-NN {100 * knn:.0f} %", fontsize=10)
+figure
+
+# %% [markdown]
+# The seed matters less: t-SNE starts from the principal components here, and not from random places.
+
+# %%
+one, other = (finish(embed(last, usual, seed)).single[0] for seed in (0, 1))
+print(f"Largest shift of a point by another seed: {np.abs(one - other).max():.2g} of {np.ptp(one):.0f}")
+
+# %% [markdown]
+# ## 9. Every anchor as a point
+#
+# One could also keep every anchor instead of the mean. Then the nearest neighbours of an anchor are often others **of
+# the same image**, which have its category by construction. `separation` leaves a point's own image out as soon as
+# images have several points of one label, and permutes the labels of whole images. What it saves us from shows when
+# the categories are dealt out to the images at random, so that there is nothing to find:
+
+# %%
+every = make_points(collected, "trained", "anchors", limit=8 * len(collected.used))
+dealt = rng.permutation(every.categories[np.unique(every.images, return_index=True)[1]])[every.images]
+leaky = separation(every.features[0], dealt, permutations=99)
+honest = separation(every.features[0], dealt, images=every.images, permutations=99)
+true = separation(every.features[0], every.categories, images=every.images, permutations=99)
+rows_of = {"dealt, own counted": leaky, "dealt, own left out": honest, "true, own left out": true}
+anchors = table(rows_of)
+anchors
+
+# %% [markdown]
+# ## What to conclude, and what not
+#
+# - That prompts separate by residual group is true, and true of random weights as well: Fig. 11a alone is no evidence
+#   that the network learned different global features at different depths, nor for the update within groups.
+# - "Categories do not separate" is a statement about a picture. Look at the numbers: prompts can carry much of a
+#   category and still show no clusters. How much depends on the images; with crops of six photographs it is easy.
+# - The update can only be judged by networks that were *trained* with several alpha. If `PROMPTSR_MODELS` names a
+#   folder with such weights, they are measured as well, and the list of findings says what came of it.
+# - Crops of one photograph overlap. In this set of images that leaks across images just as anchors of one image do, and
+#   no permutation test sees it: it belongs to the images, not to the ruler. Use photographs of your own.
+# - One draw of random weights is one control. Draw others before you make much of a small difference.
+#
+# ## Exercises
+#
+# 1. Put other seeds into `collect_variants(..., seed=...)`. By how much do the numbers of the untrained network change?
+# 2. Turn the photographs grey before they are cropped. How much of the categories is left, and in which network?
+# 3. Take `make_points(collected, "trained", "flattened")`. Does it help to know which anchor said what?
+# 4. Take the first block of each group (`block=1`) instead of the last. Which of the sentences change?
