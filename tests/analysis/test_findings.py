@@ -61,8 +61,8 @@ def test_paper_sentence_names_the_groups() -> None:
 def test_update_on_and_off() -> None:
     on, off = Separations(CLEAR, (PART, NONE)), Separations(replace(CLEAR, silhouette=0.3), (NONE, PART))
     first, second, same = findings(on, [on], off)[-3:]
-    assert "the categories at group 1 separate better in the same weights: k-NN 40 % with it and 11 % without" in first
-    assert "the categories at group 2 separate worse in the same weights: k-NN 11 % with it" in second
+    assert "the categories at group 1 separate better: k-NN 40 % with it and 11 % without" in first
+    assert "the categories at group 2 separate worse: k-NN 11 % with it" in second
     assert "no difference" in same and "residual groups 100 % with it and 100 % without" in same
     assert "0.50 and 0.30" in same and "categories" not in same  # where k-NN has nothing left to say
     [nothing] = findings(on, [on], on)[4:]
