@@ -6,6 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from promptsr.config import ModelConfig
+from promptsr.errors import UserError
+
+_MASKED = 1e-30
+"""Below it: what the mask of shifted windows leaves of a weight, about e^-100."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,21 @@ class TokenGrid:
         """n = HW/d^2, anchors of the padded image."""
         return self.tokens // self.config.anchor_stride**2
 
+    def size(self, stride: int = 1) -> tuple[int, int]:
+        """Rows and columns of squares of `stride` x `stride` pixels that touch the image itself."""
+        return -(-self.height // stride), -(-self.width // stride)
+
+    def check_pixel(self, x: int, y: int) -> None:
+        """Refuses a pixel that the image does not have.
+
+        Raises:
+            UserError: it lies outside.
+        """
+        if not (0 <= x < self.width and 0 <= y < self.height):
+            raise UserError(
+                f"The pixel ({x}, {y}) lies outside of the {self.width} x {self.height} image: choose another one."
+            )
+
     def index(self, x: int, y: int, stride: int = 1) -> int:
         """Where the pixel (x, y) stands among squares of `stride` x `stride` pixels, in reading order."""
         return y // stride * (self.padded[1] // stride) + x // stride
@@ -41,7 +60,8 @@ class TokenGrid:
     def cut(self, values: Tensor, stride: int = 1) -> np.ndarray:
         """HW/stride^2 or HW/stride^2 x C on the padded image -> a grid on the image alone, ... x ... (x C)."""
         grid = values.unflatten(0, [side // stride for side in self.padded])
-        return grid[: -(-self.height // stride), : -(-self.width // stride)].float().cpu().numpy()
+        rows, columns = self.size(stride)
+        return grid[:rows, :columns].float().cpu().numpy()
 
     def window_row(self, weights: Tensor, x: int, y: int, shift: int = 0) -> Tensor:
         """What the pixel (x, y) reads within its window, by head: heads x HW on the padded image, each of sum 1.
@@ -58,6 +78,7 @@ class TokenGrid:
         row, column = y // window, x // window
         token = y % window * window + x % window
         attention = weights[0, row * (width // window) + column, :, token]  # heads x ws^2
+        attention = attention.where(attention > _MASKED, 0)
         whole = attention.new_zeros(len(attention), height, width)
         inside = whole[:, row * window : (row + 1) * window, column * window : (column + 1) * window]
         inside.copy_(attention.unflatten(1, (window, window)))  # heads x ws^2 -> heads x ws x ws

@@ -36,6 +36,8 @@ def main() -> None:
             _compare(page)
             _attribution(page)
             _failures(page)
+            _attention(page)
+            _anchors(page)
             _architecture(page)
             browser.close()
     finally:
@@ -92,6 +94,24 @@ def _failures(page: Page) -> None:
     page.locator("#failures-cases img").first.wait_for()
     page.wait_for_timeout(1500)
     page.screenshot(path=DOCS / "failures.png", full_page=True)
+
+
+def _attention(page: Page) -> None:
+    page.get_by_role("tab", name="Attention").click()
+    page.locator("#attention-maps img").nth(5).wait_for()
+    page.locator("#attention-whole img").click(position={"x": 250, "y": 110})  # an eye of the cat
+    page.wait_for_timeout(5000)
+    page.screenshot(path=DOCS / "attention.png", full_page=True)
+
+
+def _anchors(page: Page) -> None:
+    page.get_by_role("tab", name="Anchors").click()
+    page.locator("#anchors-start").click()
+    page.locator("#anchors-status .done").wait_for()
+    page.locator("#anchors-plot circle[data-point='130']").click()
+    page.locator("#anchors-shown img").nth(5).wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=DOCS / "anchors.png", full_page=True)
 
 
 def _architecture(page: Page) -> None:

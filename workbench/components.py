@@ -86,7 +86,14 @@ def photos(**options: Any) -> gr.Files:
     return files
 
 
-def _take_no_addresses(component: gr.Image | gr.Files) -> None:
+def archive(**options: Any) -> gr.File:
+    """An input of a ZIP file, whose handlers get the path of the very file that was sent."""
+    file = gr.File(file_types=[".zip"], **options)
+    _take_no_addresses(file)
+    return file
+
+
+def _take_no_addresses(component: gr.Image | gr.File) -> None:
     """The server fetches nothing from elsewhere for whoever asks it to."""
     move = component.async_move_resource_to_block_cache
 

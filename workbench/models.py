@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-import torch
-
+from analysis.ablations import fresh
+from promptsr.config import preset
 from promptsr.errors import UserError
-from promptsr.model.network import PromptSR, build_model
+from promptsr.model.network import PromptSR
 from promptsr.sr_model import SRModel
 from promptsr.zoo import ModelInfo, list_models, load_model
 
@@ -89,10 +89,8 @@ def network(name: str) -> PromptSR:
         if not isinstance(found, PromptSR):
             raise UserError(f"{name} is no PromptSR network: choose one of {', '.join(networks())}.")
         return found
-    preset, _, scale = name.rpartition("-x")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_model(preset, scale=int(scale)).eval().requires_grad_(False)
+    kind, _, scale = name.rpartition("-x")
+    return fresh(preset(kind, scale=int(scale)))
 
 
 def networks() -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 
 from promptsr.errors import UserError
-from workbench import architecture_tab, compare_tab, failures_tab, lam_tab, upscale_tab
+from workbench import anchors_tab, architecture_tab, attention_tab, compare_tab, failures_tab, lam_tab, upscale_tab
 from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -31,6 +31,8 @@ def build() -> gr.Blocks:
             comparing = compare_tab.build()
             attributing = lam_tab.build()
             failures_tab.build(tabs, comparing, attributing)
+            attention_tab.build()
+            anchors_tab.build()
             architecture_tab.build()
     return page
 

@@ -1,14 +1,18 @@
-"""The command line of the analyses: `python -m analysis lam | lam-study | failures | complexity`.
+"""The command line of the analyses, `python -m analysis COMMAND`.
 
 As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input ends with one sentence and exit code 2.
 """
 
 import typer
 
+from analysis.cli.anchors import anchors
+from analysis.cli.attention import attention
+from analysis.cli.categories import categories
 from analysis.cli.complexity import complexity
 from analysis.cli.failures import failures
 from analysis.cli.lam import lam
 from analysis.cli.lam_study import lam_study
+from analysis.cli.receptive_field import receptive_field
 from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look into super-resolution networks.")
@@ -23,6 +27,10 @@ app.command()(lam)
 app.command()(lam_study)
 app.command()(failures)
 app.command()(complexity)
+app.command()(anchors)
+app.command()(attention)
+app.command()(categories)
+app.command()(receptive_field)
 
 
 def main() -> None:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.attribution import Attribution
 from analysis.comparison import Comparison, score_texts
 from analysis.figures.comparison import BOX
+from analysis.figures.overlay import heat, tint
 
 AREA_LEVEL = 0.01
 """Of the map: pixels above it are the contribution area."""
@@ -34,15 +34,12 @@ def overlay(attribution: Attribution, image: np.ndarray, strength: float = 0.9) 
         image: the input, H x W x 3 in [0, 1].
         strength: of the colour, from 0 (input alone) to 1.
     """
-    share = np.sqrt(attribution.map)[..., None]
-    hot = np.concatenate([np.ones_like(share), 0.85 * (1 - share), np.zeros_like(share)], axis=2)  # yellow to red
-    return _paled(image) * (1 - strength * share) + hot * strength * share
+    return heat(np.sqrt(attribution.map), image, strength)
 
 
 def contribution_area(attribution: Attribution, image: np.ndarray, level: float = AREA_LEVEL) -> np.ndarray:
     """The input in grey, and in colour where the map is above `level`: H x W x 3 in [0, 1]."""
-    inside = (attribution.map > level)[..., None]
-    return np.where(inside, 0.35 * _paled(image) + 0.65 * np.array(to_rgb(_AREA)), _paled(image))
+    return tint(attribution.map > level, image, _AREA)
 
 
 def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: str) -> Figure:
@@ -97,12 +94,6 @@ def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: 
         _write(axes, 0, f"Contribution area: {100 * attribution.activated(AREA_LEVEL):.1f} %")
         _write(axes, 1, "DI: none" if attribution.di is None else f"DI: {attribution.di:.2f}")
     return figure
-
-
-def _paled(image: np.ndarray) -> np.ndarray:
-    """Grey and light: H x W x 3 in [0, 1]."""
-    grey: np.ndarray = 0.35 + 0.6 * image.mean(axis=2, keepdims=True)
-    return grey.repeat(3, axis=2)
 
 
 def _write(axes: Axes, line: int, text: str) -> None:

@@ -3,17 +3,16 @@
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.figures.category_colors import category_colors
 from analysis.figures.style import draw_scale
 from analysis.tour import Tour
 from analysis.views import View
 
 _LONGEST_SIDE = 4.2
 """Of a picture, in inches."""
-_GOLDEN = 0.61803398875
 _HALO = [patheffects.withStroke(linewidth=3.2, foreground="black")]
 
 
@@ -32,7 +31,8 @@ def draw_view(view: View, tour: Tour) -> Figure:
     if view.kind == "colors":
         axes.imshow(view.values, extent=extent)
     elif view.kind == "categories":
-        axes.imshow(_category_colors(view.values), extent=extent, alpha=0.7)
+        labels = view.values.astype(int)
+        axes.imshow(category_colors(labels, *_anchor_grid(tour)), extent=extent, alpha=0.7)
     else:
         colors, low, high = _scale(view)
         # Attention covers the photo as far as it goes; the square root lets the faint parts show.
@@ -57,10 +57,11 @@ def _scale(view: View) -> tuple[str, float, float]:
     return "viridis", low, max(high, low + 1e-12)
 
 
-def _category_colors(labels: np.ndarray) -> np.ndarray:
-    """One colour for each number, the same in every picture: h x w -> h x w x 3."""
-    hue = labels * _GOLDEN % 1
-    return hsv_to_rgb(np.stack([hue, np.full_like(hue, 0.65), 0.7 + 0.3 * (labels * _GOLDEN**2 % 1)], axis=-1))
+def _anchor_grid(tour: Tour) -> tuple[int, int]:
+    """Rows and columns of anchors on the padded image, to which the numbers of categories refer."""
+    anchors = tour.stops.get("anchors")
+    height, width = anchors.input_shape[1:3] if anchors else tour.photo.shape[:2]  # B x H x W x C, H x W x 3
+    return -(-height // tour.stride), -(-width // tour.stride)
 
 
 def _outline_windows(axes: Axes, view: View, tour: Tour) -> None:

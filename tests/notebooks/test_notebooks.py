@@ -83,6 +83,51 @@ def test_anchor_tsne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_attention_and_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {
+        "equal": "[equal, bool(composed_equal)]",
+        "row_sums": "row_sums",
+        "shape": "[list(m.shape) for m in by_hand.values()]",
+        "read": "[pixel.anchors[0].y // 8, pixel.anchors[0].x // 8, pixel.anchors[0].weight]",
+        "most": "(lambda row: [*divmod(int(row.argmax()), 6), float(row.max())])(by_hand['fine'][y * width + x])",
+        "ranks": "[float(pd.Series(pixel.weights['composed'].values.ravel()).corr("
+        "pd.Series(pixel.weights['jacobian'].values.ravel()), method='spearman')), pixel.spearman]",
+        "spearman": "spearman.to_dict('list')",
+        "pairs": "[own, other, alike, rows.shape, len(study.pixels)]",
+        "even": "[float(even), [float(np.hypot(*(np.indices((height, width)) - np.array([[[v]], [[u]]]))).mean())"
+        " for u, v in study.pixels]]",
+        "depth": "beside('effective_pixels').to_dict('list')",
+        "groups": "groups.to_numpy().tolist()",
+        "same": "same",
+        "finding": "categories.finding",
+        "means": "[float(categories.table['ari_slic'].mean()), max(categories.untrained_means)]",
+        "sides": "{f.model: f.extent(0.99).side for f in fields}",
+        "stripes": "stripes",
+    }
+    answer = run("04_attention_and_categories", values, tmp_path, monkeypatch)
+    assert answer["equal"] == [{"coarse": True, "fine": True}, True]
+    assert answer["shape"] == [[24, 1536], [1536, 24]]  # 48 x 32 pixels, an anchor for 8 x 8 of them
+    assert all(end == pytest.approx(1, abs=1e-5) for ends in answer["row_sums"].values() for end in ends)
+    assert answer["read"] == pytest.approx(answer["most"], rel=1e-5)  # row and column of the anchor, its weight
+    assert answer["ranks"][0] == pytest.approx(answer["ranks"][1], abs=1e-6)
+    assert all(len(blocks) == 8 and all(-1 <= rho <= 1 for rho in blocks) for blocks in answer["spearman"].values())
+    own, other, alike, shape, pixels = answer["pairs"]
+    assert own == pytest.approx(answer["spearman"]["trained"][-1]) and shape == [pixels, pixels]
+    assert -1 <= other <= 1 and -1 <= alike <= 1
+    assert answer["even"][0] == pytest.approx(sum(answer["even"][1]) / pixels)
+    assert min(answer["depth"]["untrained, lowest"]) > 0.98 * 1536 > min(answer["depth"]["trained"])
+    assert all(members == 128 and 50 < beyond < 100 and distance < 40 for members, beyond, distance in answer["groups"])
+    assert answer["same"] == {"coarse": 1, "fine": 1}
+    own, best = answer["means"]
+    assert answer["finding"].startswith("No finding: categories of untrained networks") == (own <= best)
+    assert "untrained networks" in answer["finding"]
+    sides = answer["sides"]
+    assert sides["bicubic-x4"] == sides["promptsr-tiny-x4, untrained"] == 5 < 0.5 * sides["promptsr-tiny-x4"]
+    [[rows_only, columns_only], [across, down]] = answer["stripes"].values()
+    assert across - down > rows_only - columns_only + 0.02
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failure_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {
         "planted": "[[c.kind, c.x, c.y, c.loss_db] for c in planted.cases]",

@@ -201,6 +201,8 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
         "/lam_figure",
         "/failures",
         "/failures_case",
+        *("/attention", "/attention_figure", "/attention_depth", "/categories"),
+        *("/anchors", "/anchors_plane", "/anchors_point"),
     }
     names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale"]["parameters"]]
     assert names == ["image", "model", "compare_with", "tile", "output_format"]

@@ -1,0 +1,71 @@
+"""Maps in colour over a picture in grey, as arrays that a figure or a page can show."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_rgb
+
+DECADES = 3
+"""Below the highest value, that the logarithmic scale shows at most."""
+
+
+def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
+    """From grey (nothing) over yellow to red (1): H x W x 3 in [0, 1].
+
+    Args:
+        share: H x W in [0, 1].
+        image: H x W x 3 in [0, 1].
+        strength: of the colour, from 0 (image alone) to 1.
+    """
+    share = share[..., None]
+    hot = np.concatenate([np.ones_like(share), 0.85 * (1 - share), np.zeros_like(share)], axis=2)  # yellow to red
+    return paled(image) * (1 - strength * share) + hot * strength * share
+
+
+def log_limits(values: np.ndarray) -> tuple[float, float]:
+    """The values at the ends of `log_share`: the lowest above 0, or a thousandth of the highest, and the highest.
+
+    Both are 0 where all values are.
+    """
+    high = float(values.max(initial=0))
+    return (max(float(values[values > 0].min()), high / 10**DECADES), high) if high > 0 else (0.0, 0.0)
+
+
+def log_share(values: np.ndarray) -> np.ndarray:
+    """Uneven values on a logarithmic scale between their `log_limits`: the same shape, in [0, 1]; 1 if all are equal.
+
+    Args:
+        values: not negative.
+    """
+    low, high = log_limits(values)
+    if low == high:
+        return (values > 0).astype(np.float64)
+    share: np.ndarray = np.log(values.clip(low) / low) / np.log(high / low)
+    return share
+
+
+def painted(share: np.ndarray, inside: np.ndarray, image: np.ndarray, strength: float = 0.8) -> np.ndarray:
+    """From violet (0) to light yellow (1) over the picture in grey, which stays bare outside: H x W x 3 in [0, 1].
+
+    Unlike `heat`, for maps that cover most of the picture.
+
+    Args:
+        share: H x W in [0, 1].
+        inside: where there is anything to see, H x W, bool.
+        image: H x W x 3 in [0, 1].
+        strength: of the colour, from 0 (image alone) to 1.
+    """
+    pale = paled(image)
+    colors = colormaps["plasma"](share)[..., :3]
+    return np.where(inside[..., None], (1 - strength) * pale + strength * colors, pale)
+
+
+def tint(inside: np.ndarray, image: np.ndarray, color: str, strength: float = 0.65) -> np.ndarray:
+    """The picture in grey, and in one colour where `inside` (H x W, bool) is true: H x W x 3 in [0, 1]."""
+    pale = paled(image)
+    return np.where(inside[..., None], (1 - strength) * pale + strength * np.array(to_rgb(color)), pale)
+
+
+def paled(image: np.ndarray) -> np.ndarray:
+    """Grey and light: H x W x 3 in [0, 1]."""
+    grey: np.ndarray = 0.35 + 0.6 * image.mean(axis=2, keepdims=True)
+    return grey.repeat(3, axis=2)

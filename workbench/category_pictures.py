@@ -1,0 +1,55 @@
+"""The categories of all blocks of a network on one photograph, as files for the page."""
+
+from pathlib import Path
+
+from analysis.figures.categories import draw_agreement, draw_categories, draw_mean_patches
+from analysis.figures.category_colors import category_overlay
+from analysis.figures.style import publish
+from analysis.superpixels import superpixel_study
+from analysis.views import picture
+from promptsr.errors import UserError
+from promptsr.files import replacing
+from promptsr.imaging import Metadata, encode
+from promptsr.imaging.metrics import quantize
+from workbench import models
+from workbench.comparing import to_picture
+from workbench.explored import enlarge, magnification, small
+from workbench.results import new_folder
+
+
+def categories(image: str, model: str) -> tuple[list[tuple[str, str]], str, str, list[str]]:
+    """Draws into which categories every block sorts the pixels of a photograph.
+
+    Args:
+        image: path of the file that was sent; it is shrunk to at most 96 pixels a side.
+        model: name of a PromptSR network.
+
+    Returns:
+        The maps with their titles, what their agreement with superpixels says, that agreement as a figure, and files.
+
+    Raises:
+        UserError: no image, no such network, or one without anchors.
+    """
+    if not image:
+        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    lr = small(image)
+    study = superpixel_study(models.network(model), lr)
+    photo, name, folder = picture(lr), Path(image).stem, new_folder()
+    pictures = []
+    for found in study.maps.maps:
+        large = category_overlay(found.labels, study.maps.anchor_grid, photo, magnification(*photo.shape[:2]))
+        file = folder / f"{found.group}-{found.block}-{found.kind}.png"
+        encode(to_picture(quantize(enlarge(large).clamp(0, 1)), Metadata()), file)
+        used = len(found.largest_first[0])
+        pictures.append((str(file), f"Group {found.group}, block {found.block}, {found.kind}: {used} categories"))
+    files = [folder / f"{name}-categories{suffix}" for suffix in (".png", ".svg", ".npz", ".csv")]
+    whole = draw_categories(study.maps, photo)
+    publish(whole, files[0])
+    publish(whole, files[1])
+    study.save(files[2])
+    with replacing(files[3]) as temporary:
+        study.table.to_csv(temporary, index=False)
+    agreement, patches = folder / f"{name}-agreement.png", folder / f"{name}-patches.png"
+    publish(draw_agreement(study), agreement)
+    publish(draw_mean_patches(study.maps, photo), patches)
+    return pictures, study.finding, str(agreement), [*map(str, files), str(agreement), str(patches)]
