@@ -77,7 +77,8 @@ def _against_untrained(name: str, trained: Separation, untrained: Sequence[Separ
     less = trained.knn < worst.knn and differ(trained, worst, apart)
     control = f"k-NN {_share(best)}, p = {best.p_value:.2g}"
     if len(untrained) > 1:
-        control = f"k-NN {100 * worst.knn:.0f} to {_share(best)} in {len(untrained)} draws"
+        least = f"{100 * worst.knn:.0f} to " if _share(worst) != _share(best) else ""
+        control = f"k-NN {least}{_share(best)} in {len(untrained)} draws"
     if not separates(trained):
         start = f"The {name} do not separate ({_figures(trained)})"
         if separates(worst) and less:

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from analysis.attention_maps import check_block
 from analysis.boxes import Box, boxes
+from analysis.token_grid import TokenGrid
 from analysis.views import VIEWS, Scene, View, picture
 from promptsr.complexity import LayerCost, count
 from promptsr.config import ModelConfig
-from promptsr.errors import UserError
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record, tap_names
 
@@ -77,13 +78,8 @@ def walk(
     config = network.config
     height, width = image.shape[2:]
     x, y = focus or (width // 2, height // 2)
-    if not (0 <= group < config.groups and 0 <= block < config.blocks_per_group):
-        raise UserError(
-            f"There is no block {block + 1} in group {group + 1}: this network has {config.groups} groups of "
-            f"{config.blocks_per_group} blocks."
-        )
-    if not (0 <= x < width and 0 <= y < height):
-        raise UserError(f"The pixel ({x}, {y}) lies outside of the {width} x {height} image: choose another one.")
+    check_block(config, group, block)
+    TokenGrid(config, height, width).check_pixel(x, y)
 
     path = f"groups.{group}.blocks.{block}."
     before = f"groups.{group}.blocks.{block - 1}.global_prompting.anchor_prompts"

@@ -108,7 +108,7 @@ def _anchors(page: Page) -> None:
     page.get_by_role("tab", name="Anchors").click()
     page.locator("#anchors-start").click()
     page.locator("#anchors-status .done").wait_for()
-    page.locator("#anchors-plot circle[data-point='130']").click()
+    page.locator("#anchors-plot circle[data-point='130']").click(force=True)  # others may lie above it
     page.locator("#anchors-shown img").nth(5).wait_for()
     page.wait_for_timeout(1500)
     page.screenshot(path=DOCS / "anchors.png", full_page=True)

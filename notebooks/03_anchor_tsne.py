@@ -103,7 +103,7 @@ print("the same" if equal else "not the same")
 # makes it one point for each group. Three networks are asked at once:
 #
 # - the network as it was **trained**;
-# - the same with fresh random weights, **untrained**: the control;
+# - the same with fresh random weights, **untrained**: the control, of which there are three draws;
 # - the trained weights with the **update off** ($\alpha = 0$ in eq. 8, nothing else changed).
 
 # %%
@@ -171,19 +171,21 @@ ruler
 # says nothing about what training does.
 
 # %%
-draw_numbers(study.features)
+shown = {name: study.features[name] for name in study.shown}  # one draw of random weights stands for all
+draw_numbers(shown)
 
 # %%
 for sentence in study.findings:
     print("-", sentence)
 
 # %% [markdown]
-# Two k-NN accuracies count as different here if they are more than 10 percentage points apart (other random weights
-# alone may move them by nearly as much) and farther than permuted labels would make them. Where k-NN has reached 100 %
+# A network differs from random weights here if its k-NN accuracy lies beyond all three draws of them, by more than
+# these are apart and by more than permuted labels would make of it. Two trained networks differ from 10 percentage
+# points on (other random weights alone may move k-NN by nearly as much). Where k-NN has reached 100 %
 # for all, only the silhouette is left to compare:
 
 # %%
-table({name: found.groups for name, found in study.features.items()})
+table({name: found.groups for name, found in shown.items()})
 
 # %% [markdown]
 # And would three numbers do? The mean colour of each LR image, as if it were a network:

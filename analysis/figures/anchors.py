@@ -36,7 +36,7 @@ def draw_tsne(points: Points, planes: Planes) -> Figure:
     There are no ticks, for the axes of t-SNE have no unit. Draw it on a white ground, with `style.publish`.
     """
     groups, n = planes.single.shape[:2]
-    figure = Figure(figsize=(11.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(11.6, 3.7), layout="constrained")
     first, second, third = figure.subplots(1, 3)
     _scatter(first, planes.all, np.repeat(np.arange(groups), n), GROUP_COLORS)
     _scatter(second, planes.single[0], points.categories, CATEGORY_COLORS)
