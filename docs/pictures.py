@@ -99,7 +99,7 @@ def _failures(page: Page) -> None:
 def _attention(page: Page) -> None:
     page.get_by_role("tab", name="Attention").click()
     page.locator("#attention-maps img").nth(5).wait_for()
-    page.locator("#attention-whole img").click(position={"x": 250, "y": 110})  # an eye of the cat
+    page.locator("#attention-whole img").click(position={"x": 250, "y": 110})  # between the eyes of the cat
     page.wait_for_timeout(5000)
     page.screenshot(path=DOCS / "attention.png", full_page=True)
 
