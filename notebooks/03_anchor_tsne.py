@@ -171,8 +171,8 @@ ruler
 # says nothing about what training does.
 
 # %%
-shown = {name: study.features[name] for name in study.shown}  # one draw of random weights stands for all
-draw_numbers(shown)
+measured = {name: study.features[name] for name in study.shown}  # one draw of random weights stands for all
+draw_numbers(measured)
 
 # %%
 for sentence in study.findings:
@@ -185,7 +185,7 @@ for sentence in study.findings:
 # for all, only the silhouette is left to compare:
 
 # %%
-table({name: found.groups for name, found in shown.items()})
+table({name: found.groups for name, found in measured.items()})
 
 # %% [markdown]
 # And would three numbers do? The mean colour of each LR image, as if it were a network:
