@@ -18,6 +18,8 @@ def study(page: Page, each: int = 3) -> Locator:
     choose(page, "anchors-model", "own-tiny")
     page.locator("#anchors-images input").fill(str(each))
     page.locator("#anchors-perplexity input").fill("5")
+    page.locator("#anchors-perplexity input").press("Tab")
+    page.wait_for_timeout(500)  # as people do
     page.locator("#anchors-start").click()
     expect(page.locator("#anchors-status .done")).to_be_visible(timeout=PATIENCE)
     plot = page.locator("#anchors-plot")
@@ -109,6 +111,7 @@ def test_a_study_can_be_cancelled(page: Page) -> None:
     open_tab(page, "Anchors")
     choose(page, "anchors-model", "own-tiny")
     page.locator("#anchors-images input").fill("200")
+    page.wait_for_timeout(500)
     page.locator("#anchors-start").click()
     expect(page.locator("#anchors-status")).to_contain_text(re.compile(r"[1-9]\d* of 1200 images"), timeout=PATIENCE)
     page.locator("#anchors-cancel").click()

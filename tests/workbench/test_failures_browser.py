@@ -16,6 +16,8 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
     expect(page.locator("#failures-image")).to_contain_text("garden")
     choose(page, "failures-model", "own-tiny")
     page.get_by_label("Window, pixels").fill("24")
+    page.get_by_label("Window, pixels").press("Tab")
+    page.wait_for_timeout(500)  # nobody types and clicks within the same instant, which the page may miss under load
     expect(page.locator("#failures-results")).to_be_hidden()
     page.locator("#failures-start").click()
     pictures = page.locator("#failures-cases img")
