@@ -1,6 +1,5 @@
 """An anchor study as files: arrays, a table of the plane, the figure, and the numbers."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 from analysis.anchor_study import TRAINED, AnchorStudy
 from analysis.figures.anchors import draw_tsne
 from analysis.figures.style import publish
-from promptsr.files import replacing
+from promptsr.files import replacing, write_json
 
 FILES = ("anchors.npz", "tsne.csv", "tsne.png", "tsne.svg", "anchors.json")
 """What `write_study` writes."""
@@ -42,8 +41,7 @@ def write_study(study: AnchorStudy, folder: Path) -> None:
     figure = draw_tsne(points, planes)
     publish(figure, folder / "tsne.png")
     publish(figure, folder / "tsne.svg")
-    with replacing(folder / "anchors.json") as temporary:
-        temporary.write_text(json.dumps(study.to_dict(), indent=2, allow_nan=False) + "\n")
+    write_json(folder / "anchors.json", study.to_dict())
 
 
 def tsne_table(study: AnchorStudy) -> pd.DataFrame:

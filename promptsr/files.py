@@ -1,10 +1,12 @@
 """Writing files so that nobody ever sees half of one."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from promptsr.errors import UserError
 
@@ -49,3 +51,14 @@ def check_writable(path: Path) -> None:
         raise UserError(f"Cannot write to {path}: {folder} is a file, not a folder; choose another output path.")
     if not os.access(folder, os.W_OK):
         raise UserError(f"Cannot write to {path}: {folder} is read-only; choose another output path.")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes plain values as a JSON file, all or nothing.
+
+    Raises:
+        ValueError: a number that JSON does not have, infinite or none.
+        UserError: the path cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

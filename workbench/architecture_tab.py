@@ -38,7 +38,7 @@ class Walked:
 
 def build() -> None:
     """Adds the tab to the page."""
-    first = models.networks()[0] if models.favourite() not in models.networks() else models.favourite()
+    first = models.first_network()
     sample = sample_paths(_SAMPLE_SIDE)[1]
     with gr.Tab("Architecture", id="architecture") as tab, gr.Row(equal_height=False):
         walked = gr.State(None)
@@ -47,8 +47,7 @@ def build() -> None:
                 label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
             )
             taken = samples(image, _SAMPLE_SIDE)
-            names = [(n if models.known()[n].has_weights else f"{n} (untrained)", n) for n in models.networks()]
-            model = choice(choices=names, value=first, label="Network", elem_id="tour-model")
+            model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="tour-model")
         with gr.Column(scale=5, min_width=320):
             picture = gr.HTML(
                 diagram(models.network(first).config, 1, 1, _FIRST_BOX),

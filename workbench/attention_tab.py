@@ -39,15 +39,14 @@ value.map(row => {
 
 def build() -> None:
     """Adds the tab to the page."""
-    first = models.favourite() if models.favourite() in models.networks() else models.networks()[0]
+    first = models.first_network()
     config = models.network(first).config
     sample = str(sample_paths(_SAMPLE_SIDE)[1])
     with gr.Tab("Attention", id="attention") as tab, gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", value=sample, height=220, elem_id="attention-image")
             taken = samples(image, _SAMPLE_SIDE)
-            names = [(n if models.known()[n].has_weights else f"{n} (untrained)", n) for n in models.networks()]
-            model = choice(choices=names, value=first, label="Network", elem_id="attention-model")
+            model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="attention-model")
             with gr.Group(), gr.Row():
                 group, block = (
                     gr.Slider(1, count, count, step=1, label=label, elem_id=f"attention-{name}", min_width=140)

@@ -1,6 +1,5 @@
 """What an attribution needs of a photograph, and what it leaves behind: maps as files, to draw and to measure again."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from analysis.figures.lam import contribution_area, draw_lam, overlay
 from analysis.figures.style import publish
 from analysis.patches import Patch, patch_around
 from promptsr.errors import UserError
-from promptsr.files import replacing
+from promptsr.files import write_json
 from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
-from workbench.comparing import RED, Compared, Question, boxed, to_picture
+from workbench.comparing import RED, Compared, Question, boxed, from_array, to_picture
 from workbench.results import CLOSEUP, new_folder
 
 INPUT = 64
@@ -30,7 +29,7 @@ _DIMMED = 0.4
 _ROOM = 512
 """Pixels that a picture to click on fills if it can."""
 _FIGURES = (".png", ".pdf")
-_BLUE = (0.1, 0.35, 1.0)
+BLUE = (0.1, 0.35, 1.0)
 
 
 def cut(question: Question, scale: int, window: Region) -> Patch:
@@ -60,8 +59,8 @@ def view(question: Question, scale: int, window: Region) -> str:
     seen = torch.full_like(whole, _DIMMED)
     seen[..., rows, columns] = 1
     file = new_folder() / "whole.png"
-    framed = _framed(whole * seen, window, magnification(question, scale))
-    encode(to_picture(framed, question.metadata), file)
+    boxed_whole = framed(whole * seen, window, magnification(question, scale))
+    encode(to_picture(boxed_whole, question.metadata), file)
     return str(file)
 
 
@@ -116,9 +115,8 @@ class Attributed:
                 ("area", contribution_area(attribution, image, level), areas, share),
             ):
                 file = folder / f"{attribution.model}-{kind}.png"
-                drawn = torch.from_numpy(picture).permute(2, 0, 1)[None].float()  # H x W x 3 -> 1 x 3 x H x W
-                framed = _framed(drawn, attribution.region, factor, attribution.scale, _BLUE)
-                encode(to_picture(framed, Metadata()), file)
+                drawn = framed(from_array(picture), attribution.region, factor, attribution.scale, BLUE)
+                encode(to_picture(drawn, Metadata()), file)
                 into.append((str(file), f"{attribution.model}: {text}{note}"))
         return maps, areas
 
@@ -155,12 +153,11 @@ def keep_maps(compared: Compared, found: Sequence[Attribution], patch: Patch, pr
         attribution.save(maps[-1], row)
     others = tuple({key: value for key, value in vars(each).items() if key != "values"} for each in found)
     attributed = Attributed(compared, tuple(rows), tuple(maps), others)
-    with replacing(Path(attributed.files[-1])) as temporary:
-        temporary.write_text(json.dumps({"maps": rows}, indent=2, allow_nan=False) + "\n")
+    write_json(Path(attributed.files[-1]), {"maps": rows})
     return attributed
 
 
-def _framed(
+def framed(
     image: Tensor, region: Region, factor: int, scale: int = 1, color: tuple[float, float, float] = RED
 ) -> Tensor:
     """1 x 3 x H x W with every pixel repeated and a frame around a region, at 8-bit levels: 1 x 3 x fH x fW.

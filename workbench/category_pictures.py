@@ -12,8 +12,8 @@ from promptsr.files import replacing
 from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from workbench import models
-from workbench.comparing import to_picture
-from workbench.explored import enlarge, magnification, small
+from workbench.comparing import from_array, to_picture
+from workbench.explored import magnification, small
 from workbench.results import new_folder
 
 
@@ -39,7 +39,7 @@ def categories(image: str, model: str) -> tuple[list[tuple[str, str]], str, str,
     for found in study.maps.maps:
         large = category_overlay(found.labels, study.maps.anchor_grid, photo, magnification(*photo.shape[:2]))
         file = folder / f"{found.group}-{found.block}-{found.kind}.png"
-        encode(to_picture(quantize(enlarge(large).clamp(0, 1)), Metadata()), file)
+        encode(to_picture(quantize(from_array(large)), Metadata()), file)
         used = len(found.largest_first[0])
         pictures.append((str(file), f"Group {found.group}, block {found.block}, {found.kind}: {used} categories"))
     files = [folder / f"{name}-categories{suffix}" for suffix in (".png", ".svg", ".npz", ".csv")]

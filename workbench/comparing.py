@@ -204,6 +204,11 @@ def to_picture(image: Tensor, metadata: Metadata) -> Picture:
     return Picture(np.ascontiguousarray(color), metadata=metadata)
 
 
+def from_array(pixels: np.ndarray) -> Tensor:
+    """H x W x 3 in [0, 1] -> 1 x 3 x H x W, float32."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+
+
 def boxed(image: Tensor, region: Region, color: tuple[float, float, float] = RED) -> Tensor:
     """1 x 3 x H x W with a frame around the region."""
     thick = max(2, max(image.shape[2:]) // 150)

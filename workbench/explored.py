@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from analysis.attention_jacobian import AttentionBranch, attention_branch
@@ -18,16 +17,15 @@ from analysis.figures.style import publish
 from analysis.tour import shrink
 from analysis.views import picture
 from promptsr.imaging import Metadata, decode, encode
-from promptsr.imaging.metrics import quantize
 from workbench import models
-from workbench.comparing import boxed, to_picture
+from workbench.attributing import BLUE, framed
+from workbench.comparing import from_array, to_picture
 from workbench.results import new_folder
 
 LONGEST_SIDE = 96
 """Photographs are scaled down to this many pixels: the maps of a block are stored."""
 _ROOM = 480
 """Pixels that a picture fills if it can."""
-_BLUE = (0.1, 0.35, 1.0)
 _TITLES = {
     "fine": "Whom it asks: the pixel's row of M fine, on the anchors",
     "reading_1": "What anchor 1 reads: its row of M coarse",
@@ -141,11 +139,4 @@ def keep(seen: PixelAttention, name: str) -> list[str]:
 def _write(array: np.ndarray, x: int, y: int, file: Path) -> None:
     """H x W x 3 in [0, 1] as a file, enlarged, with a frame around the pixel."""
     factor = magnification(*array.shape[:2])
-    framed = boxed(enlarge(array, factor), Region(factor * x, factor * y, factor), _BLUE)
-    encode(to_picture(quantize(framed.clamp(0, 1)), Metadata()), file)
-
-
-def enlarge(array: np.ndarray, factor: int = 1) -> Tensor:
-    """H x W x 3 with every pixel repeated: 1 x 3 x fH x fW."""
-    image = torch.from_numpy(array).permute(2, 0, 1)[None].float()  # H x W x 3 -> 1 x 3 x H x W
-    return image.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    encode(to_picture(framed(from_array(array), Region(x, y, 1), factor, color=BLUE), Metadata()), file)

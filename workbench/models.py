@@ -99,6 +99,16 @@ def networks() -> list[str]:
     return sorted(names, key=lambda name: not known()[name].has_weights)
 
 
+def network_choices() -> list[tuple[str, str]]:
+    """Label and name of each PromptSR network, for a dropdown."""
+    return [(name if known()[name].has_weights else f"{name} (untrained)", name) for name in networks()]
+
+
+def first_network() -> str:
+    """The PromptSR network that a tab starts with."""
+    return favourite() if favourite() in networks() else networks()[0]
+
+
 def _check(name: str) -> None:
     if name not in list(known()):
         raise UserError(f"There is no model {name}: choose one of {', '.join(usable())}.")

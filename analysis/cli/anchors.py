@@ -8,9 +8,8 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
 from promptsr.errors import ConfigError
-from promptsr.files import check_writable
 from promptsr.generators import finish
 from promptsr.zoo import load_model
 
@@ -51,10 +50,7 @@ def anchors(
     from analysis.ranks import joined
 
     collection = out / "collected"
-    for target in (*(out / name for name in FILES), collection / "plan.json"):
-        check_writable(target)
-    if json_target is not None and json_target != "-":
-        check_writable(Path(json_target))
+    check_targets((*(out / name for name in FILES), collection / "plan.json"), json_target)
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise ConfigError(f"{out} lies in {folder}, where every folder is a category: choose another --out.")
     images = find_image_set(folder, per_category, seed)

@@ -1,6 +1,5 @@
 """`python -m analysis attention`: where one block of a network looks for one pixel, and how that changes over depth."""
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.errors import UserError
-from promptsr.files import check_writable, replacing
+from promptsr.files import replacing, write_json
 from promptsr.generators import finish
 from promptsr.imaging.decode import decode
 from promptsr.model.network import PromptSR
@@ -44,8 +43,7 @@ def attention(
 ) -> None:
     """Show where one pixel of the input looks: anchors, what they read, windows, its category groups."""
     targets = [out / name for name in (*_FILES, *(_DEPTH_FILES if depth else ()))]
-    for target in [*targets, *([] if json_target in (None, "-") else [Path(json_target)])]:
-        check_writable(target)
+    check_targets(targets, json_target)
     from analysis.attention_depth import over_depth
     from analysis.attention_pixel import attention_of
     from analysis.figures.attention import draw_attention, draw_depth
@@ -89,8 +87,7 @@ def attention(
         with replacing(out / "depth.csv") as temporary:
             study.table.to_csv(temporary, index=False)
         publish(draw_depth(study.table), out / "depth.png")
-    with replacing(out / "attention.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    write_json(out / "attention.json", result)
     show(result, _table(result), json_target)
 
 

@@ -1,16 +1,15 @@
 """`python -m analysis categories`: into which categories every block of a PromptSR sorts the pixels of an image."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, log, show
+from promptsr.cli.console import JsonOption, check_targets, log, show
 from promptsr.data import load_pair
 from promptsr.errors import UserError
-from promptsr.files import check_writable, replacing
+from promptsr.files import replacing, write_json
 from promptsr.imaging.decode import decode
 from promptsr.model.network import PromptSR
 from promptsr.zoo import load_model
@@ -40,8 +39,7 @@ def categories(
     json_target: JsonOption = None,
 ) -> None:
     """Draw the category maps of every block, and compare them with superpixels, untrained networks and chance."""
-    for target in (*(out / name for name in _FILES), *([] if json_target in (None, "-") else [Path(json_target)])):
-        check_writable(target)
+    check_targets((out / name for name in _FILES), json_target)
     from analysis.figures.categories import draw_agreement, draw_categories, draw_mean_patches
     from analysis.figures.style import publish
     from analysis.superpixels import superpixel_study
@@ -64,8 +62,7 @@ def categories(
         study.table.to_csv(temporary, index=False)
     study.save(out / "categories.npz")
     result = {"model": found.name, "image": image.name, "hr": hr, **study.to_dict()}
-    with replacing(out / "categories.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    write_json(out / "categories.json", result)
     show(result, _table(study), json_target)
     log.print(study.finding, highlight=False, soft_wrap=True)
 

@@ -10,9 +10,9 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.errors import ConfigError
-from promptsr.files import check_writable, replacing
+from promptsr.files import replacing
 from promptsr.generators import finish
 from promptsr.zoo import load_model
 
@@ -52,9 +52,7 @@ def complexity(
         raise ConfigError("--lr goes with --hr: give the folder of HR images too.")
     if hr is not None and not models:
         raise ConfigError("--hr is there to measure models on: name them with --model.")
-    for target in (out and out / "complexity.csv", Path(json_target) if json_target not in (None, "-") else None):
-        if target is not None:
-            check_writable(target)
+    check_targets([out / "complexity.csv"] if out else [], json_target)
     loaded = [load_model(name) for name in models or []]
     pairs = [] if hr is None else find_pairs(hr, lr)
     scale = common_scale(loaded) if loaded else 4

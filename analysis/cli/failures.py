@@ -10,9 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.cli.models import load_models
-from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
 from promptsr.errors import ConfigError
-from promptsr.files import check_writable
 from promptsr.generators import finish
 from promptsr.zoo import load_model
 
@@ -44,9 +43,7 @@ def failures(
     from analysis.report import REPORT, write_report
     from promptsr.evaluate import find_pairs
 
-    check_writable(out / REPORT)
-    if json_target is not None and json_target != "-":
-        check_writable(Path(json_target))
+    check_targets([out / REPORT], json_target)
     pairs = find_pairs(folder, lr)
     opponents = against or [f"bicubic-x{load_model(model).scale}"]
     first, *others = load_models([model, *opponents])

@@ -1,6 +1,5 @@
 """`python -m analysis lam`: which input pixels made a window of the result, for one model or several."""
 
-import json
 import math
 import re
 from functools import partial
@@ -13,9 +12,9 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from analysis.cli.models import load_models
-from promptsr.cli.console import JsonOption, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
-from promptsr.files import check_writable, replacing
+from promptsr.files import write_json
 from promptsr.generators import finish
 from promptsr.imaging.decode import decode
 
@@ -61,8 +60,7 @@ def lam(
     json_target: JsonOption = None,
 ) -> None:
     """Attribute a window of the result to the pixels of the input: a local attribution map (LAM)."""
-    for target in (out / "lam.png", out / "lam.json", *([] if json_target in (None, "-") else [Path(json_target)])):
-        check_writable(target)
+    check_targets((out / "lam.png", out / "lam.json"), json_target)
     from analysis.ablations import switched_off_series
     from analysis.attribution import PathSettings
     from analysis.backward_memory import check_memory
@@ -101,8 +99,7 @@ def lam(
         attribution.save(out / f"{name}.npz", result)
     publish(draw_lam(comparison, attributions, image.name), out / "lam.png")
     summary = results[0] if len(results) == 1 else {"maps": results}
-    with replacing(out / "lam.json") as temporary:
-        temporary.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_json(out / "lam.json", summary)
     show(summary, _table(results), json_target)
 
 

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.cli.models import load_models
-from promptsr.cli.console import JsonOption, complain, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, progress_bar, show
 from promptsr.evaluate import find_pairs
-from promptsr.files import check_writable, replacing
+from promptsr.files import replacing
 from promptsr.generators import finish
 
 
@@ -38,8 +38,7 @@ def lam_study(
 ) -> None:
     """Compare the mean diffusion index (DI) of local attribution maps, with 95 % intervals over the images."""
     table_path, figure_path = out / "study.csv", out / "di.png"
-    for target in (table_path, figure_path, *([] if json_target in (None, "-") else [Path(json_target)])):
-        check_writable(target)
+    check_targets((table_path, figure_path), json_target)
     from analysis.attribution import PathSettings
     from analysis.figures.lam_study import draw_di
     from analysis.figures.style import publish

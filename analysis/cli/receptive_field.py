@@ -1,6 +1,5 @@
 """`python -m analysis receptive-field`: how far models look, at their output or over depth."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.cli.models import load_models
-from promptsr.cli.console import JsonOption, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.errors import UserError
-from promptsr.files import check_writable, replacing
+from promptsr.files import replacing, write_json
 from promptsr.imaging.decode import decode
 from promptsr.model.network import PromptSR
 
@@ -34,8 +33,7 @@ def receptive_field(
     json_target: JsonOption = None,
 ) -> None:
     """Measure the effective receptive field of the middle pixel: where the gradients of its values reach."""
-    for target in (*(out / name for name in _FILES), *([] if json_target in (None, "-") else [Path(json_target)])):
-        check_writable(target)
+    check_targets((out / name for name in _FILES), json_target)
     from analysis.comparison import common_scale
     from analysis.figures.receptive_field import draw_receptive_fields
     from analysis.figures.style import publish
@@ -70,8 +68,7 @@ def receptive_field(
         )
     height, width = lr.shape[2:]
     result = {"width": width, "height": height, "hr": hr, "fields": [field.to_dict() for field in fields]}
-    with replacing(out / "receptive_field.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    write_json(out / "receptive_field.json", result)
     shown = Table("model", "layer", *(f"{100 * extent.share:.0f} %" for extent in fields[0].extents))
     for field in fields:
         areas = (f"{extent.side} px, {100 * extent.area:.3g} %" for extent in field.extents)

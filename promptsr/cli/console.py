@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from promptsr.errors import ConfigError, UserError
-from promptsr.files import replacing
+from promptsr.files import check_writable, replacing
 
 log = Console(stderr=True)
 
@@ -50,6 +51,16 @@ def run(app: typer.Typer) -> None:
     except UserError as error:
         complain(str(error))
         sys.exit(2)
+
+
+def check_targets(targets: Iterable[Path], json_target: str | None) -> None:
+    """Refuses early what a command could not write at its end: its files, and where `JsonOption` points.
+
+    Raises:
+        UserError: one of them cannot be written.
+    """
+    for target in (*targets, *([] if json_target in (None, "-") else [Path(str(json_target))])):
+        check_writable(target)
 
 
 def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
