@@ -19,6 +19,10 @@ class SRModel:
     """Smallest tile in LR pixels that makes sense: the side of an attention window."""
     bytes_per_pixel: int = 512
     """Peak working memory of a forward pass for each LR pixel."""
+    fixed_bytes: int = 0
+    """Working memory of a forward pass that does not grow with the image."""
+    size_multiple: int = 1
+    """The network pads the sides of its input to multiples of this."""
     tiling: Literal["supported", "discouraged", "internal"] = "supported"
     """Whether an image may be cut into tiles: yes, only if it must be, or never because the network does so itself."""
     half_precision: bool = False
@@ -40,6 +44,11 @@ class SRModel:
     def device(self) -> torch.device:
         tensors = [*self.network.parameters(), *self.network.buffers()]
         return tensors[0].device if tensors else torch.device("cpu")
+
+    def working_memory(self, height: int, width: int) -> int:
+        """Bytes that a forward pass over one image of this size, in LR pixels, is expected to need at its peak."""
+        rows, columns = (-(-side // self.size_multiple) * self.size_multiple for side in (height, width))
+        return self.fixed_bytes + self.bytes_per_pixel * rows * columns
 
     def __call__(self, image: Tensor) -> Tensor:
         """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""

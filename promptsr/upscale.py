@@ -1,8 +1,7 @@
 """Upscaling whole pictures with a network: tiles, alpha, grey, depth, progress and cancellation."""
 
-import itertools
-import math
 import time
+from bisect import bisect_right
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 
@@ -14,8 +13,11 @@ from torch import Tensor
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
+from promptsr.memory import enough_for_result
 from promptsr.sr_model import SRModel
-from promptsr.tiling import Span, spans
+from promptsr.tiled_run import Progress, TiledRun
+
+__all__ = ["MAX_OUTPUT_PIXELS", "MEMORY_BUDGET", "Progress", "UpscaleResult", "Upscaler"]
 
 MEMORY_BUDGET = 2**28
 """Default working memory of one forward pass in bytes. Small on purpose: the network attends to all of a tile at once,
@@ -27,23 +29,27 @@ MAX_OUTPUT_PIXELS = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How many tiles are finished, of how many. A picture with a varying alpha channel is gone through twice."""
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
 class UpscaleResult:
     """An upscaled picture and how it was made."""
 
     picture: Picture
     tile: int | None
-    """Side of the tiles in input pixels; None if the image went through whole."""
+    """Side of the tiles in input pixels, the smallest of them; None if the image went through whole."""
     tiles: int
     """Forward passes of the network."""
     seconds: float
+    too_large: int | None = None
+    """Longer side of the first tile (or whole image) that memory did not suffice for; None if it always did."""
+
+    @property
+    def note(self) -> str | None:
+        """A sentence for the user, if memory ran out."""
+        if self.too_large is None:
+            return None
+        return (
+            f"Memory ran out at a side of {self.too_large} pixels, so the rest went through in tiles of {self.tile}; "
+            "what was finished by then was kept."
+        )
 
 
 class Upscaler:
@@ -55,9 +61,10 @@ class Upscaler:
             tiles if the image fits the memory budget, else the largest multiple of `model.min_tile` that fits it
             (never less than one). A model that discourages tiling gets eight times the budget, and one that tiles
             internally always goes through whole. "auto" looks at the image size, the model and the budget alone, so
-            that the same input gives the same tiles on every machine.
+            that the same input gives the same tiles on every machine. Whichever it is: a piece that memory does not
+            suffice for is cut into tiles of half its side, and so is all that follows, see `UpscaleResult.note`.
         overlap: input pixels that neighbouring tiles share, see `promptsr.tiling.spans`.
-        memory_budget: bytes that one forward pass may use, by the estimate of `model.bytes_per_pixel`.
+        memory_budget: bytes that one forward pass may use, as `model.working_memory` says.
         device: "cpu", "cuda", "cuda:1", ...
         max_output_pixels: larger results are refused before any work is done.
         half: let PyTorch compute in float16 where that is customary (`torch.autocast`): faster and smaller on a GPU.
@@ -106,28 +113,19 @@ class Upscaler:
         image, unless it is constant. Grey results are the mean of the network's three channels.
 
         Raises:
-            UserError: the result would be too large, or the network's output is not finite.
+            UserError: the result would be too large, the network's output is not finite, or memory does not suffice
+                for the smallest tiles or for the result.
         """
         begun = time.perf_counter()
-        tile = self.tile_for(picture.height, picture.width)
         images = _fill_transparent(picture).to_tensor()  # 1 x 3 x H x W
-        alpha = picture.alpha
-        constant = alpha is None or bool((alpha == alpha[0, 0]).all())
-        if alpha is not None and not constant:
-            images = torch.cat([images, to_unit(alpha).expand(1, 3, -1, -1)])  # H x W -> 2 x 3 x H x W
-        outputs = yield from self.upscale_tensor(images)
-        if picture.grey:
-            outputs[0] = outputs[0].mean(0)
-        color = to_pixels(outputs[0].permute(1, 2, 0), picture.bit_depth)  # 3 x sH x sW -> sH x sW x 3
-        if alpha is not None:
-            alpha = (
-                np.full(color.shape[:2], alpha[0, 0])
-                if constant
-                else to_pixels(outputs[1].mean(0), picture.bit_depth)  # 3 x sH x sW -> sH x sW
-            )
-        result = Picture(np.ascontiguousarray(color), alpha, picture.grey, picture.metadata)
-        tiles = len(images) * len(self._grid(picture.height, picture.width))
-        return UpscaleResult(result, tile, tiles, time.perf_counter() - begun)
+        if picture.alpha is not None and not (picture.alpha == picture.alpha[0, 0]).all():
+            images = torch.cat([images, to_unit(picture.alpha).expand(1, 3, -1, -1)])  # H x W -> 2 x 3 x H x W
+        run = self._run(images)
+        outputs = yield from run.upscale(images)
+        with enough_for_result():
+            result = _assemble(picture, outputs)
+        tile = run.limit if run.limit < max(picture.height, picture.width) else None
+        return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, run.too_large)
 
     def upscale_tensor(self, images: Tensor) -> Generator[Progress, None, Tensor]:
         """Upscales a bare tensor, one image and one tile at a time; see `stream`.
@@ -141,16 +139,7 @@ class Upscaler:
         Raises:
             UserError: as `stream`.
         """
-        batch, channels, height, width = images.shape
-        scale = self._model.scale
-        grid = self._grid(height, width)
-        output = torch.zeros(batch, channels, scale * height, scale * width)
-        work = itertools.product(range(batch), grid)
-        for done, (index, (rows, columns)) in enumerate(work, start=1):
-            tile = self._forward(images[index : index + 1, :, rows.low, columns.low])
-            output[index, :, rows.high, columns.high] += tile * (rows.weight[:, None] * columns.weight)
-            yield Progress(done, batch * len(grid))
-        return output
+        return (yield from self._run(images).upscale(images))
 
     def tile_for(self, height: int, width: int) -> int | None:
         """The side of the tiles that an image of this size is cut into; None if it goes through whole.
@@ -173,19 +162,21 @@ class Upscaler:
         elif self._model.tiling == "internal":
             return None
         else:
-            budget = self._memory_budget * (_RELUCTANCE if self._model.tiling == "discouraged" else 1)
-            fitting = budget // self._model.bytes_per_pixel  # pixels
-            if height * width <= fitting:
+            model = self._model
+            budget = self._memory_budget * (_RELUCTANCE if model.tiling == "discouraged" else 1)
+            if model.working_memory(height, width) <= budget:
                 return None
-            steps = math.isqrt(fitting) // self._model.min_tile
-            side = max(steps, 1) * self._model.min_tile
+            sides = range(model.min_tile, max(height, width) + model.min_tile, model.min_tile)
+            fitting = bisect_right(sides, budget, key=lambda side: model.working_memory(side, side))
+            side = sides[max(fitting, 1) - 1]
         return None if side >= max(height, width) else side
 
-    def _grid(self, height: int, width: int) -> list[tuple[Span, Span]]:
-        """Rows and columns of every tile, in reading order."""
-        tile = self.tile_for(height, width) or max(height, width)
-        rows, columns = (spans(length, tile, self._overlap, self._model.scale) for length in (height, width))
-        return list(itertools.product(rows, columns))
+    def _run(self, images: Tensor) -> TiledRun:
+        """The tiles of B x 3 x H x W."""
+        height, width = images.shape[2:]
+        limit = self.tile_for(height, width) or max(height, width)
+        model = self._model
+        return TiledRun(model.name, self._forward, model.scale, self._overlap, model.min_tile, limit)
 
     @torch.inference_mode()
     def _forward(self, tile: Tensor) -> Tensor:
@@ -206,6 +197,21 @@ def _fill_transparent(picture: Picture) -> Picture:
         return picture
     rows, columns = ndimage.distance_transform_edt(picture.alpha == 0, return_distances=False, return_indices=True)
     return replace(picture, color=picture.color[rows, columns])
+
+
+def _assemble(picture: Picture, outputs: Tensor) -> Picture:
+    """The upscaled picture: outputs holds its colour, and its alpha if that varies, 1 or 2 x 3 x sH x sW."""
+    if picture.grey:
+        outputs[0] = outputs[0].mean(0)
+    color = to_pixels(outputs[0].permute(1, 2, 0), picture.bit_depth)  # 3 x sH x sW -> sH x sW x 3
+    alpha = picture.alpha
+    if alpha is not None:
+        alpha = (
+            np.full(color.shape[:2], alpha[0, 0])
+            if len(outputs) == 1
+            else to_pixels(outputs[1].mean(0), picture.bit_depth)  # 3 x sH x sW -> sH x sW
+        )
+    return Picture(np.ascontiguousarray(color), alpha, picture.grey, picture.metadata)
 
 
 def _available(name: str) -> torch.device:

@@ -17,6 +17,7 @@ from promptsr.checkpoints import load_checkpoint, read_config
 from promptsr.config import PRESETS, ModelConfig
 from promptsr.errors import CheckpointError, UserError
 from promptsr.imaging.resize import upscale
+from promptsr.memory import working_memory
 from promptsr.model.network import PromptSR
 from promptsr.sr_model import SRModel
 
@@ -145,10 +146,17 @@ def _read_info(name: str, path: Path, _changed: int, _size: int) -> ModelInfo | 
 
 
 def _wrap(name: str, network: PromptSR) -> SRModel:
-    config = network.config
-    # Features, their queries, keys and values, and copies of these by window and by category; then the HR image.
-    floats = 32 * config.channels + 9 * config.scale**2
-    return SRModel(name, config.scale, network, config.size_multiple, 4 * floats)
+    memory = working_memory(network.config)
+    multiple = network.config.size_multiple
+    return SRModel(
+        name,
+        network.config.scale,
+        network,
+        min_tile=multiple,
+        bytes_per_pixel=memory.per_pixel,
+        fixed_bytes=memory.fixed,
+        size_multiple=multiple,
+    )
 
 
 def _usable() -> str:

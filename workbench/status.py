@@ -54,6 +54,8 @@ def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: i
     }
     if memory is not None:
         facts["Peak memory"] = f"{memory / 1e6:,.0f} MB"
+    if result.note:
+        facts["Note"] = result.note
     return done(facts)
 
 

@@ -67,6 +67,7 @@ def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
         network,
         min_tile=max(1, requirements.minimum, requirements.multiple_of),
         bytes_per_pixel=estimate_bytes_per_pixel(network),
+        size_multiple=max(1, requirements.multiple_of),
         tiling=found.tiling.name.lower(),
         half_precision=found.supports_half,
         differentiable=differentiable,

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, complain, progress_bar, show
+from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
 from promptsr.errors import ConfigError, UserError
 from promptsr.files import check_writable
 from promptsr.generators import finish
@@ -54,6 +55,8 @@ def upscale(
                 failures += 1
                 complain(f"{source}: {error}")
                 continue
+            if result.note:
+                log.print(escape(f"{source}: {result.note}"), soft_wrap=True, highlight=False)
             size = f"{result.picture.width} x {result.picture.height}"
             side = str(result.tile or "whole")
             table.add_row(str(source), str(target), size, side, f"{result.seconds:.1f}")
@@ -66,6 +69,7 @@ def upscale(
                     "tile": result.tile,
                     "tiles": result.tiles,
                     "seconds": result.seconds,
+                    "note": result.note,
                 }
             )
     show({"model": model, "images": rows}, table, json_target)

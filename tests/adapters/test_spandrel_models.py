@@ -152,8 +152,8 @@ def test_layers_and_memory_are_counted(tmp_path: Path) -> None:
     model = load_model(save(wide, tmp_path / "wide.pth"))
     # 3x3 convolutions from 3 to 64, 64 to 64 twice, 64 to 3 * 2 * 2, on 10 x 12 pixels.
     assert count(model.network, 10, 12).multiply_adds == 120 * 9 * (3 * 64 + 2 * 64 * 64 + 64 * 12)
-    # A convolution reads and writes 64 float32 channels; three such steps.
-    assert model.bytes_per_pixel == 3 * 2 * 64 * 4
+    # A convolution reads and writes 64 float32 channels; four such steps.
+    assert model.bytes_per_pixel == 4 * 2 * 64 * 4
 
 
 def test_a_network_that_overwrites_its_activations_says_so_beforehand(tmp_path: Path) -> None:

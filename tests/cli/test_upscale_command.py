@@ -9,9 +9,12 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
+from promptsr.sr_model import SRModel
 
 InProcess = Callable[..., tuple[int, str, str]]
 Process = Callable[..., CompletedProcess[str]]
@@ -75,6 +78,30 @@ def test_the_tile_is_reported(promptsr: InProcess, photo: Path, tmp_path: Path) 
     assert code == 0, err
     image = json.loads(out)["images"][0]
     assert image["tile"] == 8 and image["tiles"] > 1
+
+
+class _Cramped(nn.Module):
+    """Nearest-neighbour interpolation, x2, with memory for 256 pixels."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.shape[2] * image.shape[3] > 256:
+            raise MemoryError
+        return F.interpolate(image, scale_factor=2)
+
+
+def test_running_out_of_memory_is_reported(
+    promptsr: InProcess, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptsr.cli.upscale.load_model", lambda name: SRModel(name, 2, _Cramped()))
+    code, out, err = promptsr("upscale", photo, "-o", tmp_path / "o.png", "--json", "-")
+    assert code == 0, err
+    image = json.loads(out)["images"][0]
+    # 20 x 14 pixels are too many; 10 is no tile any more, so it is 16, at 0 and 4.
+    assert (image["tile"], image["tiles"]) == (16, 2)
+    assert image["note"].startswith("Memory ran out at a side of 20 pixels, so the rest went through in tiles of 16;")
+    assert f"{photo}: {image['note']}" in err.replace("\n", "")
+    source = decode(photo).color
+    np.testing.assert_array_equal(decode(tmp_path / "o.png").color, source.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def _giant_header() -> bytes:

@@ -1,0 +1,84 @@
+"""How much memory a forward pass takes, as far as it was measured, and what running out of it looks like."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from promptsr.config import PRESETS, ModelConfig
+from promptsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class WorkingMemory:
+    """Peak memory of a forward pass beyond weights and input, in bytes: a straight line over the LR pixels."""
+
+    per_pixel: int
+    fixed: int = 0
+
+
+MEASURED: dict[tuple[str, int], WorkingMemory] = {
+    ("promptsr", 2): WorkingMemory(per_pixel=5546, fixed=0),
+    ("promptsr", 3): WorkingMemory(per_pixel=4230, fixed=8032256),
+    ("promptsr", 4): WorkingMemory(per_pixel=3680, fixed=38076416),
+    ("promptsr-tiny", 2): WorkingMemory(per_pixel=5576, fixed=0),
+    ("promptsr-tiny", 3): WorkingMemory(per_pixel=5317, fixed=0),
+    ("promptsr-tiny", 4): WorkingMemory(per_pixel=5506, fixed=0),
+}
+"""By preset and scale: the line that no measured size lies above, with or without kernels, float32 on the CPU.
+Sides of 128 to 256 pixels; `python benchmarks/working_memory.py` measures them again and prints these lines."""
+
+_CAUTION = 1.5
+"""What is estimated for other configurations, as a multiple of what features and copies add up to."""
+
+# Only some of these errors have a type of their own, and not all of those are PyTorch's.
+_SYMPTOMS = re.compile(
+    "DefaultCPUAllocator|not enough memory|can't allocate memory|bad_alloc"
+    "|could not create a (memory object|primitive)$"  # oneDNN
+    "|out of memory|ALLOC_FAILED"  # CUDA outside of PyTorch's allocator, cuBLAS and cuDNN
+    "|Failed to allocate memory",  # onnxruntime
+    re.IGNORECASE,
+)
+
+
+def working_memory(config: ModelConfig) -> WorkingMemory:
+    """Of a PromptSR network: as measured for the presets, at any depth; a cautious estimate for what is unlike them."""
+    for (name, scale), measured in MEASURED.items():
+        if _alike(config) == _alike(replace(PRESETS[name], scale=scale)):
+            return measured
+    # Features, their queries, keys and values, and copies of these by window and by category; then the HR image.
+    floats = 32 * config.channels + 9 * config.scale**2
+    return WorkingMemory(round(_CAUTION * 4 * floats))
+
+
+def _alike(config: ModelConfig) -> ModelConfig:
+    """The configuration without what makes no difference to the peak."""
+    return replace(config, groups=1, blocks_per_group=1, prompt_update=0.0, bicubic_skip=False)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that it was raised from, says that memory did not suffice."""
+    if error is None:
+        return False
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return _SYMPTOMS.search(str(error)) is not None or is_out_of_memory(error.__cause__)
+
+
+@contextmanager
+def enough_for_result() -> Iterator[None]:
+    """For what needs memory in proportion to the result, and so cannot do with less.
+
+    Raises:
+        UserError: memory ran out within the context.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            "There is not enough memory for the result: close other programs, crop the image or use a smaller scale."
+        ) from error
