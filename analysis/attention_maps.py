@@ -17,7 +17,7 @@ from analysis.token_grid import TokenGrid
 from analysis.weight_maps import WeightMap, weight_map
 from promptsr.config import ModelConfig
 from promptsr.errors import UserError
-from promptsr.model.category_attention import group_members
+from promptsr.model.groups import category_groups
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record
 
@@ -124,7 +124,7 @@ class AttentionMaps:
         labels = self.labels(layer)
         self.grid.check_pixel(x, y)
         size = min(self.grid.config.category_size, len(labels))
-        groups = group_members(labels[None], size)[0]  # 1 x groups x size -> groups x size
+        groups = category_groups(labels[None], size).members  # groups x size
         own = groups[(groups == self.grid.index(x, y)).any(1)][0]
         inside = torch.zeros_like(labels, dtype=torch.bool).index_fill(0, own, True)
         return self.grid.cut(inside).astype(bool)

@@ -1,15 +1,95 @@
-"""The only place that knows about fused kernels, chunks and memory."""
+"""The only place that knows about kernels, fused paths, chunks and memory.
+
+On the CPU the kernels of `promptsr.kernels` do the work where they can be built; everywhere else it is torch's fused
+attention. Neither stores a similarity map.
+"""
+
+from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from promptsr.kernels import operators as kernels
+from promptsr.model.groups import Groups
+
 # Similarities computed at once by `nearest`: 4 MB of float32, which stays in a core's cache.
 _CHUNK_ELEMENTS = 1 << 20
 
 
+def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["key", "query"]) -> tuple[Tensor, Tensor]:
+    """softmax(scale q k^T) v with a single head, and categories from the same similarities.
+
+    Args:
+        q: B x n x c.
+        k: B x m x c.
+        v: B x m x c.
+        scale: factor on the similarities.
+        choose: "key" finds the most similar key of each query, "query" the most similar query of each key.
+
+    Returns:
+        The result, B x n x c, and the indices that were chosen, B x n or B x m, int64; the first one on a tie. They
+        carry no gradient.
+    """
+    if kernels.usable(q):
+        wanted = kernels.KEY_OF_QUERY if choose == "key" else kernels.QUERY_OF_KEY
+        out, _, choice = kernels.attend_all(q, k, v, scale, wanted)
+        return out, choice
+    out = attend(q[:, None], k[:, None], v[:, None], scale)[:, 0]
+    return out, nearest(q, k) if choose == "key" else nearest(k, q)
+
+
+def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor, bias: Tensor | None = None) -> Tensor:
+    """Multi-head attention within groups of tokens.
+
+    Args:
+        qkv: queries, keys and values side by side, B HW x 3C.
+        groups: who attends to whom.
+        heads: parts that C is divided into.
+        scale: factor on the similarities.
+        bias: added to them in every group, heads x size x size.
+
+    Returns:
+        B HW x C.
+    """
+    if kernels.usable(qkv):
+        return kernels.attend_groups(
+            qkv,
+            groups.members.contiguous(),
+            torch.as_tensor(scale),
+            heads,
+            groups.per_image,
+            groups.fillers,
+            None if bias is None else bias.transpose(1, 2).contiguous(),  # by key, as the kernel reads it
+            groups.masks,
+            groups.mask_of_group(),
+        )[0]
+    if groups.masks is None:
+        return groups.join(_attend_group(groups.split(qkv, heads), scale, bias))
+    # Groups with one mask go together: no bias of the size groups x size x size is ever made.
+    assert bias is not None
+    members = [groups.members[numbers] for numbers in groups.masked]
+    parts = [
+        _attend_group(groups.split(qkv, heads, chosen), scale, bias + mask)
+        for chosen, mask in zip(members, groups.masks, strict=True)
+    ]
+    return replace(groups, members=torch.cat(members)).join(torch.cat(parts))
+
+
+def _attend_group(qkv: Tensor, scale: float | Tensor, bias: Tensor | None) -> Tensor:
+    """qkv: 3 x groups x heads x size x C/heads; bias: heads x size x size -> groups x heads x size x C/heads."""
+    q, k, v = qkv
+    if isinstance(scale, Tensor):
+        q, scale = q * scale, 1.0
+    if bias is not None and bias.requires_grad and torch.is_grad_enabled():
+        # No fused path of torch has a gradient for the bias: while it is trained the weights are stored.
+        return (similarity(q, k, scale) + bias).softmax(-1) @ v
+    return attend(q, k, v, scale, None if bias is None else bias.to(q.dtype))
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
-    """softmax(scale q k^T + bias) v, fused: the n x m weights are never stored.
+    """softmax(scale q k^T + bias) v by torch's fused path: the n x m weights are never stored.
 
     Torch silently takes a path that stores them when a tensor has another number of dimensions than four, when
     channels lie apart in memory, or when the bias requires a gradient.
@@ -29,7 +109,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = 
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def similarity(q: Tensor, k: Tensor, scale: float) -> Tensor:
+def similarity(q: Tensor, k: Tensor, scale: float | Tensor) -> Tensor:
     """scale q k^T, the similarity map itself: ... x n x m for q: ... x n x c and k: ... x m x c."""
     return q @ k.transpose(-2, -1) * scale
 

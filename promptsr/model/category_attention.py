@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
-from promptsr.model.attention import attend, similarity
+from promptsr.model.attention import attend_groups, similarity
+from promptsr.model.groups import category_groups
 from promptsr.model.taps import Explicit, Tap
 
 _LARGEST_SCALE = 100.0
@@ -39,46 +40,13 @@ class CategorySelfAttention(Explicit):
         Returns:
             B x H x W x C.
         """
-        tokens = qkv.flatten(1, 2)  # B x H x W x 3C -> B x HW x 3C
-        count = tokens.shape[1]
-        size = min(self.size, count)
-        members = group_members(category, size)  # B x groups x size
-        groups = members.shape[1]
-
-        # Categorization: B x HW x 3C -> B x groups x size x 3C
-        index = members.flatten(1)[..., None]
-        grouped = tokens.gather(1, index.expand(-1, -1, tokens.shape[2])).unflatten(1, (groups, size))
-        # -> 3 x B x groups x heads x size x C/heads
-        q, k, v = grouped.unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
-        q = q * self.logit_scale.exp().clamp(max=_LARGEST_SCALE)
+        groups = category_groups(category, min(self.size, category.shape[1]))
+        tokens = qkv.flatten(0, 2)  # B x H x W x 3C -> BHW x 3C
+        scale = self.logit_scale.exp().clamp(max=_LARGEST_SCALE)
         if self.explicit:
-            out = self.weights(self.softmax(similarity(q, k, 1.0))) @ v
+            q, k, v = groups.split(tokens, self.heads)  # each Bgroups x heads x size x C/heads
+            weights = self.softmax(similarity(q, k, scale)).unflatten(0, (-1, groups.per_image))
+            out = groups.join(self.weights(weights).flatten(0, 1) @ v)
         else:
-            # B x groups -> Bgroups and back
-            out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), 1.0).unflatten(0, (-1, groups))
-        out = out.transpose(2, 3).flatten(3)  # B x groups x heads x size x C/heads -> B x groups x size x C
-
-        # Uncategorization: drop the fillers of the last group, then put every token back in its place
-        fillers = groups * size - count
-        kept = torch.cat([out[:, :-1].flatten(1, 2), out[:, -1, fillers:]], dim=1)  # B x HW x C
-        order = torch.cat([members[:, :-1].flatten(1), members[:, -1, fillers:]], dim=1)[..., None]
-        out = torch.zeros_like(kept).scatter(1, order.expand_as(kept), kept)
-        return self.projection(out).unflatten(1, qkv.shape[1:3])  # B x HW x C -> B x H x W x C
-
-
-def group_members(category: Tensor, size: int) -> Tensor:
-    """Which tokens form each group.
-
-    Args:
-        category: B x T.
-        size: tokens in a group, at most T.
-
-    Returns:
-        Token indices, B x ceil(T/size) x size, by category and then by position; the last group ends with the
-        last token and overlaps the one before it when size does not divide T.
-    """
-    order = category.argsort(dim=1, stable=True)
-    count = category.shape[1]
-    starts = torch.arange(0, count, size, device=category.device).clamp(max=count - size)
-    places = starts[:, None] + torch.arange(size, device=category.device)  # groups x size
-    return order[:, places]
+            out = attend_groups(tokens, groups, self.heads, scale)
+        return self.projection(out.unflatten(0, qkv.shape[:3]))  # BHW x C -> B x H x W x C

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
-from promptsr.model.attention import attend, nearest, similarity
+from promptsr.model.attention import attend_all, similarity
 from promptsr.model.feed_forward import FeedForward
 from promptsr.model.taps import Explicit, Tap
 
@@ -74,8 +74,7 @@ class GlobalAnchorPromptingLayer(Explicit):
             p = self.coarse_softmax(coarse_map) @ v
             coarse_category = coarse_map.argmax(1)
         else:
-            p = _attend(a, k, v, self.scale)
-            coarse_category = nearest(k, a)
+            p, coarse_category = attend_all(a, k, v, self.scale, choose="query")
 
         # Eq. 8: anchor prompt update, within the residual group only
         if previous is not None:
@@ -93,8 +92,7 @@ class GlobalAnchorPromptingLayer(Explicit):
             x_p = self.fine_softmax(fine_map) @ v_p
             fine_category = fine_map.argmax(2)
         else:
-            x_p = _attend(q, k_p + a, v_p, self.scale)
-            fine_category = nearest(q, k_p + a)
+            x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, choose="key")
 
         # Eq. 11 and 12
         x = self.projection(x_p).view_as(x) + x  # B x HW x C -> B x H x W x C
@@ -108,8 +106,3 @@ def _prompt_projection(config: ModelConfig) -> nn.Conv2d:
     if config.prompt_projection == "linear":
         return nn.Conv2d(c, c, kernel_size=1)
     return nn.Conv2d(c, c, kernel_size=3, padding=1, groups=c)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """Fused attention with a single head; q: B x n x C, k and v: B x m x C -> B x n x C."""
-    return attend(q[:, None], k[:, None], v[:, None], scale)[:, 0]

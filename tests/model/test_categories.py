@@ -12,7 +12,8 @@ from torch import Tensor
 from promptsr.config import ModelConfig
 from promptsr.model import attention
 from promptsr.model.attention import nearest
-from promptsr.model.category_attention import CategorySelfAttention, group_members
+from promptsr.model.category_attention import CategorySelfAttention
+from promptsr.model.groups import category_groups
 from promptsr.model.taps import record
 
 
@@ -73,7 +74,8 @@ def test_nearest_carries_no_gradient() -> None:
 def test_groups_are_in_order_of_category_and_place(categories: list[int], size: int) -> None:
     size = min(size, len(categories))
     reversed_too = torch.tensor([categories, categories[::-1]])
-    members = group_members(reversed_too, size)
+    groups = category_groups(reversed_too, size)
+    members = groups.members.unflatten(0, (2, groups.per_image)) - torch.tensor([0, len(categories)])[:, None, None]
     for row, mine in zip(members.tolist(), reversed_too.tolist(), strict=True):
         order = sorted(range(len(mine)), key=lambda token: (mine[token], token))
         expected = [order[start : start + size] for start in range(0, len(order), size)]

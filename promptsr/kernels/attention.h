@@ -1,0 +1,223 @@
+// Attention for one block of rows that sit in the lanes of vectors, against a stream of other rows.
+//
+// Everything is made of two products of small tiles that stay in registers: `multiply` (lanes times stream) and
+// `gather_up` (weights times stream). No sum ever runs across lanes, so rows of any length c are handled alike.
+// Similarities are kept in powers of two: s = log2(e) scale q k^T, and weights are 2^(s - log-sum).
+#pragma once
+
+#include <cmath>
+
+#include "blocks.h"
+
+constexpr int ROWS = REGISTERS / 4;        // of the stream, in one tile of `multiply`
+constexpr int DEPTH = REGISTERS * 3 / 8;   // columns in one tile of `gather_up`
+constexpr int CHUNK = 128;                 // rows of the stream whose weights are kept at once: 16 KB
+constexpr float LOG2E = 1.44269504f;
+constexpr float LOWEST = -1e30f;
+
+// Rows of c floats, `stride` apart.
+struct Rows {
+    const float* data;
+    int64_t stride;
+    const float* operator[](int64_t row) const { return data + row * stride; }
+};
+
+// What is added to the similarities, in natural units: a row for each row of the stream, a column for each lane.
+struct Bias {
+    const float* data = nullptr;
+    const float* mask = nullptr;  // a second one, or null
+    int64_t stride = 0;
+    int columns = WIDTH;  // that exist; the other lanes take 0
+    void add(int64_t row, Vec& s0, Vec& s1) const {
+        if (!data) return;
+        for (const float* plane : {data, mask}) {
+            if (!plane) continue;
+            const float* from = plane + row * stride;
+            float part[WIDTH];
+            if (columns < WIDTH) {
+                for (int i = 0; i < WIDTH; ++i) part[i] = i < columns ? from[i] : 0.0f;
+                from = part;
+            }
+            s0 += load(from) * LOG2E;
+            s1 += load(from + LANES) * LOG2E;
+        }
+    }
+};
+
+// each(row, sum over d of lanes[d] * rows[row][d]) for `count` rows from `first` on; lanes: c x WIDTH.
+template <int COUNT, class Each>
+static inline void multiply_tile(const float* lanes, int c, Rows rows, int64_t first, Each& each) {
+    Vec s[COUNT][2] = {};
+    const float* row[COUNT];
+    for (int r = 0; r < COUNT; ++r) row[r] = rows[first + r];
+    for (int d = 0; d < c; ++d) {
+        const Vec x0 = load(lanes + d * WIDTH), x1 = load(lanes + d * WIDTH + LANES);
+        for (int r = 0; r < COUNT; ++r) {
+            s[r][0] += x0 * row[r][d];
+            s[r][1] += x1 * row[r][d];
+        }
+    }
+    for (int r = 0; r < COUNT; ++r) each(first + r, s[r][0], s[r][1]);
+}
+
+template <class Each>
+static inline void multiply(const float* lanes, int c, Rows rows, int64_t first, int count, Each each) {
+    const int64_t end = first + count;
+    for (; first + ROWS <= end; first += ROWS) multiply_tile<ROWS>(lanes, c, rows, first, each);
+    for (; first < end; ++first) multiply_tile<1>(lanes, c, rows, first, each);
+}
+
+// out[d] += sum over rows of weights[row] * rows[first + row][d], for COUNT columns; out: c x WIDTH.
+template <int COUNT>
+static inline void gather_tile(float* out, const float* weights, Rows rows, int64_t first, int count) {
+    Vec sum[COUNT][2];
+    for (int d = 0; d < COUNT; ++d) sum[d][0] = load(out + d * WIDTH), sum[d][1] = load(out + d * WIDTH + LANES);
+    for (int r = 0; r < count; ++r) {
+        const Vec w0 = load(weights + r * WIDTH), w1 = load(weights + r * WIDTH + LANES);
+        const float* row = rows[first + r];
+        for (int d = 0; d < COUNT; ++d) {
+            sum[d][0] += w0 * row[d];
+            sum[d][1] += w1 * row[d];
+        }
+    }
+    for (int d = 0; d < COUNT; ++d) store(out + d * WIDTH, sum[d][0]), store(out + d * WIDTH + LANES, sum[d][1]);
+}
+
+static inline void gather_up(float* out, int c, const float* weights, Rows rows, int64_t first, int count) {
+    int d = 0;
+    for (; d + DEPTH <= c; d += DEPTH) gather_tile<DEPTH>(out + d * WIDTH, weights, {rows.data + d, rows.stride}, first, count);
+    for (; d + 4 <= c; d += 4) gather_tile<4>(out + d * WIDTH, weights, {rows.data + d, rows.stride}, first, count);
+    for (; d < c; ++d) gather_tile<1>(out + d * WIDTH, weights, {rows.data + d, rows.stride}, first, count);
+}
+
+// The most similar partner found so far.
+struct Best {
+    float* similarity;
+    int64_t* index;
+};
+
+struct Nothing {
+    static constexpr bool wanted = false;
+};
+// For each lane the stream's row that is most similar to it; the first one on a tie.
+struct BestRow {
+    static constexpr bool wanted = true;
+    int64_t* index;  // WIDTH
+};
+// For each row of the stream the lane that is most similar to it, over all blocks seen so far.
+struct BestLane {
+    static constexpr bool wanted = true;
+    float* similarity;
+    int64_t* index;
+    int64_t first_lane;
+    int lanes;  // that exist
+};
+
+// out[lane] = softmax(s) v and logsum[lane] = log2(sum of 2^s), over all `count` rows of the stream.
+// q: c x WIDTH, times log2(e) scale; out: c x WIDTH.
+template <class RowChoice, class LaneChoice>
+static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t count, const Bias& bias, float* out,
+                                float* logsum, RowChoice row_choice, LaneChoice lane_choice) {
+    alignas(64) float weights[CHUNK * WIDTH];
+    Vec highest[2] = {spread(LOWEST), spread(LOWEST)}, sum[2] = {};
+    IntVec nearest[2] = {};
+    IntVec lane_numbers;
+    for (int i = 0; i < LANES; ++i) lane_numbers[i] = i;
+    Vec absent[2] = {};  // keeps lanes that do not exist from being chosen
+    if constexpr (LaneChoice::wanted)
+        for (int i = lane_choice.lanes; i < WIDTH; ++i) absent[i / LANES][i % LANES] = LOWEST;
+    for (int i = 0; i < c * WIDTH; i += LANES) store(out + i, Vec{});
+
+    for (int64_t first = 0; first < count; first += CHUNK) {
+        const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
+        const Vec before[2] = {highest[0], highest[1]};
+        multiply(q, c, k, first, rows, [&](int64_t row, Vec s0, Vec s1) {
+            bias.add(row, s0, s1);
+            if constexpr (RowChoice::wanted) {
+                const IntVec here = int32_t(row) - IntVec{};
+                nearest[0] = s0 > highest[0] ? here : nearest[0];
+                nearest[1] = s1 > highest[1] ? here : nearest[1];
+            }
+            if constexpr (LaneChoice::wanted) {
+                const Vec a0 = s0 + absent[0], a1 = s1 + absent[1];
+                const float top = largest(larger(a0, a1));
+                const IntVec at = a0 == top ? lane_numbers : a1 == top ? lane_numbers + LANES : lane_numbers + WIDTH;
+                const bool better = top > lane_choice.similarity[row];  // no branch: it would be mispredicted
+                lane_choice.similarity[row] = better ? top : lane_choice.similarity[row];
+                lane_choice.index[row] = better ? lane_choice.first_lane + smallest(at) : lane_choice.index[row];
+            }
+            highest[0] = larger(s0, highest[0]);
+            highest[1] = larger(s1, highest[1]);
+            float* to = weights + (row - first) * WIDTH;
+            store(to, s0), store(to + LANES, s1);
+        });
+
+        for (int half = 0; half < 2; ++half) {
+            const Vec shrink = exp2(before[half] - highest[half]);
+            Vec total = sum[half] * shrink;
+            for (int r = 0; r < rows; ++r) {
+                float* at = weights + r * WIDTH + half * LANES;
+                const Vec weight = exp2(load(at) - highest[half]);
+                total += weight;
+                store(at, weight);
+            }
+            sum[half] = total;
+            if (first)
+                for (int d = 0; d < c; ++d) {
+                    float* at = out + d * WIDTH + half * LANES;
+                    store(at, load(at) * shrink);
+                }
+        }
+        gather_up(out, c, weights, v, first, rows);
+    }
+
+    for (int half = 0; half < 2; ++half) {
+        const Vec share = 1.0f / sum[half];
+        for (int d = 0; d < c; ++d) {
+            float* at = out + d * WIDTH + half * LANES;
+            store(at, load(at) * share);
+        }
+    }
+    for (int i = 0; i < WIDTH; ++i) logsum[i] = highest[i / LANES][i % LANES] + std::log2(sum[i / LANES][i % LANES]);
+    if constexpr (RowChoice::wanted)
+        for (int i = 0; i < WIDTH; ++i) row_choice.index[i] = nearest[i / LANES][i % LANES];
+}
+
+// The gradients of `attend_block`, in two passes over the same similarities. With queries in the lanes and keys in
+// the stream: to_a += ds k, the gradient of q over its scale. With KEYS in the lanes: to_a += ds q, the gradient of k
+// over the scale, and to_b += p do, the gradient of v. Here ds = p (do v^T - delta) with delta = sum of do * out.
+// a, b: what multiplies `x` and `y` of the stream, c x WIDTH: (q, do) against (k, v), or (k, v) against (q, do).
+template <bool KEYS>
+static inline void attend_block_backward(const float* a, const float* b, int c, Rows x, Rows y, int64_t count,
+                                         const Bias& bias, const float* logsum, const float* delta, float* to_a,
+                                         float* to_b, float* to_bias) {
+    alignas(64) float weights[CHUNK * WIDTH], slopes[CHUNK * WIDTH];
+    for (int64_t first = 0; first < count; first += CHUNK) {
+        const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
+        multiply(a, c, x, first, rows, [&](int64_t row, Vec s0, Vec s1) {
+            bias.add(row, s0, s1);
+            const Vec l0 = KEYS ? spread(logsum[row]) : load(logsum);
+            const Vec l1 = KEYS ? l0 : load(logsum + LANES);
+            float* to = weights + (row - first) * WIDTH;
+            store(to, exp2(s0 - l0)), store(to + LANES, exp2(s1 - l1));
+        });
+        multiply(b, c, y, first, rows, [&](int64_t row, Vec d0, Vec d1) {
+            const float* weight = weights + (row - first) * WIDTH;
+            const Vec e0 = KEYS ? spread(delta[row]) : load(delta);
+            const Vec e1 = KEYS ? e0 : load(delta + LANES);
+            const Vec s0 = load(weight) * (d0 - e0), s1 = load(weight + LANES) * (d1 - e1);
+            float* to = slopes + (row - first) * WIDTH;
+            store(to, s0), store(to + LANES, s1);
+            if (to_bias) {
+                float* at = to_bias + row * bias.stride;
+                if (bias.columns == WIDTH) {
+                    store(at, load(at) + s0), store(at + LANES, load(at + LANES) + s1);
+                } else {
+                    for (int i = 0; i < bias.columns; ++i) at[i] += to[i];
+                }
+            }
+        });
+        gather_up(to_a, c, slopes, x, first, rows);
+        if (KEYS) gather_up(to_b, c, weights, y, first, rows);
+    }
+}

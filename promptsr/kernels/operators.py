@@ -1,0 +1,223 @@
+"""The kernels as torch operators with gradients. Float32 tensors on the CPU only: see `usable`."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptsr.kernels.build import library, why_not
+
+# What a token is looked up for in `attend_all`
+NOTHING, KEY_OF_QUERY, QUERY_OF_KEY = 0, 1, 2
+
+
+def usable(tensor: Tensor) -> bool:
+    """Whether the kernels can take such a tensor here."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and why_not() is None
+
+
+class _Groups(ctypes.Structure):
+    """`Groups` of group_attention.cpp."""
+
+    _fields_ = (
+        ("members", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("groups", "size", "heads", "c", "per_image", "fillers")),
+        *((name, ctypes.c_void_p) for name in ("bias", "masks", "mask_of_group")),
+    )
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    assert tensor is None or tensor.is_contiguous()
+    return ctypes.c_void_p(tensor.data_ptr() if tensor is not None and tensor.numel() else None)
+
+
+def _call(function: str, *arguments: Any) -> None:
+    """Calls a kernel with tensors (contiguous), whole numbers, floats and structures; threads as torch has them."""
+
+    def convert(argument: Any) -> Any:
+        if argument is None or isinstance(argument, Tensor):
+            return _pointer(argument)
+        if isinstance(argument, float):
+            return ctypes.c_float(argument)
+        return ctypes.c_int64(argument) if isinstance(argument, int) else ctypes.byref(argument)
+
+    getattr(library(), function)(*map(convert, arguments), ctypes.c_int64(torch.get_num_threads()))
+
+
+@torch.library.custom_op("promptsr::attend_all", mutates_args=())
+def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
+    """softmax(scale q k^T) v, with the most similar partners found on the way.
+
+    Args:
+        q: B x n x c.
+        k: B x m x c.
+        v: B x m x c.
+        scale: factor on the similarities.
+        choose: NOTHING, KEY_OF_QUERY or QUERY_OF_KEY.
+
+    Returns:
+        The result (B x n x c), the logarithms to base 2 of the sums of the softmax (B x n), and for each query the
+        index of its most similar key (B x n), or for each key that of its most similar query (B x m), or nothing (0);
+        the first one on a tie.
+    """
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    (b, n, c), m = q.shape, k.shape[1]
+    out, logsum = torch.empty_like(q), q.new_empty(b, n)
+    choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
+    rows = choice if choose == KEY_OF_QUERY else None
+    lanes = choice if choose == QUERY_OF_KEY else None
+    _call("attend_all", q, k, v, b, n, m, c, scale, out, logsum, rows, lanes)
+    return out, logsum, choice
+
+
+def _choices(b: int, n: int, m: int, choose: int) -> Sequence[int]:
+    return {NOTHING: (0,), KEY_OF_QUERY: (b, n), QUERY_OF_KEY: (b, m)}[choose]
+
+
+@attend_all.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
+    (b, n, _c), m = q.shape, k.shape[1]
+    choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
+    return torch.empty_like(q, memory_format=torch.contiguous_format), q.new_empty(b, n), choice
+
+
+@torch.library.custom_op("promptsr::attend_all_backward", mutates_args=())
+def attend_all_backward(
+    q: Tensor, k: Tensor, v: Tensor, out: Tensor, logsum: Tensor, to_out: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of `attend_all` to q, k and v, from `to_out`, that to its result."""
+    q, k, v, to_out = q.contiguous(), k.contiguous(), v.contiguous(), to_out.contiguous()
+    (b, n, c), m = q.shape, k.shape[1]
+    to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    _call("attend_all_backward", q, k, v, out, logsum, to_out, b, n, m, c, scale, to_q, to_k, to_v)
+    return to_q, to_k, to_v
+
+
+@attend_all_backward.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, *_rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    dense = torch.contiguous_format
+    return tuple(torch.empty_like(x, memory_format=dense) for x in (q, k, v))  # type: ignore[return-value]
+
+
+def _keep_all(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    q, k, v, ctx.scale, _choose = inputs
+    out, logsum, choice = output
+    ctx.mark_non_differentiable(choice)
+    ctx.save_for_backward(q, k, v, out, logsum)
+
+
+def _differentiate_all(ctx: Any, to_out: Tensor, _to_logsum: Any, _to_choice: Any) -> tuple[Tensor | None, ...]:
+    to_q, to_k, to_v = attend_all_backward(*ctx.saved_tensors, to_out, ctx.scale)
+    return to_q, to_k, to_v, None, None
+
+
+attend_all.register_autograd(_differentiate_all, setup_context=_keep_all)
+
+
+@torch.library.custom_op("promptsr::attend_groups", mutates_args=())
+def attend_groups(
+    qkv: Tensor,
+    members: Tensor,
+    scale: Tensor,
+    heads: int,
+    per_image: int,
+    fillers: int,
+    bias: Tensor | None,
+    masks: Tensor | None,
+    mask_of_group: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """Multi-head attention within groups of tokens.
+
+    Args:
+        qkv: queries, keys and values side by side, tokens x 3C.
+        members: the tokens of each group, groups x size.
+        scale: factor on the similarities, one number.
+        heads: parts that C is divided into.
+        per_image: groups of each image.
+        fillers: so many first members of the last group of each image belong to the group before it, too, and keep
+            the result from there.
+        bias: added to the similarities, heads x size (key) x size (query).
+        masks: likewise for all heads, masks x size x size, each of them symmetric.
+        mask_of_group: the mask of each group (groups); mask 0 is all zeros.
+
+    Returns:
+        The result (tokens x C) and the logarithms to base 2 of the sums of the softmax (groups x heads x size).
+    """
+    groups = _groups(members, qkv.shape[1] // 3 // heads, heads, per_image, fillers, bias, masks, mask_of_group)
+    out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+    logsum = qkv.new_empty(len(members), heads, members.shape[1])
+    _call("attend_groups", qkv.contiguous(), groups, scale.item(), out, logsum)
+    return out, logsum
+
+
+def _groups(
+    members: Tensor,
+    c: int,
+    heads: int,
+    per_image: int,
+    fillers: int,
+    bias: Tensor | None,
+    masks: Tensor | None,
+    mask_of_group: Tensor | None,
+) -> _Groups:
+    """Points to the tensors, and does not keep them alive."""
+    tensors = [_pointer(tensor) for tensor in (bias, masks, mask_of_group)]
+    return _Groups(_pointer(members), *members.shape, heads, c, per_image, fillers, *tensors)
+
+
+@attend_groups.register_fake
+def _(qkv: Tensor, members: Tensor, scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
+    return qkv.new_empty(len(qkv), qkv.shape[1] // 3), qkv.new_empty(len(members), heads, members.shape[1])
+
+
+@torch.library.custom_op("promptsr::attend_groups_backward", mutates_args=())
+def attend_groups_backward(
+    qkv: Tensor,
+    members: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+    masks: Tensor | None,
+    mask_of_group: Tensor | None,
+    out: Tensor,
+    logsum: Tensor,
+    to_out: Tensor,
+    per_image: int,
+    fillers: int,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of `attend_groups` to qkv and to the bias (or nothing), from `to_out`, that to its result."""
+    heads = logsum.shape[1]
+    qkv = qkv.contiguous()
+    groups = _groups(members, out.shape[1] // heads, heads, per_image, fillers, bias, masks, mask_of_group)
+    by_query = None if bias is None else bias.transpose(1, 2).contiguous()
+    to_qkv = torch.empty_like(qkv)
+    to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias)
+    arguments = (qkv, groups, by_query, scale.item(), out, logsum, to_out.contiguous(), to_qkv)
+    _call("attend_groups_backward", *arguments, None if bias is None else to_bias)
+    return to_qkv, to_bias
+
+
+@attend_groups_backward.register_fake
+def _(qkv: Tensor, _members: Tensor, _scale: Tensor, bias: Tensor | None, *_rest: Any) -> tuple[Tensor, Tensor]:
+    dense = torch.contiguous_format
+    to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias, memory_format=dense)
+    return torch.empty_like(qkv, memory_format=dense), to_bias
+
+
+def _keep_groups(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    qkv, members, scale, _heads, ctx.per_image, ctx.fillers, bias, masks, mask_of_group = inputs
+    ctx.save_for_backward(qkv, members, scale, bias, masks, mask_of_group, *output)
+
+
+def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Tensor | None, ...]:
+    qkv, _members, scale, bias, *_rest = ctx.saved_tensors
+    to_qkv, to_bias = attend_groups_backward(*ctx.saved_tensors, to_out, ctx.per_image, ctx.fillers)
+    to_scale = None
+    if ctx.needs_input_grad[2]:  # s = scale q k^T, and the gradient of q is scale ds k
+        c = qkv.shape[1] // 3
+        to_scale = ((qkv[:, :c] * to_qkv[:, :c]).sum() / scale).reshape(scale.shape)
+    return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
+
+
+attend_groups.register_autograd(_differentiate_groups, setup_context=_keep_groups)

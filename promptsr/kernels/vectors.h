@@ -1,0 +1,61 @@
+// Vectors of floats as wide as the machine's registers, by the vector extensions of GCC and Clang: no intrinsics.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, REGISTERS = 32;
+#elif defined(__AVX__)
+constexpr int LANES = 8, REGISTERS = 16;
+#elif defined(__aarch64__)
+constexpr int LANES = 4, REGISTERS = 32;
+#else
+constexpr int LANES = 4, REGISTERS = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t IntVec __attribute__((vector_size(4 * LANES)));
+typedef Vec LooseVec __attribute__((aligned(4)));  // at any address
+
+static inline Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
+static inline void store(float* to, Vec x) { *reinterpret_cast<LooseVec*>(to) = x; }
+static inline Vec spread(float x) { return x - Vec{}; }
+static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+template <int BY, class V, int... LANE>
+static inline V rotate(V x, std::integer_sequence<int, LANE...>) {
+    return __builtin_shufflevector(x, x, ((LANE + BY) % LANES)...);
+}
+
+// choose(x, y) over all lanes.
+template <class V, class Choose>
+static inline auto across(V x, Choose choose) {
+    constexpr auto lanes = std::make_integer_sequence<int, LANES>{};
+    if constexpr (LANES > 8) x = choose(x, rotate<8>(x, lanes));
+    if constexpr (LANES > 4) x = choose(x, rotate<4>(x, lanes));
+    x = choose(x, rotate<2>(x, lanes));
+    return choose(x, rotate<1>(x, lanes))[0];
+}
+
+static inline float largest(Vec x) {
+    return across(x, [](Vec a, Vec b) { return larger(a, b); });
+}
+
+static inline int32_t smallest(IntVec x) {
+    return across(x, [](IntVec a, IntVec b) { return a < b ? a : b; });
+}
+
+// 2^x for x <= 0, to a relative error of 2e-7; below 2^-126 it stays there.
+static inline Vec exp2(Vec x) {
+    x = larger(x, spread(-126.0f));
+    const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: the nearest integer lands in the lowest bits
+    const Vec f = x - (shifted - 12582912.0f);  // in [-1/2, 1/2]
+    // The polynomial of degree 5 with 2^0 = 1 and the smallest relative error (9e-8)
+    Vec p = f * 0.00132647271f + 0.00967151286f;
+    p = p * f + 0.0555073375f;
+    p = p * f + 0.240222421f;
+    p = p * f + 0.693146978f;
+    p = p * f + 1.0f;
+    return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) + (reinterpret_cast<IntVec>(shifted) << 23));
+}
