@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures quality lock clean
+.PHONY: help install app test lint format lab notebooks pictures quality bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -57,6 +57,12 @@ pictures: $(INSTALLED)  ## take the pictures of the README anew
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)
+
+# Nothing else may run on the machine meanwhile. The speed goes first, while the load is low.
+bench: $(INSTALLED)  ## measure speed and memory against other networks: benchmarks/results
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/operations.py
+	$(BIN)/python benchmarks/memory.py
 
 # CUDA libraries come with torch's own pin, and the local part of a version (+cpu) differs between machines.
 lock: $(INSTALLED)  ## pin in constraints.txt what .venv holds now

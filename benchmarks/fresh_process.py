@@ -1,0 +1,91 @@
+"""The memory of one forward pass, measured in a process of its own.
+
+    python benchmarks/fresh_process.py MODEL HEIGHT WIDTH THREADS DEVICE DTYPE    # prints JSON; `measure` starts it
+
+On the CPU it is memory resident in the whole process, Python, torch and the network's package included; on a GPU what
+torch allocated there.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.contenders import build
+from benchmarks.passes import Settings, forward_pass
+from promptsr.errors import UserError
+
+_SMALL = 16
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes."""
+
+    before: int
+    """Held when the pass begins."""
+    peak_before: int
+    """The most that was held until then, by imports and by building the network. Below `peak`, or that says nothing
+    about the pass."""
+    peak: int
+    """The most that was held at all."""
+
+
+def measure(name: str, height: int, width: int, settings: Settings) -> Memory:
+    """Runs network `name` once, in a new process.
+
+    Raises:
+        UserError: it failed; its own message is on stderr.
+    """
+    command = [sys.executable, __file__, name, str(height), str(width), *map(str, asdict(settings).values())]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError(
+            f"{name} failed on {height} x {width} in a process of its own (exit code {done.returncode}): if memory ran "
+            "out, choose a smaller size."
+        )
+    return Memory(**json.loads(done.stdout))
+
+
+def resident() -> tuple[int, int]:
+    """Bytes of this process that are in memory now, and the most that there were.
+
+    From what Linux tells about this process: what `resource` tells begins with the peak of the process that started it.
+
+    Raises:
+        UserError: this is not Linux.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError as error:
+        raise UserError("Memory is measured as Linux tells it: run this benchmark on Linux.") from error
+    now, peak = (1024 * int(status.partition(key)[2].split()[0]) for key in ("VmRSS:", "VmHWM:"))
+    return now, peak
+
+
+def main() -> None:
+    """The process of its own: measures and prints."""
+    name, height, width, threads, device, dtype = sys.argv[1:]
+    settings = Settings(int(threads), device, dtype)
+    torch.set_num_threads(settings.threads)
+    contender = build(name)
+    assert contender is not None, "whoever asks has built it as well"
+    # What is loaded and set up once, whatever the size, belongs to what was held before.
+    forward_pass(contender, _SMALL, _SMALL, settings)()
+    run = forward_pass(contender, int(height), int(width), settings)
+    before, peak_before = _held(device)
+    run()
+    print(json.dumps(asdict(Memory(before, peak_before, _held(device)[1]))))
+
+
+def _held(device: str) -> tuple[int, int]:
+    if device == "cuda":
+        return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    return resident()
+
+
+if __name__ == "__main__":
+    main()

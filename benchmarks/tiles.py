@@ -1,0 +1,144 @@
+"""What tiles cost and change: PSNR of images cut into tiles against whole ones, and seconds.
+
+    python benchmarks/tiles.py PATH/TO/bench [--models MODEL ...] [--tiles 32 64 ...] [--sets Set14 Kodak24]
+
+The network looks at a whole image at once, so that tiles change its answer. BENCH is as for `benchmarks/quality.py`:
+Set14 is scored on its public LR images, Kodak24 on our own bicubic ones. Writes `benchmarks/results/tiles.csv` and
+`tiles.md` (elsewhere with --out) and prints the latter.
+"""
+
+import argparse
+import math
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from benchmarks.machine import describe
+from benchmarks.passes import Settings
+from benchmarks.quality import folders
+from benchmarks.tables import markdown, write_csv
+from promptsr.data import load_pair
+from promptsr.evaluate import find_pairs
+from promptsr.files import replacing
+from promptsr.generators import finish
+from promptsr.imaging.metrics import psnr_y, quantize
+from promptsr.sr_model import SRModel
+from promptsr.upscale import Upscaler
+from promptsr.zoo import load_model
+
+RESULTS = Path(__file__).parent / "results"
+MODELS = ("promptsr-tiny-x2", "promptsr-tiny-x3", "promptsr-tiny-x4")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one set at one tile size: means over its images."""
+
+    model: str
+    set: str
+    tile: str
+    """"whole", or the side of the tiles in LR pixels."""
+    images: int
+    cut: int
+    """Images that are larger than a tile."""
+    psnr_y: float
+    """Against HR, dB."""
+    psnr_y_to_whole: float | None
+    """Of the tiled result against the whole one, dB, over the images that were cut; None if none was."""
+    seconds: float
+    """For each image."""
+
+
+@dataclass(frozen=True)
+class _Image:
+    psnr_y: float
+    to_whole: float
+    seconds: float
+
+
+def measure(model: SRModel, name: str, pairs: list[tuple[Path, Path | None]], tiles: list[int]) -> Iterator[Row]:
+    """The rows of one model on the set `name`: whole images, then each tile size.
+
+    Tile sizes take turns on every image, so that other work on the machine slows all alike.
+    """
+    settings: list[str | int] = ["whole", *tiles]
+    workers = [Upscaler(model, tile=tile) for tile in settings]
+    found: list[list[_Image]] = [[] for _ in settings]
+    for hr_path, lr_path in pairs:
+        hr, lr = load_pair(hr_path, model.scale, lr_path)
+        whole = None
+        for worker, images in zip(workers, found, strict=True):
+            begun = time.perf_counter()
+            sr = quantize(finish(worker.upscale_tensor(lr)))
+            seconds = time.perf_counter() - begun
+            whole = sr if whole is None else whole
+            images.append(_Image(psnr_y(sr, hr, model.scale), psnr_y(sr, whole, 0), seconds))
+    for tile, images in zip(settings, found, strict=True):
+        to_whole = [image.to_whole for image in images if math.isfinite(image.to_whole)]
+        yield Row(
+            model.name,
+            name,
+            str(tile),
+            len(images),
+            len(to_whole),
+            round(fmean(image.psnr_y for image in images), 4),
+            round(fmean(to_whole), 2) if to_whole else None,
+            round(fmean(image.seconds for image in images), 3),
+        )
+
+
+def lines(rows: list[Row]) -> list[dict[str, str]]:
+    """The rows as text, with the difference from whole images beside every PSNR."""
+    whole = {(row.model, row.set): row.psnr_y for row in rows if row.tile == "whole"}
+    return [
+        {
+            "model": row.model,
+            "set": row.set,
+            "tile": row.tile,
+            "images cut": f"{row.cut} of {row.images}",
+            "PSNR-Y (dB)": f"{row.psnr_y:.3f}",
+            "against whole": f"{row.psnr_y - whole[row.model, row.set]:+.3f}",
+            "tiled to whole (dB)": "" if row.psnr_y_to_whole is None else f"{row.psnr_y_to_whole:.1f}",
+            "seconds per image": f"{row.seconds:.2f}",
+        }
+        for row in rows
+    ]
+
+
+def main() -> None:
+    """Measures, writes and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", type=Path)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--tiles", nargs="+", type=int, default=[32, 64, 96, 128, 192])
+    parser.add_argument("--sets", nargs="+", default=["Set14", "Kodak24"])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+
+    rows: list[Row] = []
+    for name in arguments.models:
+        model = load_model(name)
+        for chosen in arguments.sets:
+            pairs = find_pairs(*folders(arguments.bench, chosen, model.scale))
+            for row in measure(model, chosen, pairs, arguments.tiles):
+                rows.append(row)
+                print(asdict(row), flush=True)
+    write_csv(arguments.out / "tiles.csv", rows)
+    command = shlex.join(["python", "benchmarks/tiles.py", "BENCH", *sys.argv[2:]])
+    text = (
+        f"# Tiles\n\n`{command}`: means over the images; tiles overlap by 16 pixels.\n\n"
+        f"{describe(Settings(torch.get_num_threads()))}\n\n{markdown(lines(rows))}"
+    )
+    with replacing(arguments.out / "tiles.md") as temporary:
+        temporary.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The profile: every operation counts once, under its kind, with what it calls."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from benchmarks import operations
+from benchmarks.operations import OUTSIDE, REST, kind_of, profiled
+from promptsr.model.network import PromptSR, build_model
+
+NETWORK = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64))
+
+
+def build_small() -> PromptSR:
+    """A network of one block."""
+    return build_model("promptsr-tiny", channels=8, heads=1, groups=1, blocks_per_group=1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("aten::scaled_dot_product_attention", "attention"),
+        ("promptsr::attend_all", "attention"),
+        ("GeneratedBackwardFor_promptsr_attend_all_defaultBackward", "attention"),
+        ("aten::softmax", "attention"),
+        ("aten::linear", "linear layers"),
+        ("AddmmBackward0", "linear layers"),
+        ("MmBackward0", "linear layers"),
+        ("aten::mm", "matrix products"),
+        ("aten::matmul", "matrix products"),
+        ("BmmBackward0", "matrix products"),
+        ("aten::conv2d", "convolutions"),
+        ("ConvolutionBackward0", "convolutions"),
+        ("aten::layer_norm", "norms and activations"),
+        ("GeluBackward0", "norms and activations"),
+        ("aten::argsort", "sorting"),
+        ("aten::gather", "moving data"),
+        ("EmbeddingBackward0", "moving data"),
+        ("aten::t", "moving data"),
+        ("aten::tanh", REST),
+        ("aten::add", REST),
+    ],
+)
+def test_kinds(operation: str, kind: str) -> None:
+    assert kind_of(operation) == kind
+
+
+def test_every_operation_counts_once() -> None:
+    tokens = torch.rand(256, 64)
+    result = torch.zeros(())
+
+    def forward() -> None:
+        nonlocal result
+        result = NETWORK(tokens).sort(dim=0).values.sum()
+
+    phases = profiled({"forward": forward, "backward": lambda: result.backward()}, repeats=3)
+    there, back = phases["forward"], phases["backward"]
+    assert there.operations["aten::linear"].calls == pytest.approx(2)
+    assert there.operations["aten::gelu"].calls == pytest.approx(1)
+    assert "aten::addmm" not in there.operations  # within the linear layer
+    assert there.operations["aten::gelu"].allocated == pytest.approx(tokens.nbytes)
+    assert there.operations["aten::linear"].allocated == pytest.approx(2 * tokens.nbytes)
+    assert back.operations["AddmmBackward0"].calls == pytest.approx(2)
+    for phase in phases.values():
+        kinds = phase.kinds()
+        assert sum(cost.seconds for cost in kinds.values()) == pytest.approx(phase.seconds)
+        assert kinds[OUTSIDE].seconds >= 0 and phase.seconds > 0
+    assert there.kinds()["sorting"].calls == pytest.approx(1)
+
+
+def test_the_step_of_an_optimiser_is_looked_into() -> None:
+    phases = profiled(operations.training_phases(build_small(), 1, 8), repeats=1)
+    assert list(phases) == ["forward", "backward", "update"]
+    assert "matrix products" in {kind_of(name) for name in phases["update"].operations}  # the products of Muon
+    assert not [name for name in phases["update"].operations if name.startswith("Optimizer.")]
+
+
+def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "build_model", lambda *_, **__: build_small())
+    arguments = ["--side", "8", "--batch", "1", "--patch", "8", "--repeats", "1", "--output", str(tmp_path)]
+    done = CliRunner().invoke(operations.app, arguments)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "profile.md").read_text()
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert len(headings) == 4 and "our kernels" in headings[0] and "plain torch" in headings[2]
+    assert "python benchmarks/operations.py" in text and "| kind | forward, ms | forward, % | forward, MB |" in text
