@@ -34,10 +34,10 @@ RESULTS = Path(__file__).parent / "results"
 # An operation is of the first kind whose pattern is found in its name, in lower case.
 _KINDS = {
     "sorting": r"sort",
+    "linear layers": r"promptsr::(linear|feed)|::linear|addmm|^mmbackward",
     "attention": r"promptsr|attention|softmax|argmax",
     "matrix products": r"matmul|bmm|::mm$",
     "convolutions": r"conv",
-    "linear layers": r"linear|addmm|^mmbackward",
     "norms and activations": r"norm|gelu|relu|sigmoid",
     "moving data": r"copy|contiguous|clone|cat|stack|gather|scatter|index|roll|permute|transpose|view|reshape|expand"
     r"|flatten|pad|embedding|select|slice|split|take|unbind|fold|shuffle|chunk|squeeze|::to?$|^tbackward",

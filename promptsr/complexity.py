@@ -68,7 +68,7 @@ class Complexity:
 def count(network: nn.Module | ModelConfig, height: int = 180, width: int = 320) -> Complexity:
     """Counts one forward pass for an image of 3 x height x width.
 
-    Similarity maps count once, as in the equations. (The fused path takes their products a second time to find
+    Similarity maps count once, as in the equations. (Plain torch takes their products a second time to find
     the categories; in exchange it never stores them.)
 
     Args:

@@ -22,65 +22,56 @@ struct Rows {
     const float* operator[](int64_t row) const { return data + row * stride; }
 };
 
-// What is added to the similarities, in natural units: a row for each row of the stream, a column for each lane.
+// What similarities begin with: for each row of the stream WIDTH floats, in powers of two, and as many of a mask (or
+// null), as `pack` makes them.
 struct Bias {
-    const float* data = nullptr;
-    const float* mask = nullptr;  // a second one, or null
-    int64_t stride = 0;
-    int columns = WIDTH;  // that exist; the other lanes take 0
-    void add(int64_t row, Vec& s0, Vec& s1) const {
-        if (!data) return;
-        for (const float* plane : {data, mask}) {
-            if (!plane) continue;
-            const float* from = plane + row * stride;
-            float part[WIDTH];
-            if (columns < WIDTH) {
-                for (int i = 0; i < WIDTH; ++i) part[i] = i < columns ? from[i] : 0.0f;
-                from = part;
-            }
-            s0 += load(from) * LOG2E;
-            s1 += load(from + LANES) * LOG2E;
-        }
+    const float *plane, *mask;
+    void begin(int64_t row, Vec& s0, Vec& s1) const {
+        s0 = load(plane + row * WIDTH), s1 = load(plane + row * WIDTH + LANES);
+        if (mask) s0 += load(mask + row * WIDTH), s1 += load(mask + row * WIDTH + LANES);
     }
 };
+struct NoBias {
+    void begin(int64_t, Vec& s0, Vec& s1) const { s0 = s1 = Vec{}; }
+};
 
-// each(row, sum over d of lanes[d] * rows[row][d]) for `count` rows from `first` on; lanes: c x WIDTH.
-template <int COUNT, class Each>
-static inline void multiply_tile(const float* lanes, int c, Rows rows, int64_t first, Each& each) {
-    Vec s[COUNT][2] = {};
+// each(row, sum over d of lanes[d] * rows[row][d]) for COUNT rows from `first` on; lanes: c x WIDTH.
+template <int COUNT, class Start, class Each>
+static inline void multiply_tile(const float* lanes, int c, Rows rows, int64_t first, Start start, Each& each) {
+    Vec s[COUNT][2];
     const float* row[COUNT];
-    for (int r = 0; r < COUNT; ++r) row[r] = rows[first + r];
+    UNROLLED for (int r = 0; r < COUNT; ++r) row[r] = rows[first + r], start.begin(first + r, s[r][0], s[r][1]);
     for (int d = 0; d < c; ++d) {
         const Vec x0 = load(lanes + d * WIDTH), x1 = load(lanes + d * WIDTH + LANES);
-        for (int r = 0; r < COUNT; ++r) {
+        UNROLLED for (int r = 0; r < COUNT; ++r) {
             s[r][0] += x0 * row[r][d];
             s[r][1] += x1 * row[r][d];
         }
     }
-    for (int r = 0; r < COUNT; ++r) each(first + r, s[r][0], s[r][1]);
+    UNROLLED for (int r = 0; r < COUNT; ++r) each(first + r, s[r][0], s[r][1]);
 }
 
-template <class Each>
-static inline void multiply(const float* lanes, int c, Rows rows, int64_t first, int count, Each each) {
+template <class Start, class Each>
+static inline void multiply(const float* lanes, int c, Rows rows, int64_t first, int count, Start start, Each each) {
     const int64_t end = first + count;
-    for (; first + ROWS <= end; first += ROWS) multiply_tile<ROWS>(lanes, c, rows, first, each);
-    for (; first < end; ++first) multiply_tile<1>(lanes, c, rows, first, each);
+    for (; first + ROWS <= end; first += ROWS) multiply_tile<ROWS>(lanes, c, rows, first, start, each);
+    for (; first < end; ++first) multiply_tile<1>(lanes, c, rows, first, start, each);
 }
 
 // out[d] += sum over rows of weights[row] * rows[first + row][d], for COUNT columns; out: c x WIDTH.
 template <int COUNT>
 static inline void gather_tile(float* out, const float* weights, Rows rows, int64_t first, int count) {
     Vec sum[COUNT][2];
-    for (int d = 0; d < COUNT; ++d) sum[d][0] = load(out + d * WIDTH), sum[d][1] = load(out + d * WIDTH + LANES);
+    UNROLLED for (int d = 0; d < COUNT; ++d) sum[d][0] = load(out + d * WIDTH), sum[d][1] = load(out + d * WIDTH + LANES);
     for (int r = 0; r < count; ++r) {
         const Vec w0 = load(weights + r * WIDTH), w1 = load(weights + r * WIDTH + LANES);
         const float* row = rows[first + r];
-        for (int d = 0; d < COUNT; ++d) {
+        UNROLLED for (int d = 0; d < COUNT; ++d) {
             sum[d][0] += w0 * row[d];
             sum[d][1] += w1 * row[d];
         }
     }
-    for (int d = 0; d < COUNT; ++d) store(out + d * WIDTH, sum[d][0]), store(out + d * WIDTH + LANES, sum[d][1]);
+    UNROLLED for (int d = 0; d < COUNT; ++d) store(out + d * WIDTH, sum[d][0]), store(out + d * WIDTH + LANES, sum[d][1]);
 }
 
 static inline void gather_up(float* out, int c, const float* weights, Rows rows, int64_t first, int count) {
@@ -115,8 +106,8 @@ struct BestLane {
 
 // out[lane] = softmax(s) v and logsum[lane] = log2(sum of 2^s), over all `count` rows of the stream.
 // q: c x WIDTH, times log2(e) scale; out: c x WIDTH.
-template <class RowChoice, class LaneChoice>
-static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t count, const Bias& bias, float* out,
+template <class Start, class RowChoice, class LaneChoice>
+static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t count, Start start, float* out,
                                 float* logsum, RowChoice row_choice, LaneChoice lane_choice) {
     alignas(64) float weights[CHUNK * WIDTH];
     Vec highest[2] = {spread(LOWEST), spread(LOWEST)}, sum[2] = {};
@@ -131,8 +122,7 @@ static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t c
     for (int64_t first = 0; first < count; first += CHUNK) {
         const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
         const Vec before[2] = {highest[0], highest[1]};
-        multiply(q, c, k, first, rows, [&](int64_t row, Vec s0, Vec s1) {
-            bias.add(row, s0, s1);
+        multiply(q, c, k, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
             if constexpr (RowChoice::wanted) {
                 const IntVec here = int32_t(row) - IntVec{};
                 nearest[0] = s0 > highest[0] ? here : nearest[0];
@@ -187,36 +177,32 @@ static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t c
 // the stream: to_a += ds k, the gradient of q over its scale. With KEYS in the lanes: to_a += ds q, the gradient of k
 // over the scale, and to_b += p do, the gradient of v. Here ds = p (do v^T - delta) with delta = sum of do * out.
 // a, b: what multiplies `x` and `y` of the stream, c x WIDTH: (q, do) against (k, v), or (k, v) against (q, do).
-template <bool KEYS>
+// to_bias: ds is added there, laid out as a plane of Bias; or null.
+template <bool KEYS, class Start>
 static inline void attend_block_backward(const float* a, const float* b, int c, Rows x, Rows y, int64_t count,
-                                         const Bias& bias, const float* logsum, const float* delta, float* to_a,
+                                         Start start, const float* logsum, const float* delta, float* to_a,
                                          float* to_b, float* to_bias) {
     alignas(64) float weights[CHUNK * WIDTH], slopes[CHUNK * WIDTH];
     for (int64_t first = 0; first < count; first += CHUNK) {
         const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
-        multiply(a, c, x, first, rows, [&](int64_t row, Vec s0, Vec s1) {
-            bias.add(row, s0, s1);
+        multiply(a, c, x, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
             const Vec l0 = KEYS ? spread(logsum[row]) : load(logsum);
             const Vec l1 = KEYS ? l0 : load(logsum + LANES);
             float* to = weights + (row - first) * WIDTH;
             store(to, exp2(s0 - l0)), store(to + LANES, exp2(s1 - l1));
         });
-        multiply(b, c, y, first, rows, [&](int64_t row, Vec d0, Vec d1) {
+        multiply(b, c, y, first, rows, NoBias{}, [&](int64_t row, Vec d0, Vec d1) {
             const float* weight = weights + (row - first) * WIDTH;
             const Vec e0 = KEYS ? spread(delta[row]) : load(delta);
             const Vec e1 = KEYS ? e0 : load(delta + LANES);
-            const Vec s0 = load(weight) * (d0 - e0), s1 = load(weight + LANES) * (d1 - e1);
             float* to = slopes + (row - first) * WIDTH;
-            store(to, s0), store(to + LANES, s1);
-            if (to_bias) {
-                float* at = to_bias + row * bias.stride;
-                if (bias.columns == WIDTH) {
-                    store(at, load(at) + s0), store(at + LANES, load(at + LANES) + s1);
-                } else {
-                    for (int i = 0; i < bias.columns; ++i) at[i] += to[i];
-                }
-            }
+            store(to, load(weight) * (d0 - e0)), store(to + LANES, load(weight + LANES) * (d1 - e1));
         });
+        if (to_bias)
+            for (int i = 0; i < rows * WIDTH; i += LANES) {
+                float* at = to_bias + first * WIDTH + i;
+                store(at, load(at) + load(slopes + i));
+            }
         gather_up(to_a, c, slopes, x, first, rows);
         if (KEYS) gather_up(to_b, c, weights, y, first, rows);
     }

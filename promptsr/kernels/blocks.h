@@ -1,21 +1,63 @@
 // Rows of c floats into the lanes of a block and back.
 #pragma once
 
+#include <algorithm>
+
 #include "vectors.h"
 
 constexpr int WIDTH = 2 * LANES;  // rows in one block
 
+// Four by four floats, rows and columns exchanged.
+static inline void transpose(Quad x[4]) {
+    const Quad a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
+    const Quad c = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+    x[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5), x[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    x[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5), x[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
 // c x WIDTH from up to WIDTH rows of c floats; lanes beyond `count` are 0.
 template <class Row>
 static inline void into_lanes(float* lanes, int c, int count, float factor, Row row) {
-    for (int i = 0; i < WIDTH; ++i) {
-        const float* from = i < count ? row(i) : nullptr;
-        for (int d = 0; d < c; ++d) lanes[d * WIDTH + i] = from ? from[d] * factor : 0.0f;
+    for (int i = 0; i < WIDTH; i += 4) {
+        int d = 0;
+        if (i + 4 <= count)
+            for (; d + 4 <= c; d += 4) {
+                Quad x[4] = {load_quad(row(i) + d), load_quad(row(i + 1) + d), load_quad(row(i + 2) + d),
+                             load_quad(row(i + 3) + d)};
+                transpose(x);
+                for (int k = 0; k < 4; ++k) store_quad(lanes + (d + k) * WIDTH + i, x[k] * factor);
+            }
+        for (; d < c; ++d)
+            for (int k = i; k < i + 4; ++k) lanes[d * WIDTH + k] = k < count ? row(k)[d] * factor : 0.0f;
     }
 }
 
-static inline void from_lanes(const float* lanes, int c, int lane, float factor, float* to, bool add = false) {
-    for (int d = 0; d < c; ++d) to[d] = lanes[d * WIDTH + lane] * factor + (add ? to[d] : 0.0f);
+// The rows of the lanes from `first` to `end`; with `add` to what is there.
+template <class Row>
+static inline void from_lanes(const float* lanes, int c, int first, int end, float factor, Row row, bool add = false) {
+    for (int i = first; i < end;) {
+        const int rows = i % 4 == 0 && i + 4 <= end && !add ? 4 : 1;
+        int d = 0;
+        if (rows == 4)
+            for (; d + 4 <= c; d += 4) {
+                Quad x[4];
+                for (int k = 0; k < 4; ++k) x[k] = load_quad(lanes + (d + k) * WIDTH + i) * factor;
+                transpose(x);
+                for (int k = 0; k < 4; ++k) store_quad(row(i + k) + d, x[k]);
+            }
+        for (int k = i; k < i + rows; ++k)
+            for (int rest = d; rest < c; ++rest) {
+                float* to = row(k) + rest;
+                *to = lanes[rest * WIDTH + k] * factor + (add ? *to : 0.0f);
+            }
+        i += rows;
+    }
+}
+
+static inline void copy_row(float* to, const float* from, int c) {
+    int d = 0;
+    for (; d + 4 <= c; d += 4) store_quad(to + d, load_quad(from + d));
+    for (; d < c; ++d) to[d] = from[d];
 }
 
 static inline float inner(const float* a, const float* b, int c) {

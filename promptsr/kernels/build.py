@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from promptsr.errors import UserError
 from promptsr.files import replacing
 
 SWITCH = "PROMPTSR_KERNELS"
 CACHE = "PROMPTSR_CACHE"
 _FOLDER = Path(__file__).parent
-_SOURCES = ("global_attention.cpp", "group_attention.cpp")
+_SOURCES = ("global_attention.cpp", "group_attention.cpp", "token_layers.cpp")
 _HEADERS = ("vectors.h", "blocks.h", "attention.h")
 # Products may be fused into sums, and comparisons may take NaN as they like; nothing is reordered.
 _FLAGS = (
@@ -98,18 +99,21 @@ def _built(command: list[str]) -> Path:
     if path.exists():
         return path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            sources = [str(_FOLDER / name) for name in _SOURCES]
-            subprocess.run(
-                [*command, *sources, "-o", str(temporary)], check=True, capture_output=True, text=True, timeout=_SECONDS
-            )
+            _compile([*command, *(str(_FOLDER / name) for name in _SOURCES), "-o", str(temporary)])
+    except UserError as error:
+        raise NoKernelsError(f"The kernels cannot be kept: {error.__cause__}; name a folder by {CACHE}.") from error
+    return path
+
+
+def _compile(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.CalledProcessError as error:
         reason = error.stderr.strip().splitlines()
         raise NoKernelsError(f"The compiler {command[0]} failed: {reason[0] if reason else error}.") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoKernelsError(f"The kernels cannot be built: {error}.") from error
-    return path
+        raise NoKernelsError(f"The compiler {command[0]} cannot be run: {error}.") from error
 
 
 def _cache() -> Path:

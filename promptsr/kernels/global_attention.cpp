@@ -33,19 +33,17 @@ extern "C" void attend_all(const float* q, const float* k, const float* v, int64
             const Rows keys{k + image * m * c, c}, values{v + image * m * c, c};
             if (nearest_lane) {
                 const int64_t at = (thread * images + image) * m;
-                attend_block(lanes, c, keys, values, m, Bias{}, result, sums, Nothing{},
+                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, Nothing{},
                              BestLane{&similarity[at], &index[at], first, count});
             } else if (nearest_row) {
-                attend_block(lanes, c, keys, values, m, Bias{}, result, sums, BestRow{choice}, Nothing{});
+                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, BestRow{choice}, Nothing{});
             } else {
-                attend_block(lanes, c, keys, values, m, Bias{}, result, sums, Nothing{}, Nothing{});
+                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, Nothing{}, Nothing{});
             }
-            for (int i = 0; i < count; ++i) {
-                const int64_t row = image * n + first + i;
-                from_lanes(result, c, i, 1.0f, out + row * c);
-                logsum[row] = sums[i];
-                if (nearest_row) nearest_row[row] = choice[i];
-            }
+            const int64_t row = image * n + first;
+            from_lanes(result, c, 0, count, 1.0f, [&](int i) { return out + (row + i) * c; });
+            std::copy_n(sums, count, logsum + row);
+            if (nearest_row) std::copy_n(choice, count, nearest_row + row);
         }
         // Blocks go to threads in order, so on a tie the first thread's lane is the first one.
         if (nearest_lane) {
@@ -83,9 +81,9 @@ extern "C" void attend_all_backward(const float* q, const float* k, const float*
             into_lanes(sums, 1, count, 1.0f, [&](int i) { return &logsum[row + i]; });
             into_lanes(deltas, 1, count, 1.0f, [&](int i) { return &delta[row + i]; });
             std::memset(to_a, 0, c * WIDTH * sizeof(float));
-            attend_block_backward<false>(a, b, c, {k + image * m * c, c}, {v + image * m * c, c}, m, Bias{}, sums,
+            attend_block_backward<false>(a, b, c, {k + image * m * c, c}, {v + image * m * c, c}, m, NoBias{}, sums,
                                          deltas, to_a, nullptr, nullptr);
-            for (int i = 0; i < count; ++i) from_lanes(to_a, c, i, scale, to_q + (row + i) * c);
+            from_lanes(to_a, c, 0, count, scale, [&](int i) { return to_q + (row + i) * c; });
         }
 #pragma omp for schedule(static)
         for (int64_t task = 0; task < images * blocks(m); ++task) {
@@ -95,12 +93,10 @@ extern "C" void attend_all_backward(const float* q, const float* k, const float*
             into_lanes(a, c, count, scale * LOG2E, [&](int i) { return k + (row + i) * c; });
             into_lanes(b, c, count, 1.0f, [&](int i) { return v + (row + i) * c; });
             std::memset(to_a, 0, 2 * c * WIDTH * sizeof(float));
-            attend_block_backward<true>(a, b, c, {q + image * n * c, c}, {to_out + image * n * c, c}, n, Bias{},
+            attend_block_backward<true>(a, b, c, {q + image * n * c, c}, {to_out + image * n * c, c}, n, NoBias{},
                                         logsum + image * n, delta.data() + image * n, to_a, to_b, nullptr);
-            for (int i = 0; i < count; ++i) {
-                from_lanes(to_a, c, i, scale, to_k + (row + i) * c);
-                from_lanes(to_b, c, i, 1.0f, to_v + (row + i) * c);
-            }
+            from_lanes(to_a, c, 0, count, scale, [&](int i) { return to_k + (row + i) * c; });
+            from_lanes(to_b, c, 0, count, 1.0f, [&](int i) { return to_v + (row + i) * c; });
         }
     }
 }

@@ -12,23 +12,22 @@ struct Groups {
     int64_t groups, size, heads, c;
     // The last group of each image begins with tokens that belong to another group and keep the result from there.
     int64_t per_image, fillers;
-    // Added to the similarities: heads x size x size, and one of the masks (each size x size) unless it is number 0.
+    // Added to the similarities: heads x size x size (or null), and one of the masks (each size x size, symmetric)
+    // unless it is number 0.
     const float* bias;
-    const float* masks;
+    int64_t masks;
+    const float* mask;
     const int64_t* mask_of_group;
 
-    int64_t first_own(int64_t group) const { return overlaps(group) ? fillers : 0; }
-    Bias bias_of(const float* planes, int64_t group, int64_t head, int64_t first) const {
-        if (!planes) return {};
-        const int64_t plane = size * size, mask = mask_of_group ? mask_of_group[group] : 0;
-        return {planes + head * plane + first, mask ? masks + mask * plane + first : nullptr, size,
-                block_rows(size, first)};
-    }
     bool overlaps(int64_t group) const { return fillers && (group + 1) % per_image == 0; }
+    // The first of `count` members from `first` on that does not only fill up the group.
+    int first_own(int64_t group, int64_t first, int count) const {
+        return overlaps(group) ? int(std::clamp<int64_t>(fillers - first, 0, count)) : 0;
+    }
     // size x c from those c columns of a table of tokens that begin at `columns`.
     void gather(float* rows, const float* columns, int64_t width, int64_t group) const {
         for (int64_t j = 0; j < size; ++j)
-            std::memcpy(rows + j * c, columns + members[group * size + j] * width, c * sizeof(float));
+            copy_row(rows + j * c, columns + members[group * size + j] * width, c);
     }
     // One after the other: with a bias all groups of a head (its bias stays in the cache), else all heads of a group.
     void task(int64_t number, int64_t& group, int64_t& head) const {
@@ -37,12 +36,40 @@ struct Groups {
     }
 };
 
+// Planes of size x size (rows: what sits in the lanes, columns: the stream) cut into blocks of WIDTH rows, each of them
+// size x WIDTH, in powers of two, so that they are read one after another.
+struct Packed {
+    int64_t size, per_plane;
+    std::vector<float> values;
+
+    Packed(int64_t planes, int64_t size) : size(size), per_plane(blocks(size)), values(planes * per_plane * size * WIDTH) {}
+    float* block(int64_t plane, int64_t first) { return &values[(plane * per_plane + first / WIDTH) * size * WIDTH]; }
+    // To be called by all threads of a team.
+    void fill(const float* planes) {
+#pragma omp for schedule(static)
+        for (int64_t task = 0; task < int64_t(values.size()) / (size * WIDTH); ++task) {
+            const int64_t plane = task / per_plane, first = task % per_plane * WIDTH;
+            into_lanes(block(plane, first), size, block_rows(size, first), LOG2E,
+                       [&](int i) { return planes + (plane * size + first + i) * size; });
+        }
+    }
+};
+
+// What similarities of `head` in `group` begin with, for the block from `first` on.
+static Bias bias_of(const Groups& g, Packed& bias, Packed& masks, int64_t group, int64_t head, int64_t first) {
+    const int64_t mask = g.mask ? g.mask_of_group[group] : 0;
+    return {bias.block(head, first), mask ? masks.block(mask, first) : nullptr};
+}
+
 extern "C" void attend_groups(const float* qkv, const Groups* of, float scale, float* out, float* logsum,
                               int64_t threads) {
     const Groups& g = *of;
     const int64_t c = g.c, width = g.heads * c;
+    Packed bias(g.bias ? g.heads : 0, g.size), masks(g.mask ? g.masks : 0, g.size);
 #pragma omp parallel num_threads(threads)
     {
+        bias.fill(g.bias);
+        masks.fill(g.mask);
         std::vector<float> buffer(2 * g.size * c + 2 * c * WIDTH);
         float *k = buffer.data(), *v = k + g.size * c, *lanes = v + g.size * c, *result = lanes + c * WIDTH;
         float sums[WIDTH];
@@ -57,33 +84,37 @@ extern "C" void attend_groups(const float* qkv, const Groups* of, float scale, f
             for (int64_t first = 0; first < g.size; first += WIDTH) {
                 const int count = block_rows(g.size, first);
                 into_lanes(lanes, c, count, scale * LOG2E, [&](int i) { return tokens + members[first + i] * 3 * width; });
-                attend_block(lanes, c, {k, c}, {v, c}, g.size, g.bias_of(g.bias, group, head, first), result, sums,
-                             Nothing{}, Nothing{});
-                for (int i = 0; i < count; ++i) {
-                    logsum[(group * g.heads + head) * g.size + first + i] = sums[i];
-                    if (first + i < g.first_own(group)) continue;
-                    from_lanes(result, c, i, 1.0f, out + members[first + i] * width + head * c);
-                }
+                const auto attend = [&](auto start) {
+                    attend_block(lanes, c, {k, c}, {v, c}, g.size, start, result, sums, Nothing{}, Nothing{});
+                };
+                g.bias ? attend(bias_of(g, bias, masks, group, head, first)) : attend(NoBias{});
+                std::copy_n(sums, count, logsum + (group * g.heads + head) * g.size + first);
+                from_lanes(result, c, g.first_own(group, first, count), count, 1.0f,
+                           [&](int i) { return out + members[first + i] * width + head * c; });
             }
         }
     }
 }
 
-// The gradients of `attend_groups` from that of `out`: to_qkv (tokens x 3C), and to_bias (heads x size x size, laid
-// out as `bias`; null without one). bias_by_query: the bias with rows and columns exchanged, and so the masks.
-extern "C" void attend_groups_backward(const float* qkv, const Groups* of, const float* bias_by_query, float scale,
+// The gradients of `attend_groups` from that of `out`: to_qkv (tokens x 3C), and to_bias (heads x size x size; null
+// without a bias). bias_by_key: the bias with rows and columns exchanged.
+extern "C" void attend_groups_backward(const float* qkv, const Groups* of, const float* bias_by_key, float scale,
                                        const float* out, const float* logsum, const float* to_out, float* to_qkv,
                                        float* to_bias, int64_t threads) {
     const Groups& g = *of;
-    const int64_t c = g.c, width = g.heads * c, rows = g.size * c, biases = to_bias ? g.heads * g.size * g.size : 0;
-    std::vector<float> bias_by_thread(threads * biases);
+    const int64_t c = g.c, width = g.heads * c, rows = g.size * c, planes = g.bias ? g.heads : 0;
+    Packed bias(planes, g.size), by_key(planes, g.size), masks(g.mask ? g.masks : 0, g.size);
+    std::vector<Packed> bias_by_thread(threads, Packed(planes, g.size));
 #pragma omp parallel num_threads(threads)
     {
+        bias.fill(g.bias);
+        by_key.fill(bias_by_key);
+        masks.fill(g.mask);
         std::vector<float> buffer(5 * rows + g.size + 4 * c * WIDTH);
         float *q = buffer.data(), *k = q + rows, *v = k + rows, *o = v + rows, *to_o = o + rows, *delta = to_o + rows;
         float *a = delta + g.size, *b = a + c * WIDTH, *to_a = b + c * WIDTH, *to_b = to_a + c * WIDTH;
         float sums[WIDTH], deltas[WIDTH];
-        float* my_bias = to_bias ? &bias_by_thread[omp_get_thread_num() * biases] : nullptr;
+        Packed& my_bias = bias_by_thread[omp_get_thread_num()];
         // Groups that overlap others come last, and add to the gradients of the tokens that they share.
         for (const bool overlapping : {false, true}) {
 #pragma omp for schedule(static)
@@ -95,13 +126,12 @@ extern "C" void attend_groups_backward(const float* qkv, const Groups* of, const
                 const float* tokens = qkv + head * c;
                 const float* sum = logsum + (group * g.heads + head) * g.size;
                 float* to_tokens = to_qkv + head * c;
-                const int64_t own = g.first_own(group);
                 g.gather(q, tokens, 3 * width, group);
                 g.gather(k, tokens + width, 3 * width, group);
                 g.gather(v, tokens + 2 * width, 3 * width, group);
                 g.gather(o, out + head * c, width, group);
                 g.gather(to_o, to_out + head * c, width, group);
-                std::memset(to_o, 0, own * c * sizeof(float));
+                if (overlapping) std::memset(to_o, 0, g.fillers * c * sizeof(float));
                 for (int64_t i = 0; i < g.size; ++i) delta[i] = inner(o + i * c, to_o + i * c, c);
 
                 for (int64_t first = 0; first < g.size; first += WIDTH) {
@@ -111,34 +141,48 @@ extern "C" void attend_groups_backward(const float* qkv, const Groups* of, const
                     into_lanes(sums, 1, count, 1.0f, [&](int i) { return sum + first + i; });
                     into_lanes(deltas, 1, count, 1.0f, [&](int i) { return delta + first + i; });
                     std::memset(to_a, 0, c * WIDTH * sizeof(float));
-                    attend_block_backward<false>(a, b, c, {k, c}, {v, c}, g.size, g.bias_of(g.bias, group, head, first),
-                                                 sums, deltas, to_a, nullptr,
-                                                 my_bias ? my_bias + head * g.size * g.size + first : nullptr);
-                    for (int i = 0; i < count; ++i)
-                        if (first + i >= own)
-                            from_lanes(to_a, c, i, scale, to_tokens + members[first + i] * 3 * width);
+                    const auto differentiate = [&](auto start, float* to_plane) {
+                        attend_block_backward<false>(a, b, c, {k, c}, {v, c}, g.size, start, sums, deltas, to_a,
+                                                     nullptr, to_plane);
+                    };
+                    if (g.bias)
+                        differentiate(bias_of(g, bias, masks, group, head, first), my_bias.block(head, first));
+                    else
+                        differentiate(NoBias{}, nullptr);
+                    from_lanes(to_a, c, g.first_own(group, first, count), count, scale,
+                               [&](int i) { return to_tokens + members[first + i] * 3 * width; });
                 }
                 for (int64_t first = 0; first < g.size; first += WIDTH) {
                     const int count = block_rows(g.size, first);
                     into_lanes(a, c, count, scale * LOG2E, [&](int i) { return k + (first + i) * c; });
                     into_lanes(b, c, count, 1.0f, [&](int i) { return v + (first + i) * c; });
                     std::memset(to_a, 0, 2 * c * WIDTH * sizeof(float));
-                    attend_block_backward<true>(a, b, c, {q, c}, {to_o, c}, g.size,
-                                                g.bias_of(bias_by_query, group, head, first), sum, delta, to_a, to_b,
-                                                nullptr);
-                    for (int i = 0; i < count; ++i) {
-                        float* token = to_tokens + members[first + i] * 3 * width;
-                        from_lanes(to_a, c, i, scale, token + width, first + i < own);
-                        from_lanes(to_b, c, i, 1.0f, token + 2 * width, first + i < own);
+                    const auto differentiate = [&](auto start) {
+                        attend_block_backward<true>(a, b, c, {q, c}, {to_o, c}, g.size, start, sum, delta, to_a, to_b,
+                                                    nullptr);
+                    };
+                    g.bias ? differentiate(bias_of(g, by_key, masks, group, head, first)) : differentiate(NoBias{});
+                    const auto key = [&](int i) { return to_tokens + members[first + i] * 3 * width + width; };
+                    const auto value = [&](int i) { return key(i) + width; };
+                    const int shared = g.first_own(group, first, count);
+                    for (const bool add : {true, false}) {
+                        const int begin = add ? 0 : shared, end = add ? shared : count;
+                        from_lanes(to_a, c, begin, end, scale, key, add);
+                        from_lanes(to_b, c, begin, end, 1.0f, value, add);
                     }
                 }
             }
         }
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < biases; ++i) {
-            float total = 0.0f;
-            for (int64_t thread = 0; thread < threads; ++thread) total += bias_by_thread[thread * biases + i];
-            to_bias[i] = total;
+        for (int64_t task = 0; task < planes * bias.per_plane; ++task) {
+            const int64_t head = task / bias.per_plane, first = task % bias.per_plane * WIDTH;
+            float* sum = bias_by_thread[0].block(head, first);
+            for (int64_t thread = 1; thread < threads; ++thread) {
+                const float* part = bias_by_thread[thread].block(head, first);
+                for (int64_t i = 0; i < g.size * WIDTH; ++i) sum[i] += part[i];
+            }
+            from_lanes(sum, g.size, 0, block_rows(g.size, first), 1.0f,
+                       [&](int i) { return to_bias + (head * g.size + first + i) * g.size; });
         }
     }
 }

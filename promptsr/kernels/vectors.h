@@ -14,14 +14,22 @@ constexpr int LANES = 4, REGISTERS = 32;
 constexpr int LANES = 4, REGISTERS = 16;
 #endif
 
+// Before a loop over registers: left rolled, its array would live in memory.
+#define UNROLLED _Pragma("GCC unroll 32")
+
 typedef float Vec __attribute__((vector_size(4 * LANES)));
 typedef int32_t IntVec __attribute__((vector_size(4 * LANES)));
 typedef Vec LooseVec __attribute__((aligned(4)));  // at any address
 
+typedef float Quad __attribute__((vector_size(16)));
+typedef Quad LooseQuad __attribute__((aligned(4)));
+
+static inline Quad load_quad(const float* from) { return *reinterpret_cast<const LooseQuad*>(from); }
+static inline void store_quad(float* to, Quad x) { *reinterpret_cast<LooseQuad*>(to) = x; }
 static inline Vec load(const float* from) { return *reinterpret_cast<const LooseVec*>(from); }
 static inline void store(float* to, Vec x) { *reinterpret_cast<LooseVec*>(to) = x; }
 static inline Vec spread(float x) { return x - Vec{}; }
-static inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+static inline Vec larger(Vec a, Vec b) { return a < b ? b : a; }  // a where it is NaN
 
 template <int BY, class V, int... LANE>
 static inline V rotate(V x, std::integer_sequence<int, LANE...>) {
@@ -46,7 +54,7 @@ static inline int32_t smallest(IntVec x) {
     return across(x, [](IntVec a, IntVec b) { return a < b ? a : b; });
 }
 
-// 2^x for x <= 0, to a relative error of 2e-7; below 2^-126 it stays there.
+// 2^x for x <= 0, to a relative error of 2e-7; below 2^-126 it stays there. NaN for NaN.
 static inline Vec exp2(Vec x) {
     x = larger(x, spread(-126.0f));
     const Vec shifted = x + 12582912.0f;  // 1.5 * 2^23: the nearest integer lands in the lowest bits

@@ -1,4 +1,4 @@
-"""The only place that knows about kernels, fused paths, chunks and memory.
+"""The only place that knows about kernels of attention, fused paths, chunks and memory.
 
 On the CPU the kernels of `promptsr.kernels` do the work where they can be built; everywhere else it is torch's fused
 attention. Neither stores a similarity map.
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from promptsr.kernels import operators as kernels
+from promptsr.kernels import attention_operators as kernels
+from promptsr.kernels.calls import usable
 from promptsr.model.groups import Groups
 
 # Similarities computed at once by `nearest`: 4 MB of float32, which stays in a core's cache.
@@ -32,7 +33,7 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["k
         The result, B x n x c, and the indices that were chosen, B x n or B x m, int64; the first one on a tie. They
         carry no gradient.
     """
-    if kernels.usable(q):
+    if usable(q):
         wanted = kernels.KEY_OF_QUERY if choose == "key" else kernels.QUERY_OF_KEY
         out, _, choice = kernels.attend_all(q, k, v, scale, wanted)
         return out, choice
@@ -53,7 +54,7 @@ def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor
     Returns:
         B HW x C.
     """
-    if kernels.usable(qkv):
+    if usable(qkv):
         return kernels.attend_groups(
             qkv,
             groups.members.contiguous(),
@@ -61,7 +62,7 @@ def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor
             heads,
             groups.per_image,
             groups.fillers,
-            None if bias is None else bias.transpose(1, 2).contiguous(),  # by key, as the kernel reads it
+            None if bias is None else bias.contiguous(),
             groups.masks,
             groups.mask_of_group(),
         )[0]

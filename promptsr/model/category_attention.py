@@ -9,6 +9,7 @@ from promptsr.config import ModelConfig
 from promptsr.model.attention import attend_groups, similarity
 from promptsr.model.groups import category_groups
 from promptsr.model.taps import Explicit, Tap
+from promptsr.model.token_layers import project
 
 _LARGEST_SCALE = 100.0
 
@@ -49,4 +50,4 @@ class CategorySelfAttention(Explicit):
             out = groups.join(self.weights(weights).flatten(0, 1) @ v)
         else:
             out = attend_groups(tokens, groups, self.heads, scale)
-        return self.projection(out.unflatten(0, qkv.shape[:3]))  # BHW x C -> B x H x W x C
+        return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C

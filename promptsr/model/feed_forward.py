@@ -1,4 +1,4 @@
-"""The feed-forward network (FFN) of eq. 12 and 14."""
+"""The feed-forward network (FFN) of eq. 12, 14 and 16."""
 
 from torch import nn
 
@@ -9,3 +9,10 @@ class FeedForward(nn.Sequential):
     def __init__(self, channels: int, ratio: float) -> None:
         hidden = round(channels * ratio)
         super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
+
+    @property
+    def layers(self) -> tuple[nn.Linear, nn.Linear]:
+        """The two linear layers."""
+        first, _, second = self
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+        return first, second

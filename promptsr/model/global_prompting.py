@@ -8,6 +8,7 @@ from promptsr.config import ModelConfig
 from promptsr.model.attention import attend_all, similarity
 from promptsr.model.feed_forward import FeedForward
 from promptsr.model.taps import Explicit, Tap
+from promptsr.model.token_layers import feed_forward, project
 
 
 class GlobalPrompting(NamedTuple):
@@ -64,7 +65,7 @@ class GlobalAnchorPromptingLayer(Explicit):
         """
         # Eq. 6: queries, keys, values of all tokens, and the anchors
         tokens = x.flatten(1, 2)  # B x H x W x C -> B x HW x C
-        q, k, v = self.query(tokens), self.key(tokens), self.value(tokens)
+        q, k, v = (project(tokens, layer) for layer in (self.query, self.key, self.value))
         grid = self.downscale(x.permute(0, 3, 1, 2))  # B x C x H x W -> B x C x H/d x W/d
         a = self.anchors(self.anchor(grid.flatten(2).transpose(1, 2)))  # B x C x H/d x W/d -> B x n x C
 
@@ -95,8 +96,8 @@ class GlobalAnchorPromptingLayer(Explicit):
             x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, choose="key")
 
         # Eq. 11 and 12
-        x = self.projection(x_p).view_as(x) + x  # B x HW x C -> B x H x W x C
-        x = self.feed_forward(self.norm(x)) + x
+        x = project(x_p, self.projection).view_as(x) + x  # B x HW x C -> B x H x W x C
+        x = feed_forward(x, self.norm, self.feed_forward)
         return GlobalPrompting(x, p, self.coarse_category(coarse_category), self.fine_category(fine_category))
 
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from promptsr.config import ModelConfig
 from promptsr.model.category_attention import CategorySelfAttention
 from promptsr.model.feed_forward import FeedForward
+from promptsr.model.token_layers import feed_forward, project
 from promptsr.model.window_attention import WindowSelfAttention
 
 
@@ -27,10 +28,10 @@ class LocalPromptingLayer(nn.Module):
 
     def forward(self, x: Tensor, category: Tensor | None = None) -> Tensor:
         """B x H x W x C -> the same; category: B x HW, needed when the layer prompts."""
-        qkv = self.qkv(self.norm_attention(x))
+        qkv = project(x, self.qkv, self.norm_attention)
         attended = self.window_attention(qkv)
         if self.category_attention is not None:
             assert category is not None
             attended = attended + self.category_attention(qkv, category)
         x = attended + x  # eq. 13 and 15
-        return self.feed_forward(self.norm(x)) + x  # eq. 14 and 16
+        return feed_forward(x, self.norm, self.feed_forward)  # eq. 14 and 16

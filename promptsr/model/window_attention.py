@@ -8,6 +8,7 @@ from promptsr.config import ModelConfig
 from promptsr.model.attention import attend_groups, similarity
 from promptsr.model.groups import window_groups
 from promptsr.model.taps import Explicit, Tap
+from promptsr.model.token_layers import project
 
 
 class WindowSelfAttention(Explicit):
@@ -55,7 +56,7 @@ class WindowSelfAttention(Explicit):
             out = groups.join(weights.flatten(0, 1) @ v)
         else:
             out = attend_groups(tokens, groups, self.heads, self.scale, bias)
-        return self.projection(out.unflatten(0, qkv.shape[:3]))  # BHW x C -> B x H x W x C
+        return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C
 
 
 def _relative_positions(window: int) -> Tensor:

@@ -27,6 +27,8 @@ def build_small() -> PromptSR:
         ("GeneratedBackwardFor_promptsr_attend_all_defaultBackward", "attention"),
         ("aten::softmax", "attention"),
         ("aten::linear", "linear layers"),
+        ("promptsr::linear", "linear layers"),
+        ("promptsr::feed_forward", "linear layers"),
         ("AddmmBackward0", "linear layers"),
         ("MmBackward0", "linear layers"),
         ("aten::mm", "matrix products"),

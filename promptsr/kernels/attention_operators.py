@@ -1,4 +1,7 @@
-"""The kernels as torch operators with gradients. Float32 tensors on the CPU only: see `usable`."""
+"""The attention kernels as torch operators with gradients.
+
+Float32 tensors on the CPU only: see `promptsr.kernels.calls.usable`.
+"""
 
 import ctypes
 from collections.abc import Sequence
@@ -6,16 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.build import library, why_not
+from promptsr.kernels.calls import call, pointer
 
 # What a token is looked up for in `attend_all`
 NOTHING, KEY_OF_QUERY, QUERY_OF_KEY = 0, 1, 2
-
-
-def usable(tensor: Tensor) -> bool:
-    """Whether the kernels can take such a tensor here."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and why_not() is None
 
 
 class _Groups(ctypes.Structure):
@@ -24,26 +23,10 @@ class _Groups(ctypes.Structure):
     _fields_ = (
         ("members", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("groups", "size", "heads", "c", "per_image", "fillers")),
-        *((name, ctypes.c_void_p) for name in ("bias", "masks", "mask_of_group")),
+        ("bias", ctypes.c_void_p),
+        ("masks", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("mask", "mask_of_group")),
     )
-
-
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    assert tensor is None or tensor.is_contiguous()
-    return ctypes.c_void_p(tensor.data_ptr() if tensor is not None and tensor.numel() else None)
-
-
-def _call(function: str, *arguments: Any) -> None:
-    """Calls a kernel with tensors (contiguous), whole numbers, floats and structures; threads as torch has them."""
-
-    def convert(argument: Any) -> Any:
-        if argument is None or isinstance(argument, Tensor):
-            return _pointer(argument)
-        if isinstance(argument, float):
-            return ctypes.c_float(argument)
-        return ctypes.c_int64(argument) if isinstance(argument, int) else ctypes.byref(argument)
-
-    getattr(library(), function)(*map(convert, arguments), ctypes.c_int64(torch.get_num_threads()))
 
 
 @torch.library.custom_op("promptsr::attend_all", mutates_args=())
@@ -68,7 +51,7 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tu
     choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
     rows = choice if choose == KEY_OF_QUERY else None
     lanes = choice if choose == QUERY_OF_KEY else None
-    _call("attend_all", q, k, v, b, n, m, c, scale, out, logsum, rows, lanes)
+    call("attend_all", q, k, v, b, n, m, c, scale, out, logsum, rows, lanes)
     return out, logsum, choice
 
 
@@ -91,7 +74,7 @@ def attend_all_backward(
     q, k, v, to_out = q.contiguous(), k.contiguous(), v.contiguous(), to_out.contiguous()
     (b, n, c), m = q.shape, k.shape[1]
     to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-    _call("attend_all_backward", q, k, v, out, logsum, to_out, b, n, m, c, scale, to_q, to_k, to_v)
+    call("attend_all_backward", q, k, v, out, logsum, to_out, b, n, m, c, scale, to_q, to_k, to_v)
     return to_q, to_k, to_v
 
 
@@ -138,7 +121,7 @@ def attend_groups(
         per_image: groups of each image.
         fillers: so many first members of the last group of each image belong to the group before it, too, and keep
             the result from there.
-        bias: added to the similarities, heads x size (key) x size (query).
+        bias: added to the similarities, heads x size x size.
         masks: likewise for all heads, masks x size x size, each of them symmetric.
         mask_of_group: the mask of each group (groups); mask 0 is all zeros.
 
@@ -148,7 +131,7 @@ def attend_groups(
     groups = _groups(members, qkv.shape[1] // 3 // heads, heads, per_image, fillers, bias, masks, mask_of_group)
     out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
     logsum = qkv.new_empty(len(members), heads, members.shape[1])
-    _call("attend_groups", qkv.contiguous(), groups, scale.item(), out, logsum)
+    call("attend_groups", qkv.contiguous(), groups, scale.item(), out, logsum)
     return out, logsum
 
 
@@ -163,8 +146,9 @@ def _groups(
     mask_of_group: Tensor | None,
 ) -> _Groups:
     """Points to the tensors, and does not keep them alive."""
-    tensors = [_pointer(tensor) for tensor in (bias, masks, mask_of_group)]
-    return _Groups(_pointer(members), *members.shape, heads, c, per_image, fillers, *tensors)
+    numbers = (*members.shape, heads, c, per_image, fillers)
+    count = 0 if masks is None else len(masks)
+    return _Groups(pointer(members), *numbers, pointer(bias), count, pointer(masks), pointer(mask_of_group))
 
 
 @attend_groups.register_fake
@@ -190,11 +174,11 @@ def attend_groups_backward(
     heads = logsum.shape[1]
     qkv = qkv.contiguous()
     groups = _groups(members, out.shape[1] // heads, heads, per_image, fillers, bias, masks, mask_of_group)
-    by_query = None if bias is None else bias.transpose(1, 2).contiguous()
+    by_key = None if bias is None else bias.transpose(1, 2).contiguous()
     to_qkv = torch.empty_like(qkv)
     to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias)
-    arguments = (qkv, groups, by_query, scale.item(), out, logsum, to_out.contiguous(), to_qkv)
-    _call("attend_groups_backward", *arguments, None if bias is None else to_bias)
+    arguments = (qkv, groups, by_key, scale.item(), out, logsum, to_out.contiguous(), to_qkv)
+    call("attend_groups_backward", *arguments, None if bias is None else to_bias)
     return to_qkv, to_bias
 
 
@@ -221,3 +205,18 @@ def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Te
 
 
 attend_groups.register_autograd(_differentiate_groups, setup_context=_keep_groups)
+
+
+# For whoever counts with torch: forward two products; backward five, since the similarities are made again.
+def _flops_of_all(products: int) -> Any:
+    return lambda q, k, *_rest, **_outputs: products * 2 * q[0] * q[1] * k[1] * q[2]
+
+
+def _flops_of_groups(products: int) -> Any:
+    return lambda qkv, members, *_rest, **_outputs: products * 2 * members[0] * members[1] ** 2 * (qkv[1] // 3)
+
+
+register_flop_formula(torch.ops.promptsr.attend_all)(_flops_of_all(2))
+register_flop_formula(torch.ops.promptsr.attend_all_backward)(_flops_of_all(5))
+register_flop_formula(torch.ops.promptsr.attend_groups)(_flops_of_groups(2))
+register_flop_formula(torch.ops.promptsr.attend_groups_backward)(_flops_of_groups(5))

@@ -1,0 +1,122 @@
+"""Kernels build themselves once, and whatever keeps them from it is a sentence, never an error."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from promptsr import kernels
+from promptsr.kernels import build
+
+ROOT = Path(__file__).resolve().parents[2]
+available = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no kernels here: {kernels.why_not()}")
+PROGRAM = """
+import torch
+from promptsr import build_model, kernels
+torch.manual_seed(0)
+network = build_model("promptsr-tiny", groups=1).requires_grad_(False)
+print(tuple(network(torch.rand(1, 3, 9, 10)).shape))
+print(kernels.why_not())
+"""
+
+
+def run(**environment: str) -> str:
+    """Why there are no kernels in a process with these variables; the network runs in any case."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    shape, reason = done.stdout.splitlines()
+    assert shape == "(1, 3, 36, 40)" and done.stderr == ""
+    return reason
+
+
+@available
+def test_built_once_and_found_again(tmp_path: Path) -> None:
+    assert run(PROMPTSR_CACHE=str(tmp_path / "new")) == "None"
+    [library] = (tmp_path / "new").iterdir()  # nothing half-built beside it
+    changed = library.stat().st_mtime_ns
+    assert run(PROMPTSR_CACHE=str(tmp_path / "new"), CXX=os.environ.get("CXX", "")) == "None"
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "new").iterdir()] == [changed]
+
+
+@available
+def test_processes_that_build_at_the_same_time_do_no_harm(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMPTSR_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", PROGRAM]
+    running = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    assert [process.communicate(timeout=200)[0].splitlines()[1] for process in running] == ["None", "None"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_switched_off_by_the_environment() -> None:
+    assert run(PROMPTSR_KERNELS="off") == "The kernels are switched off by PROMPTSR_KERNELS."
+
+
+def test_without_a_compiler(tmp_path: Path) -> None:
+    reason = run(PATH=str(tmp_path), PROMPTSR_CACHE=str(tmp_path), CXX="")
+    assert reason == "There is no C++ compiler: install g++ or clang++ (or name one by CXX) for a faster network."
+
+
+def test_with_a_compiler_that_is_not_there(tmp_path: Path) -> None:
+    reason = run(CXX="no-such-compiler", PROMPTSR_CACHE=str(tmp_path))
+    assert reason.startswith("The compiler no-such-compiler cannot be run: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
+    fake = tmp_path / "c++"
+    fake.write_text("#!/bin/sh\necho 'error: this is no compiler' >&2\necho more >&2\nexit 3\n")
+    fake.chmod(0o755)
+    reason = run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache"))
+    assert reason == f"The compiler {fake} failed: error: this is no compiler."
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_with_a_compiler_that_makes_nothing_of_use(tmp_path: Path) -> None:
+    fake = tmp_path / "c++"
+    fake.write_text('#!/bin/sh\nfor last; do :; done\necho "not a library" > "$last"\n')
+    fake.chmod(0o755)
+    assert run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache")).startswith("The kernels cannot be loaded: ")
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    reason = run(PROMPTSR_CACHE=str(tmp_path / "file"))
+    assert reason.startswith("The kernels cannot be kept: ") and reason.endswith("; name a folder by PROMPTSR_CACHE.")
+
+
+def test_disabled_for_a_while() -> None:
+    before = kernels.why_not()
+    with kernels.disabled():
+        with kernels.disabled():
+            pass
+        assert kernels.why_not() == "The kernels are switched off for now."
+    assert kernels.why_not() == before
+
+
+def test_every_source_is_compiled_and_belongs_to_the_package() -> None:
+    folder = ROOT / "promptsr" / "kernels"
+    sources = {path.name for path in folder.iterdir() if path.suffix in (".cpp", ".h")}
+    assert sources == {*build._SOURCES, *build._HEADERS}
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["promptsr"]
+    assert all(any(fnmatch(f"kernels/{name}", pattern) for pattern in data) for name in sources)
+
+
+def test_another_processor_or_source_is_another_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = ["c++", "-O3"]
+    mine = build._fingerprint(command)
+    assert build._fingerprint(command) == mine != build._fingerprint([*command, "-g"])
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_processor", lambda: "flags: fewer")
+        assert build._fingerprint(command) != mine
+    for name in (*build._SOURCES, *build._HEADERS):
+        (tmp_path / name).write_text((build._FOLDER / name).read_text() + "\n")
+    monkeypatch.setattr(build, "_FOLDER", tmp_path)
+    assert build._fingerprint(command) != mine

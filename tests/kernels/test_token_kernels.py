@@ -1,0 +1,127 @@
+"""The kernels of linear layers and of the feed-forward network, against torch's own in float64."""
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from promptsr import kernels
+from promptsr.kernels import token_operators as operators
+from promptsr.model.feed_forward import FeedForward
+from promptsr.model.network import build_model
+from promptsr.model.taps import record
+from promptsr.model.token_layers import feed_forward, project
+
+available = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no kernels here: {kernels.why_not()}")
+SIZES = st.integers(1, 150)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def close(mine: Tensor, expected: Tensor) -> None:
+    assert mine.shape == expected.shape and mine.dtype == torch.float32
+    assert float((mine.double() - expected).abs().max()) <= 3e-6 * max(1.0, float(expected.abs().max()))
+
+
+@available
+@given(st.integers(1, 200), SIZES, SIZES, st.booleans(), st.booleans(), st.integers(0, 10**6))
+def test_linear(tokens: int, into: int, out: int, biased: bool, normed: bool, seed: int) -> None:
+    x, weight = normal(tokens, into, seed=seed), normal(out, into, seed=seed + 1) / into**0.5
+    bias = normal(out, seed=seed + 2) if biased else None
+    gain, shift = normal(into, seed=seed + 3), normal(into, seed=seed + 4)
+    mine = operators.linear(x, *((gain, shift) if normed else (None, None)), 1e-5, weight, bias)
+    y = x.double()
+    if normed:
+        y = (y - y.mean(1, keepdim=True)) / (y.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
+        y = y * gain.double() + shift.double()
+    close(mine, F.linear(y, weight.double(), None if bias is None else bias.double()))
+
+
+@available
+@given(st.integers(1, 200), SIZES, SIZES, st.integers(0, 10**6))
+def test_feed_forward(tokens: int, c: int, hidden: int, seed: int) -> None:
+    x = normal(tokens, c, seed=seed)
+    torch.manual_seed(seed)
+    norm, network = nn.LayerNorm(c), FeedForward(c, hidden / c)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    with torch.no_grad():
+        mine = feed_forward(x, norm, network)
+    with kernels.disabled():
+        expected = feed_forward(x.double(), norm.double(), network.double())
+    close(mine, expected.detach())
+
+
+@available
+def test_gelu_over_its_whole_range() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 801), torch.tensor([0.0, -0.0, 1e-6, -1e-6, 100, -100, 1e30, -1e30])])
+    # A norm without weight gives its bias, here 1; so the hidden channels are x, and the last layer changes nothing.
+    count = len(x)
+    zeros = torch.zeros(count)
+    mine = operators.feed_forward(zeros[None], zeros, torch.ones(count), 1e-5, x.diag(), zeros, torch.eye(count), zeros)
+    expected = F.gelu(x.double())
+    assert bool(((mine[0] - expected).abs() <= 3e-7 * x.abs().clamp(min=1)).all())
+
+
+@available
+def test_nan_and_infinity_are_not_lost() -> None:
+    x = normal(100, 48)
+    x[3, 7], x[70, 0] = float("nan"), float("inf")
+    weight, ones, zeros = normal(48, 48, seed=1), torch.ones(48), torch.zeros(48)
+    for out in (
+        operators.linear(x, None, None, 0.0, weight, None),
+        operators.linear(x, ones, zeros, 1e-5, weight, None),
+        operators.feed_forward(x, ones, zeros, 1e-5, weight, zeros, weight, zeros),
+    ):
+        bad = ~out.isfinite().all(1)
+        assert bad.nonzero().flatten().tolist() == [3, 70]
+
+
+def test_what_is_trained_or_watched_takes_the_modules() -> None:
+    layer, norm, network = nn.Linear(8, 8), nn.LayerNorm(8), FeedForward(8, 1.0)
+    x = normal(5, 8)
+    assert project(x, layer, norm).requires_grad and feed_forward(x, norm, network).requires_grad
+    frozen = [module.requires_grad_(False) for module in (layer, norm, network)]
+    assert project(x.requires_grad_(), layer).requires_grad
+    assert not any(parameter.requires_grad for module in frozen for parameter in module.parameters())
+    seen: list[str] = []
+    for name, module in {"layer": layer, "norm": norm, "gelu": network[1]}.items():
+        module.register_forward_hook(lambda *_, name=name: seen.append(name))
+    with torch.no_grad():
+        project(x, layer, norm)
+        feed_forward(x, norm, network)
+    assert seen == ["norm", "layer", "norm", "gelu"]
+
+
+@available
+@pytest.mark.parametrize("settings", [{}, {"channels": 20, "heads": 5, "mlp_ratio": 1.7, "category_size": 50}])
+def test_the_network_without_kernels_gives_the_same(settings: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    network = build_model("promptsr-tiny", bicubic_skip=False, **settings).requires_grad_(False)
+    for parameter in network.parameters():  # fresh networks with a skip begin as bicubic, and biases as zero
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    image = torch.rand(2, 3, 37, 50)
+    with record(network, ["*_category"]) as categories:
+        mine = network(image)
+    with kernels.disabled(), ExitStack() as stack:
+        for name, value in categories.items():  # free ones may fall the other way on a tie
+            tap = network.get_submodule(name)
+            stack.callback(tap.register_forward_hook(lambda *_, value=value: value).remove)
+        plain = network(image)
+    assert not torch.equal(mine, plain)  # it did take another path
+    assert float((mine - plain).abs().max()) < 1e-4 * float(plain.abs().max())
+
+
+@available
+@pytest.mark.parametrize("normed", [True, False])
+def test_torch_finds_the_operators_sound(normed: bool) -> None:
+    norm = (torch.ones(8), torch.zeros(8)) if normed else (None, None)
+    torch.library.opcheck(operators.linear, (normal(3, 5, 8), *norm, 1e-5, normal(6, 8), None))
+    arguments = (normal(3, 8), torch.ones(8), torch.zeros(8), 1e-5, normal(6, 8), normal(6), normal(8, 6), normal(8))
+    torch.library.opcheck(operators.feed_forward, arguments)
