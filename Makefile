@@ -59,8 +59,9 @@ quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/t
 	$(BIN)/python benchmarks/quality.py $(BENCH)
 
 # Nothing else may run on the machine meanwhile. The speed goes first, while the load is low.
-bench: $(INSTALLED)  ## measure speed and memory against other networks: benchmarks/results
+bench: $(INSTALLED)  ## measure speed, training and memory beside other networks: benchmarks/results
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python benchmarks/memory.py
 

@@ -42,13 +42,12 @@ def forward_pass(contender: Contender, height: int, width: int, settings: Settin
     """Upscales one random image of height x width, the same for all networks; returns when the result is there."""
     network = contender.network.to(settings.device)
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(settings.device)
-    autocast = torch.autocast(settings.device, torch.bfloat16, enabled=settings.dtype == "bfloat16")
 
     @torch.inference_mode()
     def run() -> None:
-        with contender.running(), autocast:
+        with contender.running(), autocast(settings):
             network(image.clone())  # RCAN writes into its input
-        _wait(settings)
+        wait(settings)
 
     return run
 
@@ -68,7 +67,7 @@ def matrix_product(settings: Settings) -> Callable[[], None]:
     @torch.inference_mode()
     def run() -> None:
         torch.mm(left, right, out=result)
-        _wait(settings)
+        wait(settings)
 
     return run
 
@@ -80,6 +79,12 @@ def clock(run: Callable[[], None]) -> float:
     return time.perf_counter() - begun
 
 
-def _wait(settings: Settings) -> None:
+def autocast(settings: Settings) -> torch.autocast:
+    """The context that computes in the precision of the run."""
+    return torch.autocast(settings.device, torch.bfloat16, enabled=settings.dtype == "bfloat16")
+
+
+def wait(settings: Settings) -> None:
+    """Until the device has done all it was told to."""
     if settings.device == "cuda":
         torch.cuda.synchronize()

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from promptsr.acceleration import Acceleration
 from promptsr.checkpoints import load_checkpoint, save_checkpoint
 from promptsr.config import ModelConfig
 from promptsr.data import PatchSampler, load_pair, load_patches
@@ -75,6 +76,8 @@ class TrainReport:
     """Spent training since this process began, validation included."""
     psnr_y: float | None
     """Mean validation PSNR of the averaged weights in dB, when it was measured at this step."""
+    notes: tuple[str, ...] = ()
+    """What could not be had of precision or compilation, a sentence each; said once."""
 
 
 def train(model: ModelConfig, config: TrainConfig) -> Generator[TrainReport, None, Path]:
@@ -106,7 +109,8 @@ def train(model: ModelConfig, config: TrainConfig) -> Generator[TrainReport, Non
         psnr = run.validate(validation) if due and validation else None
         if due:
             run.save()
-        report = TrainReport(step + 1, config.steps, loss, run.lr, time.monotonic() - started, psnr)
+        seconds, notes = time.monotonic() - started, run.acceleration.take_notes()
+        report = TrainReport(step + 1, config.steps, loss, run.lr, seconds, psnr, notes)
         _log(run.output / "log.csv", report)
         total.zero_()
         since_report = 0
@@ -125,7 +129,7 @@ class _Run:
         self.network = PromptSR(model).to(config.device)
         if config.init is not None:
             _load_matching(self.network, load_checkpoint(Path(config.init)))
-        self.forward = torch.compile(self.network) if config.compile else self.network
+        self.acceleration = Acceleration(self.network, config.device, config.precision, config.compile)
         self.optimizers = build_optimizers(self.network, config.optimizer, config.lr, config.matrix_lr)
         self.peaks = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         self.average = ExponentialMovingAverage(self.network, config.ema)
@@ -146,16 +150,14 @@ class _Run:
         for group, peak in zip(groups, self.peaks, strict=True):
             group["lr"] = peak * factor
         lr, hr = (images.to(c.device) for images in patches.batch(c.batch, (c.seed, self.step)))
-        with torch.autocast(torch.device(c.device).type, torch.bfloat16, enabled=c.precision == "bf16"):
-            loss = (self.forward(lr) - hr).abs().mean()  # eq. 5
-        loss.backward()
+        loss = self.acceleration.backward(lambda network: (network(lr) - hr).abs().mean())  # eq. 5
         nn.utils.clip_grad_norm_(self.network.parameters(), c.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.average.update(self.network, self.step)
         self.step += 1
-        return loss.detach()
+        return loss
 
     def validate(self, pairs: list[tuple[Tensor, Tensor]]) -> float:
         """Mean PSNR-Y of the averaged weights; keeps them as `best.safetensors` if they are the best so far."""
@@ -250,8 +252,9 @@ def _validation_pairs(config: TrainConfig, scale: int) -> list[tuple[Tensor, Ten
 def _log(path: Path, report: TrainReport) -> None:
     fresh = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
+    figures = {name: value for name, value in asdict(report).items() if name != "notes"}
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(asdict(report)))
+        writer = csv.DictWriter(file, fieldnames=list(figures))
         if fresh:
             writer.writeheader()
-        writer.writerow(asdict(report))
+        writer.writerow(figures)

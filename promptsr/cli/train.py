@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from promptsr.cli.console import SetOption, log, parse_settings, progress_bar
 from promptsr.config import preset as preset_config
@@ -75,6 +76,8 @@ def train(
         task = bar.add_task("reading images", total=steps, note="")
 
         def tell(report: TrainReport) -> None:
+            for sentence in report.notes:
+                bar.print(f"Note: {escape(sentence)}")
             note = f"loss {report.loss:.4f}"
             bar.update(task, description="training", completed=report.step, note=note)
             if report.psnr_y is not None:

@@ -1,6 +1,6 @@
 """The attention kernels as torch operators with gradients.
 
-Float32 tensors on the CPU only: see `promptsr.kernels.calls.usable`.
+Float32 tensors on the CPU only.
 """
 
 import ctypes

@@ -7,6 +7,9 @@
 
 constexpr int WIDTH = 2 * LANES;  // rows in one block
 
+// Before a function of many loops that is called rarely: inlined everywhere it takes the compiler ten times as long.
+#define OUTLINED __attribute__((noinline)) static
+
 // Four by four floats, rows and columns exchanged.
 static inline void transpose(Quad x[4]) {
     const Quad a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
@@ -17,7 +20,7 @@ static inline void transpose(Quad x[4]) {
 
 // c x WIDTH from up to WIDTH rows of c floats; lanes beyond `count` are 0.
 template <class Row>
-static inline void into_lanes(float* lanes, int c, int count, float factor, Row row) {
+OUTLINED void into_lanes(float* lanes, int c, int count, float factor, Row row) {
     for (int i = 0; i < WIDTH; i += 4) {
         int d = 0;
         if (i + 4 <= count)
@@ -34,7 +37,7 @@ static inline void into_lanes(float* lanes, int c, int count, float factor, Row 
 
 // The rows of the lanes from `first` to `end`; with `add` to what is there.
 template <class Row>
-static inline void from_lanes(const float* lanes, int c, int first, int end, float factor, Row row, bool add = false) {
+OUTLINED void from_lanes(const float* lanes, int c, int first, int end, float factor, Row row, bool add = false) {
     for (int i = first; i < end;) {
         const int rows = i % 4 == 0 && i + 4 <= end && !add ? 4 : 1;
         int d = 0;

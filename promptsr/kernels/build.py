@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from promptsr.errors import UserError
 from promptsr.files import replacing
 
@@ -44,6 +46,7 @@ class NoKernelsError(Exception):
     """There are no kernels on this machine; the message says why, as a sentence."""
 
 
+@torch.compiler.assume_constant_result  # a compiled network keeps the answer that it was compiled with
 def why_not() -> str | None:
     """Why plain torch is used in place of the kernels, as a sentence; None while they are in use."""
     if _disabled:

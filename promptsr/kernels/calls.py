@@ -8,10 +8,13 @@ from torch import Tensor
 
 from promptsr.kernels.build import library, why_not
 
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What float32 holds without loss."""
+
 
 def usable(tensor: Tensor) -> bool:
-    """Whether the kernels can take such a tensor here: float32, on the CPU, and there are kernels."""
-    return tensor.device.type == "cpu" and tensor.dtype == torch.float32 and why_not() is None
+    """Whether the kernels can take such a tensor here, as float32: it is on the CPU, and there are kernels."""
+    return tensor.device.type == "cpu" and tensor.dtype in _DTYPES and why_not() is None
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:

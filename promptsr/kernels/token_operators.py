@@ -1,6 +1,6 @@
 """Linear layers and the feed-forward network as torch operators, one pass over the tokens each. They have no gradient.
 
-Float32 tensors on the CPU only: see `promptsr.kernels.calls.usable`.
+Float32 tensors on the CPU only.
 """
 
 import ctypes

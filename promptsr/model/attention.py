@@ -35,8 +35,8 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["k
     """
     if usable(q):
         wanted = kernels.KEY_OF_QUERY if choose == "key" else kernels.QUERY_OF_KEY
-        out, _, choice = kernels.attend_all(q, k, v, scale, wanted)
-        return out, choice
+        out, _, choice = kernels.attend_all(q.float(), k.float(), v.float(), scale, wanted)
+        return out.to(q.dtype), choice
     out = attend(q[:, None], k[:, None], v[:, None], scale)[:, 0]
     return out, nearest(q, k) if choose == "key" else nearest(k, q)
 
@@ -55,17 +55,18 @@ def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor
         B HW x C.
     """
     if usable(qkv):
-        return kernels.attend_groups(
-            qkv,
+        out, _ = kernels.attend_groups(
+            qkv.float(),
             groups.members.contiguous(),
-            torch.as_tensor(scale),
+            torch.as_tensor(scale, dtype=torch.float32),
             heads,
             groups.per_image,
             groups.fillers,
-            None if bias is None else bias.contiguous(),
+            None if bias is None else bias.float().contiguous(),
             groups.masks,
             groups.mask_of_group(),
-        )[0]
+        )
+        return out.to(qkv.dtype)
     if groups.masks is None:
         return groups.join(_attend_group(groups.split(qkv, heads), scale, bias))
     # Groups with one mask go together: no bias of the size groups x size x size is ever made.

@@ -33,7 +33,11 @@ def feed_forward(x: Tensor, norm: nn.LayerNorm, network: FeedForward) -> Tensor:
 def _in_one_pass(x: Tensor, *modules: nn.Module | None) -> bool:
     """Whether the kernels may replace these modules: nobody wants gradients, and nobody watches one of them."""
     present = [module for module in modules if module is not None]
-    if not usable(x) or any(module._forward_hooks or module._forward_pre_hooks for module in present):
+    if (
+        not usable(x)
+        or x.dtype != torch.float32
+        or any(module._forward_hooks or module._forward_pre_hooks for module in present)
+    ):
         return False
     tensors = [x, *(parameter for module in present for parameter in module.parameters())]
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from promptsr import kernels
 from promptsr.checkpoints import read_info, save_checkpoint
 from promptsr.config import ModelConfig
 from promptsr.data import PatchSampler
@@ -159,3 +160,10 @@ def test_bf16_learns_in_fp32_weights(trial: Trial) -> None:
     assert {value.dtype for value in trial.tensors(path.name).values()} == {torch.float32}
     exact = next(replace(trial, output=trial.output / "fp32").start(**settings))
     assert exact.loss != reports[0].loss and exact.loss == pytest.approx(reports[0].loss, rel=0.02)
+
+
+def test_notes_reach_the_reports_once_and_never_the_log(trial: Trial) -> None:
+    with kernels.disabled():
+        reports, _ = trial.finish()
+    assert [len(report.notes) for report in reports] == [1] + [0] * 11
+    assert "notes" not in (trial.output / "log.csv").read_text()

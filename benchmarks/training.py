@@ -1,0 +1,198 @@
+"""Steps of training: our network and others in the same loop, in turns.
+
+    python benchmarks/training.py    # to benchmarks/results/training.csv and training.md
+    python benchmarks/training.py --loops promptsr-x4:bfloat16:compile --device cuda --batch 48 --patch 64
+
+A step is the forward pass, the L1 loss, the backward pass, and Adam. Behind a network's name `:bfloat16` stands for
+torch's autocast, and `:compile` for torch.compile. Nothing else may run on the machine meanwhile.
+"""
+
+import re
+import shlex
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.contenders import REFERENCE, build, check
+from benchmarks.machine import describe, warn_if_busy
+from benchmarks.passes import Settings, autocast, wait
+from benchmarks.speed import RESULTS, in_turns
+from benchmarks.tables import markdown, significant, write_csv
+from promptsr.cli.console import check_targets, log, run
+from promptsr.errors import ConfigError, UserError
+from promptsr.files import replacing
+
+_SCALE = 4
+_ALL = (
+    *(f"{REFERENCE}{suffix}" for suffix in ("", ":compile", ":bfloat16", "-torch", "-torch:bfloat16")),
+    *("omnisr", "swinir-light", "atd-light"),
+)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One network in one way of training it."""
+
+    name: str
+    """As it was asked for."""
+    model: str
+    settings: Settings
+    compiled: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One loop."""
+
+    model: str
+    batch: int
+    patch: int
+    """Side of the LR patches, pixels."""
+    threads: int
+    device: str
+    dtype: str
+    compiled: bool
+    seconds: float
+    """Of one step, median."""
+    steps_per_second: float
+    ratio_to_promptsr: float
+    """Seconds over those of promptsr-x4 in float32, not compiled, in the same run."""
+
+
+def parse_loop(text: str, settings: Settings) -> Loop:
+    """`"promptsr-x4:bfloat16:compile"` -> what it stands for.
+
+    Raises:
+        ConfigError: another suffix, or no such network.
+    """
+    found = re.fullmatch(r"([^:]+)(:bfloat16)?(:compile)?", text.strip())
+    if found is None:
+        raise ConfigError(f"--loops takes names with :bfloat16 and :compile (in this order) behind them, not {text!r}.")
+    check([found[1]])
+    if _scale(found[1]) != _SCALE:
+        raise ConfigError(f"The loops train networks for x{_SCALE}, not {found[1]}.")
+    if found[2]:
+        settings = replace(settings, dtype="bfloat16")
+    return Loop(found[0], found[1], settings, bool(found[3]))
+
+
+def training_step(loop: Loop, batch: int, patch: int) -> Callable[[], None] | None:
+    """Ready to be run; None if the network's package is not installed."""
+    contender = build(loop.model)
+    if contender is None:
+        return None
+    settings = loop.settings
+    network = contender.network.to(settings.device).train()
+    forward = torch.compile(network) if loop.compiled else network
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    generator = torch.Generator().manual_seed(0)
+    sides = (patch, _SCALE * patch)
+    lr, hr = (torch.rand(batch, 3, side, side, generator=generator).to(settings.device) for side in sides)
+
+    def step() -> None:
+        with contender.running(), autocast(settings):
+            loss = (forward(lr) - hr).abs().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        wait(settings)
+
+    return step
+
+
+def measure(loops: list[Loop], batch: int, patch: int, repeats: int) -> list[Row]:
+    """A row for each loop whose network can be built.
+
+    Raises:
+        UserError: none can be, or one fails.
+    """
+    reference = Loop(REFERENCE, REFERENCE, replace(loops[0].settings, dtype="float32"), False)
+    wanted = {loop.name: loop for loop in loops}
+    steps = {name: training_step(loop, batch, patch) for name, loop in {REFERENCE: reference, **wanted}.items()}
+    for name in [name for name, step in steps.items() if step is None]:
+        log.print(f"[bold yellow]Skipped:[/] {name} needs the package spandrel.", highlight=False)
+    present = {name: step for name, step in steps.items() if step is not None}
+    if not set(present) & set(wanted):
+        raise UserError("None of these networks can be built here: install spandrel, or choose others.")
+    taken = in_turns(present, repeats, f"{batch} patches of {patch} x {patch}")
+    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return [
+        Row(
+            loop.model,
+            batch,
+            patch,
+            loop.settings.threads,
+            loop.settings.device,
+            loop.settings.dtype,
+            loop.compiled,
+            significant(medians[name]),
+            significant(1 / medians[name]),
+            significant(medians[name] / medians[REFERENCE]),
+        )
+        for name, loop in wanted.items()
+        if name in present
+    ]
+
+
+def report(rows: list[Row], settings: Settings, command: str) -> str:
+    """Markdown: how it was measured, and a table, the fastest first."""
+    first = rows[0]
+    lines = [
+        {
+            "model": row.model,
+            "precision": row.dtype,
+            "compiled": "yes" if row.compiled else "",
+            "seconds a step": f"{row.seconds:.3f}",
+            "steps a second": f"{row.steps_per_second:.3f}",
+            "ratio": f"{row.ratio_to_promptsr:.2f}",
+        }
+        for row in sorted(rows, key=lambda row: row.seconds)
+    ]
+    return (
+        f"# Training\n\n`{command}`\n\n{describe(settings)}\n\nMedian of a step (forward, L1 loss, backward, Adam), "
+        f"{first.batch} patches of {first.patch} x {first.patch} LR pixels, x{_SCALE}, all loops in turns; ratio: to "
+        f"the seconds of {REFERENCE} in float32, not compiled.\n\n{markdown(lines)}"
+    )
+
+
+def training(
+    loops: Annotated[str, typer.Option(help="Networks, with :bfloat16 and :compile behind them.")] = ",".join(_ALL),
+    batch: Annotated[int, typer.Option(min=1)] = 16,
+    patch: Annotated[int, typer.Option(min=8, help="Side of the LR patches, pixels.")] = 32,
+    threads: Annotated[int | None, typer.Option(help="Of the CPU.", show_default="as torch chooses")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; seconds are their median.")] = 5,
+    output: Annotated[Path, typer.Option(help="Folder for training.csv and training.md.")] = RESULTS,
+) -> None:
+    """Measure, write and print."""
+    settings = Settings(threads or torch.get_num_threads(), device)
+    wanted = [parse_loop(text, settings) for text in loops.split(",")]
+    table, text = targets = [output / f"training.{suffix}" for suffix in ("csv", "md")]
+    check_targets(targets, None)
+    torch.set_num_threads(settings.threads)
+    warn_if_busy(settings.threads)
+    rows = measure(wanted, batch, patch, repeats)
+    write_csv(table, rows)
+    written = report(rows, settings, shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]))
+    with replacing(text) as temporary:
+        temporary.write_text(written)
+    print(written)
+
+
+def _scale(model: str) -> int:
+    """Of a network that `check` let pass; the peers are all x4."""
+    found = re.search(r"-x(\d)(-torch)?$", model)
+    return int(found[1]) if found else _SCALE
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(training)
+
+if __name__ == "__main__":
+    run(app)
