@@ -1,9 +1,11 @@
 """Puts the tabs together and serves them, to this machine alone and without asking any other."""
 
+import threading
 from pathlib import Path
 
 import gradio as gr
 
+from promptsr import kernels
 from promptsr.errors import UserError
 from workbench import anchors_tab, architecture_tab, attention_tab, compare_tab, failures_tab, lam_tab, upscale_tab
 from workbench.theme import theme
@@ -48,6 +50,8 @@ def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool 
     Raises:
         UserError: the port is taken.
     """
+    # Kernels that have to be built are there by the time somebody has chosen an image.
+    threading.Thread(target=kernels.why_not, daemon=True).start()
     try:
         build().launch(
             server_name=host,

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ _TARGETS = {
 }
 _SECONDS = 300  # for the compiler
 _disabled = 0
+_loading = threading.Lock()
 
 
 class NoKernelsError(Exception):
@@ -72,8 +74,14 @@ def disabled() -> Iterator[None]:
         _disabled -= 1
 
 
-@functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    """The library, or why there is none. Whoever comes while it is being built waits for it."""
+    with _loading:
+        return _load_once()
+
+
+@functools.cache
+def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
         return None, f"The kernels are switched off by {SWITCH}."
     try:

@@ -9,10 +9,3 @@ class FeedForward(nn.Sequential):
     def __init__(self, channels: int, ratio: float) -> None:
         hidden = round(channels * ratio)
         super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
-
-    @property
-    def layers(self) -> tuple[nn.Linear, nn.Linear]:
-        """The two linear layers."""
-        first, _, second = self
-        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-        return first, second

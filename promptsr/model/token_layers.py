@@ -10,6 +10,9 @@ from promptsr.kernels import token_operators as kernels
 from promptsr.kernels.calls import usable
 from promptsr.model.feed_forward import FeedForward
 
+_KNOWN = (nn.Linear, nn.LayerNorm, nn.GELU, FeedForward)
+"""Analyses put other modules in the place of some."""
+
 
 def project(x: Tensor, layer: nn.Linear, norm: nn.LayerNorm | None = None) -> Tensor:
     """layer(norm(x)): ... x in -> ... x out."""
@@ -22,8 +25,8 @@ def project(x: Tensor, layer: nn.Linear, norm: nn.LayerNorm | None = None) -> Te
 
 def feed_forward(x: Tensor, norm: nn.LayerNorm, network: FeedForward) -> Tensor:
     """FFN(LN(x)) + x: ... x C -> the same (eq. 12, 14 and 16)."""
-    first, second = network.layers
     if _in_one_pass(x, norm, network, *network):
+        first, _, second = network
         weights = norm.weight, norm.bias, norm.eps, first.weight, first.bias, second.weight, second.bias
         return kernels.feed_forward(x, *weights)
     result: Tensor = network(norm(x)) + x
@@ -31,13 +34,11 @@ def feed_forward(x: Tensor, norm: nn.LayerNorm, network: FeedForward) -> Tensor:
 
 
 def _in_one_pass(x: Tensor, *modules: nn.Module | None) -> bool:
-    """Whether the kernels may replace these modules: nobody wants gradients, and nobody watches one of them."""
+    """Whether the kernels may replace these modules, of known types: nobody watches them, or wants gradients."""
+    if not usable(x) or x.dtype != torch.float32:
+        return False
     present = [module for module in modules if module is not None]
-    if (
-        not usable(x)
-        or x.dtype != torch.float32
-        or any(module._forward_hooks or module._forward_pre_hooks for module in present)
-    ):
+    if any(type(module) not in _KNOWN or module._forward_hooks or module._forward_pre_hooks for module in present):
         return False
     tensors = [x, *(parameter for module in present for parameter in module.parameters())]
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))

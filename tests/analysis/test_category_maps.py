@@ -1,6 +1,7 @@
 """Category maps against the brute-force argmax of similarity maps, and their measures against counting by hand."""
 
 import math
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -59,15 +60,24 @@ def test_every_block_has_its_two_maps_in_forward_order(maps: CategoryMaps) -> No
 def test_maps_are_the_argmax_of_the_explicit_similarity_maps(
     network: PromptSR, image: Tensor, maps: CategoryMaps
 ) -> None:
-    with torch.no_grad(), record(network, ["*.coarse_map", "*.fine_map"]) as seen:
+    with torch.no_grad(), record(network, ["*_category"]) as fused:
+        network(image)
+    # Both paths round in their own ways, so equals may be told apart differently: the explicit one goes on with the
+    # categories of the other, lest a difference spread.
+    with torch.no_grad(), ExitStack() as stack:
+        seen = stack.enter_context(record(network, ["*.coarse_map", "*.fine_map"]))
+        for name, value in fused.items():
+            hook = network.get_submodule(name).register_forward_hook(lambda *_, value=value: value)
+            stack.callback(hook.remove)
         network(image)
     for found in maps.maps:
-        path = f"groups.{found.group - 1}.blocks.{found.block - 1}.global_prompting."
-        if found.kind == "coarse":
-            expected = seen[path + "coarse_map"][0].argmax(0)  # over the anchors
-        else:
-            expected = seen[path + "fine_map"][0].argmax(1)
-        np.testing.assert_array_equal(found.labels, on_image(expected))
+        path = f"groups.{found.group - 1}.blocks.{found.block - 1}.global_prompting.{found.kind}_"
+        chosen = fused[path + "category"][0]
+        np.testing.assert_array_equal(found.labels, on_image(chosen))
+        similarities = seen[path + "map"][0].T if found.kind == "coarse" else seen[path + "map"][0]  # HW x n
+        gap = similarities.amax(1) - similarities.gather(1, chosen[:, None])[:, 0]
+        assert float(gap.max()) <= 1e-5 * float(similarities.max() - similarities.min())
+        assert float((gap > 0).double().mean()) < 0.01
 
 
 def test_no_other_anchor_is_more_similar_in_double_precision(network: PromptSR, image: Tensor) -> None:

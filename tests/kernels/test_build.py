@@ -55,6 +55,27 @@ def test_processes_that_build_at_the_same_time_do_no_harm(tmp_path: Path) -> Non
     assert len(list(tmp_path.iterdir())) == 1
 
 
+THREADS = """
+import threading
+from promptsr import kernels
+from promptsr.kernels import build
+calls = []
+compile_once = build._compile
+build._compile = lambda command: (calls.append(command), compile_once(command))
+threads = [threading.Thread(target=kernels.why_not) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(calls), kernels.why_not())
+"""
+
+
+@available
+def test_threads_wait_for_the_one_that_builds(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMPTSR_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", THREADS], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == "1 None\n", done.stderr
+
+
 def test_switched_off_by_the_environment() -> None:
     assert run(PROMPTSR_KERNELS="off") == "The kernels are switched off by PROMPTSR_KERNELS."
 

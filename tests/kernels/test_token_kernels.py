@@ -99,6 +99,23 @@ def test_what_is_trained_or_watched_takes_the_modules() -> None:
     assert seen == ["norm", "layer", "norm", "gelu"]
 
 
+def test_what_stands_in_for_a_layer_is_run() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * x
+
+    class Shifted(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 1
+
+    x, layer, norm, network = normal(5, 8), Shifted(8, 8), nn.LayerNorm(8), FeedForward(8, 1.0)
+    with torch.no_grad():
+        assert torch.equal(project(x, Twice()), 2 * x)  # type: ignore[arg-type]
+        assert torch.equal(project(x, layer), F.linear(x, layer.weight, layer.bias) + 1)
+        network[2] = Twice()
+        torch.testing.assert_close(feed_forward(x, norm, network), 2 * F.gelu(network[0](norm(x))) + x)
+
+
 @available
 @pytest.mark.parametrize("settings", [{}, {"channels": 20, "heads": 5, "mlp_ratio": 1.7, "category_size": 50}])
 def test_the_network_without_kernels_gives_the_same(settings: dict[str, int]) -> None:
