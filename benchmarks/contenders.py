@@ -53,8 +53,12 @@ _PEERS: dict[str, Callable[[], nn.Module | None]] = {
 }
 REFERENCE = "promptsr-x4"
 """What every other network is compared with."""
-ALL = (REFERENCE, f"{REFERENCE}{_PLAIN}", "promptsr-star-x4", "promptsr-tiny-x4", *_PEERS)
-"""The networks that upscale x4: what is measured unless something else is asked for."""
+_LARGE = ("rcan", "swinir")
+ALL = (
+    *(REFERENCE, f"{REFERENCE}{_PLAIN}", "promptsr-star-x4", "promptsr-tiny-x4"),
+    *(name for name in _PEERS if name not in _LARGE),
+)
+"""What is measured unless something else is asked for: the networks that upscale x4, without the large ones."""
 
 
 @dataclass(frozen=True, eq=False)
