@@ -12,10 +12,10 @@ constexpr int WIDTH = 2 * LANES;  // rows in one block
 
 // Four by four floats, rows and columns exchanged.
 static inline void transpose(Quad x[4]) {
-    const Quad a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
-    const Quad c = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
-    x[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5), x[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-    x[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5), x[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    const Quad a = pick<0, 4, 1, 5>(x[0], x[1]), b = pick<0, 4, 1, 5>(x[2], x[3]);
+    const Quad c = pick<2, 6, 3, 7>(x[0], x[1]), d = pick<2, 6, 3, 7>(x[2], x[3]);
+    x[0] = pick<0, 1, 4, 5>(a, b), x[1] = pick<2, 3, 6, 7>(a, b);
+    x[2] = pick<0, 1, 4, 5>(c, d), x[3] = pick<2, 3, 6, 7>(c, d);
 }
 
 // c x WIDTH from up to WIDTH rows of c floats; lanes beyond `count` are 0.

@@ -31,9 +31,20 @@ static inline void store(float* to, Vec x) { *reinterpret_cast<LooseVec*>(to) = 
 static inline Vec spread(float x) { return x - Vec{}; }
 static inline Vec larger(Vec a, Vec b) { return a < b ? b : a; }  // a where it is NaN
 
+// The values AT of those of a and then b. (GCC 11 has another name for it.)
+template <int... AT, class V>
+static inline V pick(V a, V b) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(a, b, AT...);
+#else
+    typedef int32_t Places __attribute__((vector_size(sizeof(V))));
+    return __builtin_shuffle(a, b, Places{AT...});
+#endif
+}
+
 template <int BY, class V, int... LANE>
 static inline V rotate(V x, std::integer_sequence<int, LANE...>) {
-    return __builtin_shufflevector(x, x, ((LANE + BY) % LANES)...);
+    return pick<((LANE + BY) % LANES)...>(x, x);
 }
 
 // choose(x, y) over all lanes.
