@@ -92,16 +92,20 @@ def test_labels_are_hidden_and_the_picture_is_zoomed_and_dragged(page: Page) -> 
     dot = plot.locator(f'circle[data-point="{alone(plot)}"]')
     svg.scroll_into_view_if_needed()
     before, size = middle(dot), dot.bounding_box()
-    page.mouse.move(*before)
+    pointer = np.floor(before)  # the page is told whole pixels
+    page.mouse.move(*pointer)
     page.mouse.wheel(0, -600)
     expect(svg).not_to_have_attribute("viewBox", "0 0 1000 1000")
-    after, larger = middle(dot), dot.bounding_box()
-    assert np.allclose(before, after, atol=2)  # what is under the pointer stays there
+    zoom = 1000 / float((svg.get_attribute("viewBox") or "").split()[2])
+    after, larger = np.array(middle(dot)), dot.bounding_box()
+    assert zoom > 1.5
+    assert np.allclose(pointer + zoom * (before - pointer), after, atol=2)  # what is under the pointer stays there
     assert size and larger and abs(size["width"] - larger["width"]) < 1  # dots do not grow
+    way = np.array([60, 30])
     page.mouse.down()
-    page.mouse.move(after[0] + 60, after[1] + 30, steps=4)
+    page.mouse.move(*(pointer + way), steps=4)
     page.mouse.up()
-    assert np.allclose(middle(dot), (after[0] + 60, after[1] + 30), atol=2)
+    assert np.allclose(middle(dot), after + way, atol=2)
     assert plot.locator(".ring").get_attribute("data-chosen") is None  # a drag is no click
     svg.dblclick(position={"x": 3, "y": 3})
     expect(svg).to_have_attribute("viewBox", "0 0 1000 1000")
