@@ -8,6 +8,8 @@ const at = circle => {
   return [box.x + box.width / 2, box.y + box.height / 2];
 };
 const view = () => svg().getAttribute('viewBox').split(' ').map(Number);
+// From coordinates of the picture to pixels of the page; the picture ends where the border begins.
+const onPage = () => svg().getScreenCTM();
 let drag = null, moved = false;
 
 function nearest(event) {
@@ -48,13 +50,14 @@ element.addEventListener('click', event => {
 });
 element.addEventListener('pointerdown', event => {
   if (!event.target.closest('.scatter svg')) return;
+  svg().setPointerCapture(event.pointerId);  // a drag goes on beyond the edge of the picture
   drag = {x: event.clientX, y: event.clientY, view: view()};
   moved = false;
 });
 element.addEventListener('pointermove', event => {
   if (!event.target.closest('.scatter svg')) return;
   if (!drag || !event.buttons) return say(nearest(event));
-  const [x, y, side] = drag.view, pixels = svg().getBoundingClientRect().width / side;
+  const [x, y, side] = drag.view, pixels = onPage().a;
   const right = event.clientX - drag.x, down = event.clientY - drag.y;
   moved = moved || Math.hypot(right, down) > 4;
   if (moved) look(x - right / pixels, y - down / pixels, side);
@@ -62,11 +65,12 @@ element.addEventListener('pointermove', event => {
 element.addEventListener('wheel', event => {
   if (!event.target.closest('.scatter svg')) return;
   event.preventDefault();
-  const [x, y, side] = view(), box = svg().getBoundingClientRect();
-  const across = (event.clientX - box.x) / box.width, down = (event.clientY - box.y) / box.height;
+  const [x, y, side] = view();
+  const meant = new DOMPoint(event.clientX, event.clientY).matrixTransform(onPage().inverse());
   const closer = Math.min(FULL, Math.max(FULL / 40, side * Math.exp(event.deltaY / 500)));
   if (closer === FULL) return look(0, 0, FULL);
-  look(x + across * (side - closer), y + down * (side - closer), closer);
+  const kept = closer / side;  // what is under the pointer stays there
+  look(meant.x - (meant.x - x) * kept, meant.y - (meant.y - y) * kept, closer);
 }, {passive: false});
 element.addEventListener('dblclick', event => { if (event.target.closest('.scatter svg')) look(0, 0, FULL); });
 element.addEventListener('keydown', event => {
