@@ -112,6 +112,9 @@ def test_what_stands_in_for_a_layer_is_run() -> None:
     with torch.no_grad():
         assert torch.equal(project(x, Twice()), 2 * x)  # type: ignore[arg-type]
         assert torch.equal(project(x, layer), F.linear(x, layer.weight, layer.bias) + 1)
+        for plain in (nn.LayerNorm(8, elementwise_affine=False), nn.LayerNorm(8, bias=False)):
+            linear = nn.Linear(8, 8)
+            torch.testing.assert_close(project(x, linear, plain), linear(plain(x)))
         network[2] = Twice()
         torch.testing.assert_close(feed_forward(x, norm, network), 2 * F.gelu(network[0](norm(x))) + x)
 
