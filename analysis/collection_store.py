@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.image_folders import ImageSet
 from promptsr.errors import UserError
-from promptsr.files import replacing
+from promptsr.files import replacing, write_text
 from promptsr.model.network import PromptSR
 
 _TO_DO, _DONE, _SKIPPED = range(3)
@@ -95,8 +95,7 @@ class CollectionStore:
 
     def skip(self, index: int, reason: str) -> None:
         """Marks an image as of no use."""
-        with replacing(self.folder / "skipped" / f"{index}.txt") as temporary:
-            temporary.write_text(reason)
+        write_text(self.folder / "skipped" / f"{index}.txt", reason)
         self._mark([index], _SKIPPED)
 
     def skipped(self) -> dict[str, str]:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.markup import escape
 from torch import nn
 
 from analysis.paper_networks import build_method, has_spandrel
 from promptsr import kernels
 from promptsr.adapters.torchvision_operators import import_torchvision
+from promptsr.cli.console import log
 from promptsr.config import PRESETS, preset
 from promptsr.errors import ConfigError
 from promptsr.model.network import PromptSR
@@ -51,6 +53,8 @@ _PEERS: dict[str, Callable[[], nn.Module | None]] = {
     "rcan": lambda: build_method("RCAN"),
     "swinir": lambda: build_method("SwinIR"),
 }
+MISSING = 'needs the package spandrel: install it with pip install -e ".[peers]".'
+"""What is wrong where `build` returns nothing."""
 REFERENCE = "promptsr-x4"
 """What every other network is compared with."""
 _LARGE = ("rcan", "swinir")
@@ -92,6 +96,11 @@ def build(name: str) -> Contender | None:
         return Contender(name, _ours(match[1], int(match[2])), plain=bool(match[3]))
     network = _PEERS[name]()
     return None if network is None else Contender(name, network.eval())
+
+
+def tell_skipped(name: str) -> None:
+    """Says on stderr that a peer is left out, and why."""
+    log.print(f"[bold yellow]Skipped:[/] {name} {escape(MISSING)}", soft_wrap=True, highlight=False)
 
 
 def check(names: list[str]) -> None:

@@ -1,7 +1,9 @@
-"""The machine that a benchmark runs on, and whether it is idle enough to measure."""
+"""The machine that a benchmark runs on, whether it is idle enough to measure, and the command that was given."""
 
 import os
 import platform
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -23,6 +25,11 @@ def describe(settings: Settings) -> str:
     ]
     reason = kernels.why_not()
     return f"{', '.join(parts)}. Our kernels: {f'not in use. {reason}' if reason else 'in use.'}"
+
+
+def started_as(benchmark: str) -> str:
+    """The command that started this process, for the report."""
+    return shlex.join(["python", f"benchmarks/{benchmark}.py", *sys.argv[1:]])
 
 
 def warn_if_busy(threads: int) -> None:

@@ -6,8 +6,6 @@ It needs no idle machine: the memory is the same on a busy one.
 """
 
 import math
-import shlex
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,28 +16,22 @@ import typer
 
 from analysis.figures.style import publish
 from benchmarks import fresh_process
-from benchmarks.contenders import REFERENCE, build, check
+from benchmarks.contenders import MISSING, REFERENCE, build, check
 from benchmarks.figures import draw_memory
-from benchmarks.machine import describe
-from benchmarks.passes import Settings
+from benchmarks.machine import describe, started_as
+from benchmarks.passes import PassRow, Settings
 from benchmarks.tables import markdown, significant, write_csv
 from promptsr.cli.console import check_targets, log, run
 from promptsr.errors import ConfigError
-from promptsr.files import replacing
+from promptsr.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(PassRow):
     """One square image; memory in 10^6 bytes."""
 
-    model: str
-    height: int
-    width: int
-    threads: int
-    device: str
-    dtype: str
     before_mb: float
     """Held when the pass begins."""
     peak_before_mb: float
@@ -107,14 +99,13 @@ def memory(
     targets = [output / f"memory.{suffix}" for suffix in ("csv", "md", "png")]
     check_targets(targets, None)
     if build(model) is None:
-        raise ConfigError(f'{model} needs the package spandrel: install it with pip install -e ".[peers]".')
+        raise ConfigError(f"{model} {MISSING}")
     rows = measure(model, [int(side) for side in sides.split(",")], settings)
     exponent, factor = fit([row.height * row.width for row in rows], [row.growth_mb for row in rows])
     table, text, figure = targets
     write_csv(table, rows)
-    written = report(rows, exponent, settings, shlex.join(["python", "benchmarks/memory.py", *sys.argv[1:]]))
-    with replacing(text) as temporary:
-        temporary.write_text(written)
+    written = report(rows, exponent, settings, started_as("memory"))
+    write_text(text, written)
     publish(draw_memory(rows, exponent, factor), figure)
     print(written)
 

@@ -6,8 +6,6 @@ The forward pass over a whole image, and a training step, each with our kernels 
 """
 
 import re
-import shlex
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -21,12 +19,12 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.contenders import REFERENCE
-from benchmarks.machine import describe
+from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
 from benchmarks.tables import markdown
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
-from promptsr.files import replacing
+from promptsr.files import write_text
 from promptsr.model.network import PromptSR, build_model
 from promptsr.optimizers import build_optimizers
 
@@ -200,7 +198,7 @@ def operations(
     target = output / "profile.md"
     check_targets([target], None)
     torch.set_num_threads(settings.threads)
-    command = shlex.join(["python", "benchmarks/operations.py", *sys.argv[1:]])
+    command = started_as("operations")
     text = (
         f"# Where time and memory go\n\n`{command}`\n\n{describe(settings)} Network: {REFERENCE}, mean of {repeats} "
         "passes under torch's profiler, which itself takes time at every operation. What an operation calls counts "
@@ -219,8 +217,7 @@ def operations(
         text += f"\n## With {title}: training step, batch {batch} of {patch} x {patch}\n\n{kinds_table(training)}"
         for name in ("forward", "backward"):
             text += f"\nOf {name}:\n\n{operations_table(training[name])}"
-    with replacing(target) as temporary:
-        temporary.write_text(text)
+    write_text(target, text)
     print(text)
 
 

@@ -38,6 +38,19 @@ class Settings:
             raise ConfigError("There is no GPU that this PyTorch can use: choose --device cpu.")
 
 
+@dataclass(frozen=True)
+class PassRow:
+    """What every row about one forward pass begins with."""
+
+    model: str
+    height: int
+    """Of the LR input, pixels."""
+    width: int
+    threads: int
+    device: str
+    dtype: str
+
+
 def forward_pass(contender: Contender, height: int, width: int, settings: Settings) -> Callable[[], None]:
     """Upscales one random image of height x width, the same for all networks; returns when the result is there."""
     network = contender.network.to(settings.device)

@@ -6,12 +6,11 @@ Set5 and Set14 are scored on their public LR images, Kodak24 on our own bicubic 
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 
 from promptsr.evaluate import Evaluation, evaluate, find_pairs
-from promptsr.files import replacing
+from promptsr.files import write_json
 from promptsr.zoo import OWN_MODELS, WEIGHTS, list_models, load_model
 
 SETS = ("Set5", "Set14", "Kodak24")
@@ -46,8 +45,7 @@ def main() -> None:
         print(f"| {info.name} | {' | '.join(cells)} |", flush=True)
 
     content = {"command": "python benchmarks/quality.py BENCH", "metric": "PSNR-Y (dB), SSIM-Y", "models": scores}
-    with replacing(WEIGHTS / "scores.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(WEIGHTS / "scores.json", content)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ count. Nothing else may run on the machine meanwhile: it warns when the load is 
 
 import json
 import re
-import shlex
 import statistics
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,20 +17,19 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.markup import escape
 
 from analysis.figures.style import publish
 from benchmarks import fresh_process
-from benchmarks.contenders import ALL, REFERENCE, Contender, build, check
+from benchmarks.contenders import ALL, REFERENCE, Contender, build, check, tell_skipped
 from benchmarks.figures import draw_speed
-from benchmarks.machine import describe, warn_if_busy
-from benchmarks.passes import Settings, clock, forward_pass, matrix_product, product_size
+from benchmarks.machine import describe, started_as, warn_if_busy
+from benchmarks.passes import PassRow, Settings, clock, forward_pass, matrix_product, product_size
 from benchmarks.tables import markdown, significant, write_csv
 from promptsr.adapters.probing import describe as describe_error
 from promptsr.cli.console import JsonOption, check_targets, log, run
 from promptsr.complexity import count
 from promptsr.errors import ConfigError, UserError
-from promptsr.files import replacing, write_json
+from promptsr.files import write_json, write_text
 
 RESULTS = Path(__file__).parent / "results"
 _PRODUCTS = 10
@@ -40,16 +37,9 @@ _PRODUCT = "matrix product"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(PassRow):
     """One network at one size."""
 
-    model: str
-    height: int
-    """Of the LR input, pixels."""
-    width: int
-    threads: int
-    device: str
-    dtype: str
     seconds: float
     """Median."""
     peak_mb: float
@@ -193,9 +183,8 @@ def speed(
     else:
         table, text, figure = targets
         write_csv(table, rows)
-        written = report(rows, peak, settings, shlex.join(["python", "benchmarks/speed.py", *sys.argv[1:]]))
-        with replacing(text) as temporary:
-            temporary.write_text(written)
+        written = report(rows, peak, settings, started_as("speed"))
+        write_text(text, written)
         publish(draw_speed(rows), figure)
         print(written)
 
@@ -204,12 +193,7 @@ def _build_all(names: list[str]) -> list[Contender]:
     built = {name: build(name) for name in names}
     for name, contender in built.items():
         if contender is None:
-            log.print(
-                f"[bold yellow]Skipped:[/] {name} needs the package spandrel: install it with "
-                + escape('pip install -e ".[peers]".'),
-                soft_wrap=True,
-                highlight=False,
-            )
+            tell_skipped(name)
     return [contender for contender in built.values() if contender]
 
 

@@ -25,7 +25,7 @@ from benchmarks.quality import folders
 from benchmarks.tables import markdown, write_csv
 from promptsr.data import load_pair
 from promptsr.evaluate import find_pairs
-from promptsr.files import replacing
+from promptsr.files import write_text
 from promptsr.generators import finish
 from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.sr_model import SRModel
@@ -135,8 +135,7 @@ def main() -> None:
         f"# Tiles\n\n`{command}`: means over the images; tiles overlap by 16 pixels.\n\n"
         f"{describe(Settings(torch.get_num_threads()))}\n\n{markdown(lines(rows))}"
     )
-    with replacing(arguments.out / "tiles.md") as temporary:
-        temporary.write_text(text)
+    write_text(arguments.out / "tiles.md", text)
     print(text)
 
 

@@ -8,9 +8,7 @@ torch's autocast, and `:compile` for torch.compile. Nothing else may run on the 
 """
 
 import re
-import shlex
 import statistics
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +17,14 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.contenders import REFERENCE, build, check
-from benchmarks.machine import describe, warn_if_busy
+from benchmarks.contenders import REFERENCE, build, check, tell_skipped
+from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import Settings, autocast, wait
 from benchmarks.speed import RESULTS, in_turns
 from benchmarks.tables import markdown, significant, write_csv
-from promptsr.cli.console import check_targets, log, run
+from promptsr.cli.console import check_targets, run
 from promptsr.errors import ConfigError, UserError
-from promptsr.files import replacing
+from promptsr.files import write_text
 
 _SCALE = 4
 _ALL = (
@@ -116,7 +114,7 @@ def measure(loops: list[Loop], batch: int, patch: int, repeats: int) -> list[Row
     wanted = {loop.name: loop for loop in loops}
     steps = {name: training_step(loop, batch, patch) for name, loop in {REFERENCE: reference, **wanted}.items()}
     for name in [name for name, step in steps.items() if step is None]:
-        log.print(f"[bold yellow]Skipped:[/] {name} needs the package spandrel.", highlight=False)
+        tell_skipped(name)
     present = {name: step for name, step in steps.items() if step is not None}
     if not set(present) & set(wanted):
         raise UserError("None of these networks can be built here: install spandrel, or choose others.")
@@ -179,9 +177,8 @@ def training(
     warn_if_busy(settings.threads)
     rows = measure(wanted, batch, patch, repeats)
     write_csv(table, rows)
-    written = report(rows, settings, shlex.join(["python", "benchmarks/training.py", *sys.argv[1:]]))
-    with replacing(text) as temporary:
-        temporary.write_text(written)
+    written = report(rows, settings, started_as("training"))
+    write_text(text, written)
     print(written)
 
 

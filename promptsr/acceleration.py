@@ -1,12 +1,13 @@
 """Precision and compilation of a training run, as far as the machine has them; notes say what it has not, and why."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from promptsr import kernels
+from promptsr.errors import first_line
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -38,15 +39,20 @@ class Acceleration:
         Returns:
             The loss, detached.
         """
+        if not self._untried:
+            return self._step(loss_of)
         try:
             loss = self._step(loss_of)
         except Exception as error:
-            if not self._untried:
-                raise
-            self._network.zero_grad(set_to_none=True)
-            self._forward = self._network
-            loss = self._step(loss_of)  # what has nothing to do with compiling fails here again
-            self._notes.append(f"The network is trained uncompiled, since torch.compile failed: {_first_line(error)}")
+            reason = first_line(str(error)) or type(error).__name__
+        else:
+            self._untried = False
+            return loss
+        # The exception is gone by now, and with it all that the failed step held.
+        self._network.zero_grad(set_to_none=True)
+        self._forward = self._network
+        loss = self._step(loss_of)  # what has nothing to do with compiling fails here again
+        self._notes.append(f"The network is trained uncompiled, since torch.compile failed: {reason}")
         self._untried = False
         return loss
 
@@ -60,8 +66,3 @@ class Acceleration:
             loss = loss_of(self._forward)
         loss.backward()
         return loss.detach()
-
-
-def _first_line(error: BaseException) -> str:
-    lines: list[Any] = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

@@ -19,3 +19,8 @@ class CheckpointError(UserError):
 
 class ConfigError(UserError, ValueError):
     """A setting that does not exist or has an impossible value."""
+
+
+def first_line(text: str) -> str:
+    """Of the message of an error; later lines seldom tell a user anything."""
+    return next(iter(text.strip().splitlines()), "").rstrip()

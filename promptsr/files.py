@@ -53,6 +53,16 @@ def check_writable(path: Path) -> None:
         raise UserError(f"Cannot write to {path}: {folder} is read-only; choose another output path.")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, all or nothing.
+
+    Raises:
+        UserError: the path cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes plain values as a JSON file, all or nothing.
 
@@ -60,5 +70,4 @@ def write_json(path: Path, content: Any) -> None:
         ValueError: a number that JSON does not have, infinite or none.
         UserError: the path cannot be written.
     """
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from promptsr.errors import CheckpointError, UserError
+from promptsr.errors import CheckpointError, UserError, first_line
 
 _PROBE = (33, 47)
 """Height and width of the test image: odd, as photographs are."""
@@ -98,5 +98,5 @@ class _LargestStep(TorchDispatchMode):
 
 def describe(error: BaseException) -> str:
     """The first line of an error, and its kind."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    line = first_line(str(error))
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

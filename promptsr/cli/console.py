@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from promptsr.errors import ConfigError, UserError
-from promptsr.files import check_writable, replacing
+from promptsr.files import check_writable, write_text
 
 log = Console(stderr=True)
 
@@ -71,8 +71,7 @@ def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
         return
     Console().print(table)
     if json_target is not None:
-        with replacing(Path(json_target)) as temporary:
-            temporary.write_text(text)
+        write_text(Path(json_target), text)
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:

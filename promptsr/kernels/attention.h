@@ -23,7 +23,7 @@ struct Rows {
 };
 
 // What similarities begin with: for each row of the stream WIDTH floats, in powers of two, and as many of a mask (or
-// null), as `pack` makes them.
+// null), as `Packed` holds them.
 struct Bias {
     const float *plane, *mask;
     void begin(int64_t row, Vec& s0, Vec& s1) const {
@@ -80,12 +80,6 @@ static inline void gather_up(float* out, int c, const float* weights, Rows rows,
     for (; d + 4 <= c; d += 4) gather_tile<4>(out + d * WIDTH, weights, {rows.data + d, rows.stride}, first, count);
     for (; d < c; ++d) gather_tile<1>(out + d * WIDTH, weights, {rows.data + d, rows.stride}, first, count);
 }
-
-// The most similar partner found so far.
-struct Best {
-    float* similarity;
-    int64_t* index;
-};
 
 struct Nothing {
     static constexpr bool wanted = false;

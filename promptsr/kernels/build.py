@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from promptsr.errors import UserError
+from promptsr.errors import UserError, first_line
 from promptsr.files import replacing
 
 SWITCH = "PROMPTSR_KERNELS"
@@ -28,7 +28,7 @@ CACHE = "PROMPTSR_CACHE"
 _FOLDER = Path(__file__).parent
 _SOURCES = ("global_attention.cpp", "group_attention.cpp", "token_layers.cpp")
 _HEADERS = ("vectors.h", "blocks.h", "attention.h")
-# Products may be fused into sums, and comparisons may take NaN as they like; nothing is reordered.
+# Products may be fused into sums, but nothing is reordered, and NaN stays NaN.
 _FLAGS = (
     *("-std=c++17", "-O3", "-fopenmp", "-shared", "-fPIC"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
@@ -121,8 +121,7 @@ def _compile(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()
-        raise NoKernelsError(f"The compiler {command[0]} failed: {reason[0] if reason else error}.") from error
+        raise NoKernelsError(f"The compiler {command[0]} failed: {first_line(error.stderr) or error}.") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoKernelsError(f"The compiler {command[0]} cannot be run: {error}.") from error
 
