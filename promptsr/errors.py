@@ -17,6 +17,10 @@ class CheckpointError(UserError):
     """A weights file that is missing, foreign, damaged, or made for another network."""
 
 
+class DownloadError(UserError):
+    """A file on the web that does not come, or is not the one that is known."""
+
+
 class ConfigError(UserError, ValueError):
     """A setting that does not exist or has an impossible value."""
 

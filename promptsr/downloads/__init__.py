@@ -1,0 +1,7 @@
+"""Benchmarks, training data and other networks' weights: known by size and checksum, fetched, and unpacked."""
+
+from promptsr.downloads.catalogue import Entry, RemoteFile, Unpacking, load_catalogue
+from promptsr.downloads.fetch import Fetched, fetch
+from promptsr.downloads.transfer import Patience, Step
+
+__all__ = ["Entry", "Fetched", "Patience", "RemoteFile", "Step", "Unpacking", "fetch", "load_catalogue"]

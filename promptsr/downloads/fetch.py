@@ -1,0 +1,68 @@
+"""A name of the catalogue becomes a file or a folder on disk."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptsr.downloads.catalogue import Entry
+from promptsr.downloads.transfer import Patience, Step, download
+from promptsr.downloads.unpack import unpack
+from promptsr.errors import UserError
+from promptsr.files import check_writable
+
+_USUAL = Patience()
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came of it."""
+
+    path: Path
+    """A folder, or a single file."""
+    is_new: bool
+    """False if all of it was there."""
+    kept: Path | None = None
+    """An archive that other names need too."""
+
+
+def fetch(
+    name: str, folder: Path, catalogue: Mapping[str, Entry], patience: Patience = _USUAL
+) -> Generator[Step, None, Fetched]:
+    """Downloads, checks and unpacks one entry; what is there already is not downloaded again.
+
+    Args:
+        name: a key of the catalogue.
+        folder: where its file goes, or its folder; made when missing.
+        catalogue: see `load_catalogue`.
+        patience: what is borne with.
+
+    Raises:
+        UserError: the name is unknown or cannot be downloaded, or anything that `download` and `unpack` raise.
+    """
+    if name not in catalogue:
+        raise UserError(f"Nothing is known as {name!r}: `promptsr fetch` lists the names.")
+    entry = catalogue[name]
+    path = entry.path(folder)
+    if entry.by_hand:
+        raise UserError(f"{name} cannot be fetched, {entry.by_hand}: get it from {entry.page} and put it in {path}.")
+    if entry.unpack is None:
+        return Fetched(path, (yield from _download_all(entry, path, patience)))
+    # An unpacked folder appears as a whole, so what is there is complete.
+    if path.is_dir() and any(path.iterdir()):
+        return Fetched(path, is_new=False)
+    check_writable(path / "any")
+    archive = folder / entry.files[0].name
+    yield from download(entry.files[0], archive, patience)
+    yield from unpack(archive, entry.unpack, path)
+    if any(other.files == entry.files for other in catalogue.values() if other is not entry):
+        return Fetched(path, is_new=True, kept=archive)
+    archive.unlink()
+    return Fetched(path, is_new=True)
+
+
+def _download_all(entry: Entry, path: Path, patience: Patience) -> Generator[Step, None, bool]:
+    """Whether any file had to be brought."""
+    is_new = False
+    for file in entry.files:
+        is_new |= yield from download(file, path / file.name if entry.is_folder else path, patience)
+    return is_new
