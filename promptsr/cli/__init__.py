@@ -1,4 +1,4 @@
-"""The command line: `promptsr upscale | models | complexity | train | evaluate | app`.
+"""The command line: `promptsr upscale | models | complexity | train | evaluate | fetch | app`.
 
 With `--json -` stdout holds one JSON object and nothing else; progress and tables go to stderr. Bad input ends with
 one sentence on stderr and exit code 2.
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promptsr.cli import reports, train, upscale, workbench
+from promptsr.cli import fetch, reports, train, upscale, workbench
 from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Image super-resolution with PromptSR.")
@@ -18,6 +18,7 @@ app.command()(reports.models)
 app.command()(reports.complexity)
 app.command()(train.train)
 app.command()(reports.evaluate)
+app.command()(fetch.fetch)
 app.command("app")(workbench.open_workbench)
 
 
