@@ -20,11 +20,11 @@ from analysis.collected_prompts import CollectedPrompts, Collecting, collect, pr
 from analysis.embedding import PERPLEXITY, Planes, embed, separate_planes
 from analysis.findings import findings
 from analysis.image_folders import ImageSet
-from analysis.ranks import ALONE, Ranks
 from analysis.separation import NEIGHBOURS, PERMUTATIONS, Separations, separate
 from promptsr.errors import ConfigError
 from promptsr.generators import relay
 from promptsr.model.network import PromptSR
+from promptsr.ranks import ALONE, Ranks
 from promptsr.sr_model import SRModel
 
 TRAINED, UNTRAINED, UPDATE_OFF = "trained", "untrained", "update_off"

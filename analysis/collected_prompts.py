@@ -16,13 +16,13 @@ from torch import Tensor
 
 from analysis.collection_store import CollectionStore
 from analysis.image_folders import ImageSet, image_size
-from analysis.ranks import ALONE, Ranks
 from analysis.token_grid import TokenGrid
 from promptsr.config import ModelConfig
 from promptsr.data import load_pair
 from promptsr.errors import ConfigError, ImageError, UserError
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record
+from promptsr.ranks import ALONE, Ranks
 from promptsr.sr_model import SRModel
 
 _PIXELS = 2**17

@@ -16,6 +16,7 @@ import numpy as np
 from analysis.image_folders import ImageSet
 from promptsr.errors import UserError
 from promptsr.files import replacing, write_text
+from promptsr.fingerprint import fingerprint
 from promptsr.model.network import PromptSR
 
 _TO_DO, _DONE, _SKIPPED = range(3)
@@ -116,15 +117,6 @@ class CollectionStore:
     @property
     def _flags(self) -> Path:
         return self.folder / "done.npy"
-
-
-def fingerprint(network: PromptSR) -> str:
-    """SHA-256 of configuration and weights: networks that compute the same have the same."""
-    digest = hashlib.sha256(json.dumps(network.config.to_dict(), sort_keys=True).encode())
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _digest(images: ImageSet, sizes: Sequence[tuple[int, int]]) -> str:

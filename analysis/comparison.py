@@ -13,10 +13,10 @@ from functools import partial
 
 from torch import Tensor
 
-from promptsr.errors import ConfigError, UserError
+from promptsr.errors import UserError
 from promptsr.generators import relay
 from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
-from promptsr.sr_model import SRModel
+from promptsr.sr_model import SRModel, common_scale
 from promptsr.upscale import Progress, Upscaler
 
 
@@ -104,23 +104,6 @@ class Comparing:
     model: str
     progress: Progress | None
     """Tiles of this model; None before the first."""
-
-
-def common_scale(models: Sequence[SRModel]) -> int:
-    """The scale of all these models.
-
-    Raises:
-        ConfigError: none is given, or they differ.
-    """
-    if not models:
-        raise ConfigError("There is no model to compare: name at least one.")
-    for model in models[1:]:
-        if model.scale != models[0].scale:
-            raise ConfigError(
-                f"{model.name} enlarges x{model.scale} and {models[0].name} x{models[0].scale}: compare models of one "
-                "scale."
-            )
-    return models[0].scale
 
 
 def compare(

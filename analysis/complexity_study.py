@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.paper_networks import BUILDABLE, build_method
-from analysis.published import published, published_value
 from promptsr.complexity import Complexity, count
 from promptsr.config import preset
 from promptsr.errors import UserError
 from promptsr.evaluate import Evaluation, ImageScore, evaluate
+from promptsr.published import published, published_value
 from promptsr.sr_model import SRModel
 from promptsr.zoo import list_models
 
@@ -117,7 +117,7 @@ def accuracy_against_size(dataset: str = "Urban100", scale: int = 4, largest: fl
     fewer blocks from the ablations. Where a network's parameters are unclear in print, ours are counted.
 
     Args:
-        dataset: of `analysis.published.DATASETS`.
+        dataset: of `promptsr.published.DATASETS`.
         scale: 2, 3 or 4.
         largest: networks with more parameters are left out, as in the figure.
     """

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import ndimage
 from torch import Tensor
 
-from analysis.comparison import Comparing, Comparison, Region, common_scale, compare, luma_error, region_scores
+from analysis.comparison import Comparing, Comparison, Region, compare, luma_error, region_scores
 from analysis.failure_study import LEAST_LOSS, Case, FailureStudy, loss_db
 from analysis.texture import detail, gradient, kind_of_loss, texture
 from analysis.windows import pick, starts, window_means
@@ -24,7 +24,7 @@ from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import relay
 from promptsr.imaging.metrics import SSIM_WINDOW, luma
-from promptsr.sr_model import SRModel
+from promptsr.sr_model import SRModel, common_scale
 
 __all__ = ["Case", "FailureStudy", "Searching", "find_failures"]
 

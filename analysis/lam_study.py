@@ -21,13 +21,13 @@ from analysis.attribution import PathSettings
 from analysis.backward_memory import check_memory
 from analysis.blur_path import BlurPath
 from analysis.bootstrap import bootstrap_interval
-from analysis.comparison import Region, common_scale, compare, region_scores
+from analysis.comparison import Region, compare, region_scores
 from analysis.lam import AT_ONCE, WINDOW, LocalAttributionMap
 from analysis.patches import Patch, find_regions, patch_around
 from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish, relay
-from promptsr.sr_model import SRModel
+from promptsr.sr_model import SRModel, common_scale
 from promptsr.upscale import Progress
 
 PATCH = 64

@@ -20,10 +20,11 @@ from benchmarks.contenders import MISSING, REFERENCE, build, check
 from benchmarks.figures import draw_memory
 from benchmarks.machine import describe, started_as
 from benchmarks.passes import PassRow, Settings
-from benchmarks.tables import markdown, significant, write_csv
+from benchmarks.tables import significant, write_csv
 from promptsr.cli.console import check_targets, log, run
 from promptsr.errors import ConfigError
 from promptsr.files import write_text
+from promptsr.tables import markdown
 
 RESULTS = Path(__file__).parent / "results"
 

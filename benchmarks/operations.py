@@ -21,12 +21,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.contenders import REFERENCE
 from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
-from benchmarks.tables import markdown
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.files import write_text
 from promptsr.model.network import PromptSR, build_model
 from promptsr.optimizers import build_optimizers
+from promptsr.tables import markdown
 
 RESULTS = Path(__file__).parent / "results"
 # An operation is of the first kind whose pattern is found in its name, in lower case.

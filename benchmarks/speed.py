@@ -24,12 +24,13 @@ from benchmarks.contenders import ALL, REFERENCE, Contender, build, check, tell_
 from benchmarks.figures import draw_speed
 from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import PassRow, Settings, clock, forward_pass, matrix_product, product_size
-from benchmarks.tables import markdown, significant, write_csv
+from benchmarks.tables import significant, write_csv
 from promptsr.adapters.probing import describe as describe_error
 from promptsr.cli.console import JsonOption, check_targets, log, run
 from promptsr.complexity import count
 from promptsr.errors import ConfigError, UserError
 from promptsr.files import write_json, write_text
+from promptsr.tables import markdown
 
 RESULTS = Path(__file__).parent / "results"
 _PRODUCTS = 10

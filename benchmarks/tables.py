@@ -1,7 +1,7 @@
-"""Tables as CSV and as Markdown."""
+"""Tables as CSV."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,3 @@ def write_csv(path: Path, rows: Sequence[Any]) -> None:
         writer = csv.DictWriter(file, [field.name for field in fields(rows[0])], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-
-
-def markdown(lines: Sequence[Mapping[str, str]]) -> str:
-    """A table whose columns are the keys of its lines, all but the first aligned to the right."""
-    head = list(lines[0])
-    rows = [head, ["---", *["---:"] * (len(head) - 1)], *([line[key] for key in head] for line in lines)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

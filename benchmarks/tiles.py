@@ -22,13 +22,14 @@ import torch
 from benchmarks.machine import describe
 from benchmarks.passes import Settings
 from benchmarks.quality import folders
-from benchmarks.tables import markdown, write_csv
+from benchmarks.tables import write_csv
 from promptsr.data import load_pair
 from promptsr.evaluate import find_pairs
 from promptsr.files import write_text
 from promptsr.generators import finish
 from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.sr_model import SRModel
+from promptsr.tables import markdown
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
 

@@ -21,10 +21,11 @@ from benchmarks.contenders import REFERENCE, build, check, tell_skipped
 from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import Settings, autocast, wait
 from benchmarks.speed import RESULTS, in_turns
-from benchmarks.tables import markdown, significant, write_csv
+from benchmarks.tables import significant, write_csv
 from promptsr.cli.console import check_targets, run
 from promptsr.errors import ConfigError, UserError
 from promptsr.files import write_text
+from promptsr.tables import markdown
 
 _SCALE = 4
 _ALL = (

@@ -18,9 +18,9 @@ from benchmarks.contenders import build
 from benchmarks.fresh_process import measure
 from benchmarks.machine import describe
 from benchmarks.passes import Settings
-from benchmarks.tables import markdown
 from promptsr import kernels
 from promptsr.memory import MEASURED, WorkingMemory
+from promptsr.tables import markdown
 
 
 def peak(name: str, side: int, settings: Settings) -> int | None:

@@ -1,10 +1,13 @@
 """The protocol that every model of the zoo speaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from promptsr.errors import ConfigError, UserError
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,34 @@ class SRModel:
     def to(self, device: torch.device | str) -> "SRModel":
         """This model on another device."""
         return replace(self, network=self.network.to(device))
+
+
+def common_scale(models: Sequence[SRModel]) -> int:
+    """The scale of all these models.
+
+    Raises:
+        ConfigError: none is given, or they differ.
+    """
+    if not models:
+        raise ConfigError("There is no model to compare: name at least one.")
+    for model in models[1:]:
+        if model.scale != models[0].scale:
+            raise ConfigError(
+                f"{model.name} enlarges x{model.scale} and {models[0].name} x{models[0].scale}: compare models of one "
+                "scale."
+            )
+    return models[0].scale
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name, such as "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # PyTorch has no single type for this
+        raise UserError(f'The device "{name}" is not available on this machine: use "cpu".') from error
+    return device

@@ -14,7 +14,7 @@ from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.memory import enough_for_result
-from promptsr.sr_model import SRModel
+from promptsr.sr_model import SRModel, find_device
 from promptsr.tiled_run import Progress, TiledRun
 
 __all__ = ["MAX_OUTPUT_PIXELS", "MEMORY_BUDGET", "Progress", "UpscaleResult", "Upscaler"]
@@ -93,7 +93,7 @@ class Upscaler:
             raise ConfigError(f"The overlap of the tiles must be 0 or more pixels, not {overlap}.")
         if half and not model.half_precision:
             raise ConfigError(f"{model.name} is not known to be safe in half precision: use full precision.")
-        self._device = _available(device)
+        self._device = find_device(device)
         self._half = half
         self._model = model.to(self._device)
         self._tile = tile
@@ -212,12 +212,3 @@ def _assemble(picture: Picture, outputs: Tensor) -> Picture:
             else to_pixels(outputs[1].mean(0), picture.bit_depth)  # 3 x sH x sW -> sH x sW
         )
     return Picture(np.ascontiguousarray(color), alpha, picture.grey, picture.metadata)
-
-
-def _available(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:  # PyTorch has no single type for this
-        raise UserError(f'The device "{name}" is not available on this machine: use "cpu".') from error
-    return device

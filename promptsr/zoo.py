@@ -3,6 +3,8 @@
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -86,6 +88,20 @@ def load_model(name: str | Path) -> SRModel:
     if path.suffix or path.exists():
         return _open(path.stem, path)
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
+
+
+def load_models(typed: Sequence[str]) -> list[SRModel]:
+    """These models, under the names that were typed where their own would clash, as two training runs' `best` would.
+
+    Raises:
+        CheckpointError: one cannot be loaded.
+    """
+    models = [load_model(name) for name in typed]
+    times = Counter(model.name for model in models)
+    return [
+        model if times[model.name] == 1 else replace(model, name=name)
+        for name, model in zip(typed, models, strict=True)
+    ]
 
 
 def list_models() -> list[ModelInfo]:

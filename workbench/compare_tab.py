@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from analysis.comparison import Comparing, Region, common_scale, compare
+from analysis.comparison import Comparing, Region, compare
 from promptsr.errors import UserError
+from promptsr.sr_model import common_scale
 from workbench import models, status
 from workbench.comparing import MAX_PIXELS, WAYS, Compared, ask, keep, region_of
 from workbench.components import (

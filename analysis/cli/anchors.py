@@ -47,7 +47,7 @@ def anchors(
     from analysis.anchor_files import FILES, write_study
     from analysis.anchor_study import analyse, check_settings, collect_variants
     from analysis.image_folders import find_image_set
-    from analysis.ranks import joined
+    from promptsr.ranks import joined
 
     collection = out / "collected"
     check_targets((*(out / name for name in FILES), collection / "plan.json"), json_target)

@@ -14,6 +14,7 @@ from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.errors import ConfigError
 from promptsr.files import replacing
 from promptsr.generators import finish
+from promptsr.sr_model import common_scale
 from promptsr.zoo import load_model
 
 if TYPE_CHECKING:
@@ -40,11 +41,10 @@ def complexity(
     json_target: JsonOption = None,
 ) -> None:
     """Compare what networks cost with what the paper prints, and how attention scales with Table II."""
-    from analysis.comparison import common_scale
     from analysis.complexity_study import ablations, accuracy_against_size, measured_point, table_three
-    from analysis.published import DATASETS, published
     from analysis.scaling import LAYERS, measure_scaling
     from promptsr.evaluate import find_pairs
+    from promptsr.published import DATASETS, published
 
     if dataset not in DATASETS:
         raise ConfigError(f"The paper has no scores on {dataset}: choose one of {', '.join(DATASETS)} with --set.")

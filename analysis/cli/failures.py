@@ -9,11 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.cli.models import load_models
 from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
 from promptsr.errors import ConfigError
 from promptsr.generators import finish
-from promptsr.zoo import load_model
+from promptsr.zoo import load_model, load_models
 
 
 def failures(

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from analysis.cli.models import load_models
 from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.files import write_json
 from promptsr.generators import finish
 from promptsr.imaging.decode import decode
+from promptsr.sr_model import common_scale
+from promptsr.zoo import load_models
 
 if TYPE_CHECKING:
     from analysis.attribution import Attribution
@@ -64,7 +65,7 @@ def lam(
     from analysis.ablations import switched_off_series
     from analysis.attribution import PathSettings
     from analysis.backward_memory import check_memory
-    from analysis.comparison import Region, common_scale, compare
+    from analysis.comparison import Region, compare
     from analysis.figures.lam import draw_lam
     from analysis.figures.style import publish
     from analysis.lam import AT_ONCE, LocalAttributionMap

@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.cli.models import load_models
 from promptsr.cli.console import JsonOption, check_targets, complain, progress_bar, show
 from promptsr.evaluate import find_pairs
 from promptsr.files import replacing
 from promptsr.generators import finish
+from promptsr.zoo import load_models
 
 
 def lam_study(

@@ -8,13 +8,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.cli.models import load_models
 from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.errors import UserError
 from promptsr.files import replacing, write_json
 from promptsr.imaging.decode import decode
 from promptsr.model.network import PromptSR
+from promptsr.sr_model import common_scale
+from promptsr.zoo import load_models
 
 if TYPE_CHECKING:
     from analysis.receptive_field import ReceptiveField
@@ -34,7 +35,6 @@ def receptive_field(
 ) -> None:
     """Measure the effective receptive field of the middle pixel: where the gradients of its values reach."""
     check_targets((out / name for name in _FILES), json_target)
-    from analysis.comparison import common_scale
     from analysis.figures.receptive_field import draw_receptive_fields
     from analysis.figures.style import publish
     from analysis.receptive_field import check_model, extents_table, receptive_field, receptive_fields_over_depth

@@ -1,5 +1,6 @@
 """Networks in ONNX files, run by onnxruntime on the CPU."""
 
+import hashlib
 import importlib.util
 import math
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def load_onnx(path: Path) -> SRModel:
             f"{path} is damaged, or made for another version of onnxruntime: export it again, with opset 17."
         ) from error
     _check_input(path, session)
-    network = OnnxNetwork(path.stem, session)
+    network = OnnxNetwork(path.stem, session, hashlib.sha256(path.read_bytes()).hexdigest())
     stored = sum(
         math.prod(weights.dims) for weights in graph.initializer if weights.data_type in OnnxNetwork.WEIGHT_TYPES
     )
@@ -94,10 +95,11 @@ class OnnxNetwork(nn.Module):
     WEIGHT_TYPES: ClassVar[set[int]] = {1, 2, 3, 10, 11, 16}
     """Float, uint8, int8, float16, double and bfloat16 in ONNX's numbering; wider integers are shapes and indices."""
 
-    def __init__(self, name: str, session: Any) -> None:
+    def __init__(self, name: str, session: Any, digest: str) -> None:
         super().__init__()
         self._name = name
         self._session = session
+        self._digest = digest
         [described] = session.get_inputs()
         self._input: str = described.name
         self._dtype = _FLOATS[described.type]
@@ -128,6 +130,10 @@ class OnnxNetwork(nn.Module):
     def __deepcopy__(self, _memo: dict[int, Any]) -> "OnnxNetwork":
         """Itself: a session never changes, and cannot be copied."""
         return self
+
+    def extra_repr(self) -> str:
+        """The digest of the file: the weights are out of sight."""
+        return f"sha256={self._digest}"
 
     def _get_name(self) -> str:
         return "ONNX"

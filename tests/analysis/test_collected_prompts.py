@@ -15,13 +15,13 @@ import torch
 from analysis.ablations import untrained, update_off
 from analysis.collected_prompts import CollectedPrompts, Collecting, collect
 from analysis.image_folders import ImageSet, find_image_set
-from analysis.ranks import Ranks
 from promptsr.checkpoints import save_checkpoint
 from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.generators import finish
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import Explicit, record
+from promptsr.ranks import Ranks
 from promptsr.sr_model import SRModel
 from promptsr.zoo import load_model
 

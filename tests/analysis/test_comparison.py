@@ -17,7 +17,6 @@ from analysis.comparison import (
     Comparing,
     Comparison,
     Region,
-    common_scale,
     compare,
     luma_error,
     region_scores,
@@ -27,7 +26,7 @@ from promptsr.data import load_pair
 from promptsr.errors import ConfigError, UserError
 from promptsr.evaluate import evaluate
 from promptsr.generators import finish
-from promptsr.sr_model import SRModel
+from promptsr.sr_model import SRModel, common_scale
 from promptsr.zoo import load_model
 
 SCALE = 2

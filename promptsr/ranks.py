@@ -1,6 +1,6 @@
 """Sharing work among the processes that `torchrun` starts.
 
-torchrun --nproc-per-node 4 -m analysis anchors ...
+torchrun --nproc-per-node 4 -m promptsr evaluate ...
 """
 
 import os

@@ -60,7 +60,7 @@ def published_value(table: str, method: str, metric: str, dataset: str = "", sca
 
 @cache
 def _all() -> pd.DataFrame:
-    folder = files("analysis") / "published_tables"
+    folder = files("promptsr") / "published_tables"
     tables = []
     for table in TABLES:
         with (folder / f"table_{table}.csv").open(encoding="utf-8") as file:

@@ -1,0 +1,23 @@
+"""What tells one network from another: its weights and its settings."""
+
+import hashlib
+import json
+
+import torch
+from torch import nn
+
+from promptsr.model.network import PromptSR
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 of settings and weights: networks that compute the same have the same.
+
+    The settings are the configuration of a PromptSR, and what `repr` tells of any other network: a change of nothing
+    but the code of your own function goes unnoticed.
+    """
+    settings = network.config.to_dict() if isinstance(network, PromptSR) else repr(network)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
