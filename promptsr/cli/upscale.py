@@ -14,6 +14,7 @@ from promptsr.errors import ConfigError, UserError
 from promptsr.files import check_writable
 from promptsr.generators import finish
 from promptsr.imaging import SUFFIXES, decode, encode, find_images
+from promptsr.self_ensemble import self_ensemble
 from promptsr.upscale import MEMORY_BUDGET, Upscaler, UpscaleResult
 from promptsr.zoo import load_model
 
@@ -35,12 +36,21 @@ def upscale(
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     half: Annotated[bool, typer.Option("--half", help="Half precision, for models known to be safe in it.")] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="Mean over the eight flips and turns: slower, a little better.")
+    ] = False,
     json_target: JsonOption = None,
 ) -> None:
     """Upscale images. Depth, alpha, colour profile and metadata are kept."""
     pairs = _plan(inputs, output, file_format)
+    loaded = load_model(model)
     upscaler = Upscaler(
-        load_model(model), tile=_parse_tile(tile), overlap=overlap, memory_budget=memory << 20, device=device, half=half
+        self_ensemble(loaded) if ensemble else loaded,
+        tile=_parse_tile(tile),
+        overlap=overlap,
+        memory_budget=memory << 20,
+        device=device,
+        half=half,
     )
     rows, failures = [], 0
     table = Table("input", "output", "size", "tile", "seconds")
@@ -72,7 +82,7 @@ def upscale(
                     "note": result.note,
                 }
             )
-    show({"model": model, "images": rows}, table, json_target)
+    show({"model": f"{model}+" if ensemble else model, "images": rows}, table, json_target)
     if failures:
         raise UserError(f"{failures} of {len(pairs)} images could not be upscaled; see above.")
 

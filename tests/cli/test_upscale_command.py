@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
+from promptsr.self_ensemble import self_ensemble
 from promptsr.sr_model import SRModel
 
 InProcess = Callable[..., tuple[int, str, str]]
@@ -28,6 +29,18 @@ def test_process_writes_what_the_upscaler_makes(promptsr_process: Process, photo
     assert report["images"][0]["width"] == 60 and report["images"][0]["height"] == 42
     expected = Upscaler(load_model("bicubic-x3"))(decode(photo)).picture
     np.testing.assert_array_equal(decode(target).color, expected.color)
+
+
+def test_self_ensemble_is_the_mean_of_eight(promptsr: InProcess, photo: Path, tmp_path: Path) -> None:
+    target = tmp_path / "big.png"
+    code, out, err = promptsr(
+        "upscale", photo, "-o", target, "-m", "promptsr-tiny-x2", "--self-ensemble", "--json", "-"
+    )
+    assert code == 0, err
+    assert json.loads(out)["model"] == "promptsr-tiny-x2+"
+    model = load_model("promptsr-tiny-x2")
+    np.testing.assert_array_equal(decode(target).color, Upscaler(self_ensemble(model))(decode(photo)).picture.color)
+    assert (decode(target).color != Upscaler(model)(decode(photo)).picture.color).any()
 
 
 def test_two_runs_write_the_same_bytes(promptsr_process: Process, photo: Path, tmp_path: Path) -> None:
