@@ -1,6 +1,6 @@
 """Measures every bundled model on the benchmark sets and writes `promptsr/weights/scores.json`.
 
-    python benchmarks/quality.py PATH/TO/bench    # holds Set5, Set14 (with xS/HR and xS/LR) and Kodak24
+    python benchmarks/quality.py PATH/TO/bench    # holds Set5, Set14 and Kodak24, see promptsr.table_one.sets
 
 Set5 and Set14 are scored on their public LR images, Kodak24 on our own bicubic ones. Prints the table of the README.
 """
@@ -9,17 +9,12 @@ import argparse
 import os
 from pathlib import Path
 
-from promptsr.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.evaluate import Evaluation, evaluate
 from promptsr.files import write_json
+from promptsr.table_one.sets import find_sets
 from promptsr.zoo import OWN_MODELS, WEIGHTS, list_models, load_model
 
 SETS = ("Set5", "Set14", "Kodak24")
-
-
-def folders(bench: Path, name: str, scale: int) -> tuple[Path, Path | None]:
-    """HR and LR folder of a set; no LR folder means that LR images are made."""
-    pairs = bench / name / f"x{scale}"
-    return (pairs / "HR", pairs / "LR") if pairs.is_dir() else (bench / name, None)
 
 
 def main() -> None:
@@ -36,10 +31,9 @@ def main() -> None:
             continue
         model = load_model(info.name)
         results = {}
-        for name in SETS:
-            images = list(evaluate(model, find_pairs(*folders(bench, name, info.scale))))
-            result = Evaluation(info.name, info.scale, images)
-            results[name] = {"psnr_y": round(result.psnr_y, 4), "ssim_y": round(result.ssim_y, 5)}
+        for each in find_sets(bench, SETS, info.scale):
+            result = Evaluation(info.name, info.scale, list(evaluate(model, each.pairs)))
+            results[each.name] = {"psnr_y": round(result.psnr_y, 4), "ssim_y": round(result.ssim_y, 5)}
         scores[info.name] = results
         cells = (f"{score['psnr_y']:.2f} / {score['ssim_y']:.4f}" for score in results.values())
         print(f"| {info.name} | {' | '.join(cells)} |", flush=True)

@@ -21,14 +21,13 @@ import torch
 
 from benchmarks.machine import describe
 from benchmarks.passes import Settings
-from benchmarks.quality import folders
 from benchmarks.tables import write_csv
 from promptsr.data import load_pair
-from promptsr.evaluate import find_pairs
 from promptsr.files import write_text
 from promptsr.generators import finish
 from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.sr_model import SRModel
+from promptsr.table_one.sets import find_sets
 from promptsr.tables import markdown
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
@@ -125,9 +124,8 @@ def main() -> None:
     rows: list[Row] = []
     for name in arguments.models:
         model = load_model(name)
-        for chosen in arguments.sets:
-            pairs = find_pairs(*folders(arguments.bench, chosen, model.scale))
-            for row in measure(model, chosen, pairs, arguments.tiles):
+        for chosen in find_sets(arguments.bench, arguments.sets, model.scale):
+            for row in measure(model, chosen.name, chosen.pairs, arguments.tiles):
                 rows.append(row)
                 print(asdict(row), flush=True)
     write_csv(arguments.out / "tiles.csv", rows)

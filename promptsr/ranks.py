@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
+Part = TypeVar("Part")
 _PATIENCE = timedelta(days=7)  # one rank may have much more to do than another
 
 
@@ -31,19 +33,35 @@ class Ranks:
 
             dist.barrier()
 
+    def gather(self, part: Part) -> list[Part]:
+        """What each process has, by rank; every process gets it all."""
+        if self.world == 1:
+            return [part]
+        import torch.distributed as dist
+
+        parts: list[Any] = [None] * self.world
+        dist.all_gather_object(parts, part)
+        return parts
+
 
 ALONE = Ranks()
 
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Joins the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`)."""
+    """Joins the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`).
+
+    Of several GPUs each process of a machine then has one of its own, which "cuda" means to it.
+    """
     ranks = Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
     if ranks.world == 1:
         yield ranks
         return
+    import torch
     import torch.distributed as dist
 
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
         yield ranks

@@ -145,6 +145,15 @@ def test_pairs_go_by_name_whatever_the_format(tmp_path: Path) -> None:
     assert find_pairs(hr, None) == [(hr / "a.jpg", None), (hr / "b.png", None)]
 
 
+def test_lr_names_may_end_with_the_scale(tmp_path: Path) -> None:
+    for name in ("hr/a.png", "hr/b.png", "lr/ax2.png", "lr/b.png"):
+        write(tmp_path / name, picture(20, 20))
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    assert find_pairs(hr, lr, lr_ending="x2") == [(hr / "a.png", lr / "ax2.png"), (hr / "b.png", lr / "b.png")]
+    with pytest.raises(UserError, match=r"called a\.png"):
+        find_pairs(hr, lr)
+
+
 def test_missing_partners_and_folders_are_refused(tmp_path: Path) -> None:
     for name in ("hr/a.png", "hr/b.png", "lr/a.png"):
         write(tmp_path / name, picture(20, 20))

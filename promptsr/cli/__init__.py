@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from promptsr.cli import fetch, reports, train, upscale, workbench
+from promptsr.cli import evaluate, fetch, reports, train, upscale, workbench
 from promptsr.cli.console import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Image super-resolution with PromptSR.")
@@ -17,7 +17,7 @@ app.command()(upscale.upscale)
 app.command()(reports.models)
 app.command()(reports.complexity)
 app.command()(train.train)
-app.command()(reports.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(fetch.fetch)
 app.command("app")(workbench.open_workbench)
 

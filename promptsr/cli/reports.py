@@ -1,16 +1,14 @@
-"""`promptsr models`, `promptsr complexity` and `promptsr evaluate`: a table, or JSON."""
+"""`promptsr models` and `promptsr complexity`: a table, or JSON."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, SetOption, parse_settings, progress_bar, show
+from promptsr.cli.console import JsonOption, SetOption, parse_settings, show
 from promptsr.config import preset as preset_config
-from promptsr.errors import ConfigError
-from promptsr.zoo import list_models, load_model
+from promptsr.zoo import list_models
 
 
 def models(json_target: JsonOption = None) -> None:
@@ -55,35 +53,3 @@ def complexity(
         "behind the paper's figures, which leaves out attention products and position tables."
     )
     show(cost.to_dict(), table, json_target)
-
-
-def evaluate(
-    model: Annotated[str, typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint.")],
-    hr: Annotated[Path, typer.Option(help="Folder of HR images.")],
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
-    scale: Annotated[int | None, typer.Option(help="Checked against the model's.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
-    json_target: JsonOption = None,
-) -> None:
-    """Measure PSNR and SSIM on Y over a folder, as in the paper's Table I."""
-    from promptsr.evaluate import Evaluation, find_pairs
-    from promptsr.evaluate import evaluate as scores_of
-
-    loaded = load_model(model).to(device)
-    if scale is not None and scale != loaded.scale:
-        raise ConfigError(f"{model} upscales x{loaded.scale}, not x{scale}: choose a model for x{scale}.")
-    pairs = find_pairs(hr, lr)
-    images = []
-    table = Table("image", "PSNR-Y (dB)", "SSIM-Y")
-    with progress_bar() as bar:
-        task = bar.add_task(model, total=len(pairs), note="")
-        for image in scores_of(loaded, pairs):
-            images.append(image)
-            table.add_row(image.name, f"{image.psnr_y:.3f}", f"{image.ssim_y:.4f}")
-            bar.update(task, advance=1, note=f"{image.psnr_y:.2f} dB")
-    result = Evaluation(model, loaded.scale, images)
-    table.add_section()
-    table.add_row("[bold]mean", f"[bold]{result.psnr_y:.3f}", f"[bold]{result.ssim_y:.4f}")
-    show(result.to_dict(), table, json_target)

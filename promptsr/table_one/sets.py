@@ -1,0 +1,69 @@
+"""Where a benchmark set has its images: the layouts that its archives come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from promptsr.errors import UserError
+from promptsr.evaluate import find_pairs
+from promptsr.imaging.decode import find_images
+from promptsr.published import DATASETS
+
+_OTHER_NAMES = {"B100": "BSD100", "BSDS100": "BSD100"}
+"""What some archives call a set of Table I."""
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """Images to be measured on."""
+
+    name: str
+    pairs: list[tuple[Path, Path | None]]
+    """HR and LR images; None: the LR image is made from the HR image, see `promptsr.evaluate.find_pairs`."""
+
+
+def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSet]:
+    """Benchmark sets in a folder.
+
+    A set `Set5` is the folder of this name, and lies there in one of three ways: `Set5/x4/HR` with LR images of the
+    same names in `Set5/x4/LR`; `Set5/HR/baby.png` with `Set5/LR_bicubic/X4/babyx4.png`; or HR images in `Set5` itself.
+    Where there is no LR folder, LR images are made (bicubic).
+
+    Args:
+        bench: the folder.
+        names: of the sets, each taken once; none for all that have images for this scale, those of Table I first.
+        scale: s.
+
+    Raises:
+        UserError: there is no such folder or set, it has no images for this scale, or an LR image is missing.
+    """
+    if not bench.is_dir():
+        raise UserError(f"{bench} is not a folder; give the folder that holds Set5 and the other sets.")
+    folders = {_OTHER_NAMES.get(path.name, path.name): path for path in sorted(bench.iterdir()) if path.is_dir()}
+    known = [*(name for name in DATASETS if name in folders), *(name for name in folders if name not in DATASETS)]
+    usable = [name for name in known if _holds_images(_locate(folders[name], scale)[0])]
+    if not usable:
+        raise UserError(f"{bench} holds no set with images for x{scale}; put them into {bench / 'Set5' / 'HR'}, say.")
+    wanted = dict.fromkeys(_OTHER_NAMES.get(name, name) for name in names) or usable
+    for name in wanted:
+        if name not in usable:
+            raise UserError(f"{bench} holds no set {name} with images for x{scale}: choose among {', '.join(usable)}.")
+    return [BenchmarkSet(name, find_pairs(*_locate(folders[name], scale), lr_ending=f"x{scale}")) for name in wanted]
+
+
+def _locate(folder: Path, scale: int) -> tuple[Path, Path | None]:
+    """The HR folder of a set and its LR folder, if there is one."""
+    for hr, lr in (
+        (folder / f"x{scale}" / "HR", folder / f"x{scale}" / "LR"),
+        (folder / "HR", folder / "LR_bicubic" / f"X{scale}"),
+    ):
+        if hr.is_dir():
+            return hr, lr if lr.is_dir() else None
+    return folder, None
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return bool(find_images(folder))
+    except UserError:
+        return False
