@@ -90,7 +90,7 @@ def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
     if json_target == "-":
         print(text, end="")
         return
-    Console().print(table)
+    Console().print(table, crop=False)  # rather lines that are too long than numbers cut off
     if json_target is not None:
         write_text(Path(json_target), text)
 

@@ -106,10 +106,17 @@ def _images(scores: "Evaluation") -> Table:
 
 
 def _rows(found: "TableOne") -> Table:
-    head, *others = found.lines[0]
-    table = Table(head, *(Column(name, justify="right") for name in others), box=SIMPLE, pad_edge=False)
-    for number, line in enumerate(found.lines, start=1):
-        style = "bold" if line["figures"] == "measured" else None
-        table.add_row(*map(escape, line.values()), style=style, end_section=number == len(found.measured))
+    between = " / " if len(found.sets) <= 2 else "\n"  # more do not fit into 80 characters side by side
+    texts = (Column("model", overflow="fold", min_width=12), Column("params", justify="right"))
+    scores = (Column(name, justify="right", no_wrap=True) for name in found.sets)
+    table = Table(*texts, *scores, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for figures, style in (("measured", "bold"), ("published", None)):
+        lines = [line for line in found.lines if line["figures"] == figures]
+        if lines:
+            table.add_row(f"[italic]{figures}:")
+        for line in lines:
+            cells = (line[name].replace(" / ", between) for name in ("model", "parameters", *found.sets))
+            table.add_row(*map(escape, cells), style=style)
+        table.add_section()
     table.caption = escape(found.caption)
     return table

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from promptsr.errors import CheckpointError, UserError
+from promptsr.fingerprint import fingerprint
 from promptsr.imaging import Picture
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
@@ -61,6 +62,12 @@ def test_a_file_is_what_pytorch_makes(tmp_path: Path, shape: tuple[Any, ...]) ->
         image = torch.rand(size)
         torch.testing.assert_close(model(image), expected(image), rtol=0, atol=1e-5)
     assert float(model(image).max()) > 1 > 0 > float(model(torch.zeros(1, 3, 1, 1)).min())  # not clamped
+
+
+def test_files_are_told_apart_by_their_content(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.onnx"), write(tmp_path / "b.onnx"), write(tmp_path / "c.onnx", shape=(1, 3, "H", "W"))]
+    first, same, other = (fingerprint(load_model(path).network) for path in paths)
+    assert first == same != other
 
 
 def test_half_precision_in_the_file(tmp_path: Path) -> None:

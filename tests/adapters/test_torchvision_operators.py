@@ -88,8 +88,8 @@ def test_an_absent_torchvision_is_an_import_error(monkeypatch: pytest.MonkeyPatc
 
 LAZY = """
 import sys
-import promptsr, promptsr.zoo
-heavy = {"spandrel", "torchvision", "onnx", "onnxruntime"}
+import promptsr, promptsr.cli, promptsr.zoo
+heavy = {"spandrel", "torchvision", "onnx", "onnxruntime", "pandas"}
 promptsr.zoo.list_models()
 promptsr.load_model("promptsr-tiny-x4")
 print(sorted(heavy & set(sys.modules)))
