@@ -25,8 +25,8 @@ from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.files import write_text
 from promptsr.model.network import PromptSR, build_model
-from promptsr.optimizers import build_optimizers
 from promptsr.tables import markdown
+from promptsr.training.optimizers import build_optimizers
 
 RESULTS = Path(__file__).parent / "results"
 # An operation is of the first kind whose pattern is found in its name, in lower case.

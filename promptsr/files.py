@@ -10,6 +10,9 @@ from typing import Any
 
 from promptsr.errors import UserError
 
+CACHE = "PROMPTSR_CACHE"
+"""Environment variable that names another folder for what can be made again."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -71,3 +74,19 @@ def write_json(path: Path, content: Any) -> None:
         UserError: the path cannot be written.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def cache_folder() -> Path:
+    """For what can be made again: `PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`.
+
+    Where none of them can be made, it is a folder for temporary files.
+    """
+    if chosen := os.environ.get(CACHE):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    folder = (Path(base) if base else Path.home() / ".cache") / "promptsr"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"promptsr-{os.getuid()}"
+    return folder

@@ -47,6 +47,26 @@ class Ranks:
 ALONE = Ranks()
 
 
+def join(backend: str, patience: timedelta | None = None) -> None:
+    """Makes the process group of torch.distributed from what `torchrun` has put into the environment.
+
+    Unlike torch's own way, processes that were started anew do not read the addresses that the ones before them have
+    left in the store (seen with torch 2.13: they then wait for each other, most of the time in vain).
+
+    Args:
+        backend: gloo, nccl, ...
+        patience: how long to wait for another process; default: torch's.
+    """
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    fresh = PrefixStore(f"attempt {attempt}", store)
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=world, timeout=patience)
+
+
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """Joins the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`).
@@ -62,7 +82,7 @@ def joined() -> Iterator[Ranks]:
 
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+    join("gloo", _PATIENCE)
     try:
         yield ranks
     finally:

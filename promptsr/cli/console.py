@@ -35,8 +35,8 @@ SetOption = Annotated[
 ]
 
 
-def progress_bar() -> Progress:
-    """A bar on stderr: what, how far, how long, how much longer."""
+def progress_bar(*, shown: bool = True) -> Progress:
+    """A bar on stderr: what, how far, how long, how much longer; not `shown` where another process shows it."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,6 +45,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=log,
+        disable=not shown,
     )
 
 

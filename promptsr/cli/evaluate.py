@@ -72,9 +72,7 @@ def evaluate(
         raise ConfigError("Give the images by --hr, one folder of them, or by --bench, a folder of benchmark sets.")
     with joined() as ranks:
         models = [loaded.to(find_device(device)) for loaded in models]
-        bar = progress_bar()
-        bar.disable = not ranks.first
-        with bar:
+        with progress_bar(shown=ranks.first) as bar:
             task = bar.add_task("images", total=None, note="")
 
             def tell(step: "Measuring") -> None:

@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,9 @@ from pathlib import Path
 import torch
 
 from promptsr.errors import UserError, first_line
-from promptsr.files import replacing
+from promptsr.files import CACHE, cache_folder, replacing
 
 SWITCH = "PROMPTSR_KERNELS"
-CACHE = "PROMPTSR_CACHE"
 _FOLDER = Path(__file__).parent
 _SOURCES = ("global_attention.cpp", "group_attention.cpp", "token_layers.cpp")
 _HEADERS = ("vectors.h", "blocks.h", "attention.h")
@@ -106,7 +104,7 @@ def _command() -> list[str]:
 
 def _built(command: list[str]) -> Path:
     """Path of the library that this command makes, which is run unless it was run before."""
-    path = _cache() / f"kernels-{_fingerprint(command)}.so"
+    path = cache_folder() / f"kernels-{_fingerprint(command)}.so"
     if path.exists():
         return path
     try:
@@ -124,18 +122,6 @@ def _compile(command: list[str]) -> None:
         raise NoKernelsError(f"The compiler {command[0]} failed: {first_line(error.stderr) or error}.") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoKernelsError(f"The compiler {command[0]} cannot be run: {error}.") from error
-
-
-def _cache() -> Path:
-    if chosen := os.environ.get(CACHE):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    folder = (Path(base) if base else Path.home() / ".cache") / "promptsr"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir()) / f"promptsr-{os.getuid()}"
-    return folder
 
 
 def _fingerprint(command: list[str]) -> str:

@@ -9,8 +9,8 @@ from promptsr.evaluate import find_pairs
 from promptsr.imaging.decode import find_images
 from promptsr.published import DATASETS
 
-_OTHER_NAMES = {"B100": "BSD100", "BSDS100": "BSD100"}
-"""What some archives call a set of Table I."""
+_NAMES = {"b100": "BSD100", "bsds100": "BSD100", **{name.lower(): name for name in DATASETS}}
+"""What archives and `promptsr fetch` call the sets of Table I, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class BenchmarkSet:
 def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSet]:
     """Benchmark sets in a folder.
 
-    A set `Set5` is the folder of this name, and lies there in one of three ways: `Set5/x4/HR` with LR images of the
-    same names in `Set5/x4/LR`; `Set5/HR/baby.png` with `Set5/LR_bicubic/X4/babyx4.png`; or HR images in `Set5` itself.
-    Where there is no LR folder, LR images are made (bicubic).
+    A set `Set5` is the folder of this name, or `set5`, and lies there in one of four ways: `Set5/x4/HR` with LR images
+    of the same names in `Set5/x4/LR`; `Set5/HR` with `Set5/LR/x4`, as fetched; `Set5/HR/baby.png` with
+    `Set5/LR_bicubic/X4/babyx4.png`; or HR images in `Set5` itself. Where there is no LR folder, LR images are made
+    (bicubic).
 
     Args:
         bench: the folder.
@@ -39,12 +40,12 @@ def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSe
     """
     if not bench.is_dir():
         raise UserError(f"{bench} is not a folder; give the folder that holds Set5 and the other sets.")
-    folders = {_OTHER_NAMES.get(path.name, path.name): path for path in sorted(bench.iterdir()) if path.is_dir()}
+    folders = {_called(path.name): path for path in sorted(bench.iterdir()) if path.is_dir()}
     known = [*(name for name in DATASETS if name in folders), *(name for name in folders if name not in DATASETS)]
     usable = [name for name in known if _holds_images(_locate(folders[name], scale)[0])]
     if not usable:
         raise UserError(f"{bench} holds no set with images for x{scale}; put them into {bench / 'Set5' / 'HR'}, say.")
-    wanted = dict.fromkeys(_OTHER_NAMES.get(name, name) for name in names) or usable
+    wanted = dict.fromkeys(map(_called, names)) or usable
     for name in wanted:
         if name not in usable:
             raise UserError(f"{bench} holds no set {name} with images for x{scale}: choose among {', '.join(usable)}.")
@@ -53,13 +54,16 @@ def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSe
 
 def _locate(folder: Path, scale: int) -> tuple[Path, Path | None]:
     """The HR folder of a set and its LR folder, if there is one."""
-    for hr, lr in (
-        (folder / f"x{scale}" / "HR", folder / f"x{scale}" / "LR"),
-        (folder / "HR", folder / "LR_bicubic" / f"X{scale}"),
-    ):
-        if hr.is_dir():
-            return hr, lr if lr.is_dir() else None
-    return folder, None
+    hr, lr_folders = folder / f"x{scale}" / "HR", [folder / f"x{scale}" / "LR"]
+    if not hr.is_dir():
+        hr, lr_folders = folder / "HR", [folder / "LR" / f"x{scale}", folder / "LR_bicubic" / f"X{scale}"]
+    if not hr.is_dir():
+        return folder, None
+    return hr, next((lr for lr in lr_folders if lr.is_dir()), None)
+
+
+def _called(name: str) -> str:
+    return _NAMES.get(name.lower(), name)
 
 
 def _holds_images(folder: Path) -> bool:

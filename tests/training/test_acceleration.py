@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from promptsr import kernels
-from promptsr.acceleration import Acceleration
 from promptsr.model.network import build_model
+from promptsr.training.acceleration import Acceleration
 
+FABRIC = Fabric(accelerator="cpu", devices=1)
 SETTINGS: dict[str, Any] = {"channels": 8, "groups": 1, "blocks_per_group": 1, "window_size": 4, "scale": 2}
 
 
@@ -38,13 +40,14 @@ def network() -> nn.Module:
     return build_model("promptsr", **SETTINGS)
 
 
-class Broken:
+class Broken(nn.Module):
     """A compiled network that fails, at once or on the way back."""
 
     def __init__(self, network: nn.Module, where: str) -> None:
+        super().__init__()
         self.network, self.where = network, where
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         if self.where == "forward":
             raise RuntimeError("\nno C++ compiler found\nand more of it")
         result: Tensor = self.network(image)
@@ -61,12 +64,12 @@ class Broken:
 def test_a_compiler_that_fails_is_told_and_done_without(
     network: nn.Module, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    plain = Acceleration(network, "cpu", "fp32", False)
+    plain = Acceleration(FABRIC, network, False)
     expected = plain.backward(loss_of)
     wanted = gradients(network)
     network.zero_grad()
     with compiler(monkeypatch, lambda network: Broken(network, where)):
-        acceleration = Acceleration(network, "cpu", "fp32", True)
+        acceleration = Acceleration(FABRIC, network, True)
     assert torch.equal(acceleration.backward(loss_of), expected)
     assert all(map(torch.equal, gradients(network), wanted))  # once, not twice
     told = [note for note in acceleration.take_notes() if "compile" in note]
@@ -82,13 +85,13 @@ def test_a_failure_of_the_training_itself_is_not_blamed_on_the_compiler(network:
 
     for compiled in (False, True):
         with pytest.raises(ValueError, match="mine"):
-            Acceleration(network, "cpu", "fp32", compiled).backward(fail)
+            Acceleration(FABRIC, network, compiled).backward(fail)
 
 
 def test_a_later_failure_of_compiled_code_passes_through(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken(network, "nowhere")
     with compiler(monkeypatch, lambda _network: broken):
-        acceleration = Acceleration(network, "cpu", "fp32", True)
+        acceleration = Acceleration(FABRIC, network, True)
     acceleration.backward(loss_of)
     broken.where = "forward"
     with pytest.raises(RuntimeError, match="no C"):
@@ -97,10 +100,10 @@ def test_a_later_failure_of_compiled_code_passes_through(network: nn.Module, mon
 
 def test_compiled_for_real(network: nn.Module) -> None:
     """Dynamo sees the whole network as one graph, kernels included; where there is a compiler, it is used."""
-    plain = Acceleration(network, "cpu", "fp32", False).backward(loss_of)
+    plain = Acceleration(FABRIC, network, False).backward(loss_of)
     wanted = gradients(network)
     network.zero_grad()
-    compiled = Acceleration(network, "cpu", "fp32", True)
+    compiled = Acceleration(FABRIC, network, True)
     torch.testing.assert_close(compiled.backward(loss_of), plain)
     torch.testing.assert_close(gradients(network), wanted, atol=1e-5, rtol=1e-3)
     assert torch._dynamo.explain(network)(torch.rand(1, 3, 9, 8)).graph_break_count == 0
@@ -108,20 +111,5 @@ def test_compiled_for_real(network: nn.Module) -> None:
 
 def test_without_kernels_a_note_says_why(network: nn.Module) -> None:
     with kernels.disabled():
-        [note] = Acceleration(network, "cpu", "fp32", False).take_notes()
+        [note] = Acceleration(FABRIC, network, False).take_notes()
     assert note == "Steps take longer than they need to. The kernels are switched off for now."
-
-
-def test_a_gpu_without_bfloat16_trains_in_float32(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old GPU")
-    acceleration = Acceleration(network, "cuda", "bf16", False)  # the network stays on the CPU, where it can run
-    dtypes: list[torch.dtype] = []
-
-    def watch(network: Callable[[Tensor], Tensor]) -> Tensor:
-        dtypes.append(torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else torch.float32)
-        return loss_of(network)
-
-    acceleration.backward(watch)
-    assert dtypes == [torch.float32]
-    assert acceleration.take_notes() == ("Old GPU has no bfloat16, so the network is trained in float32.",)

@@ -1,9 +1,9 @@
-"""Precision and compilation of a training run, as far as the machine has them; notes say what it has not, and why."""
+"""Compilation of a network under training, as far as the machine has it; notes say what it has not, and why."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from promptsr import kernels
@@ -15,34 +15,32 @@ Forward = Callable[[Tensor], Tensor]
 class Acceleration:
     """Runs a network forward and back as fast as it was asked for, or without what cannot be had."""
 
-    def __init__(self, network: nn.Module, device: str, precision: Literal["fp32", "bf16"], compiled: bool) -> None:
+    def __init__(self, fabric: Fabric, network: nn.Module, compiled: bool) -> None:
+        self._fabric = fabric
         self._network = network
-        self._device = torch.device(device).type
-        self._half = precision == "bf16"
         self._notes: list[str] = []
-        if self._half and self._device == "cuda" and not torch.cuda.is_bf16_supported():
-            self._half = False
-            self._notes.append(f"{torch.cuda.get_device_name()} has no bfloat16, so the network is trained in float32.")
-        if self._device == "cpu" and (reason := kernels.why_not()) is not None:
+        if fabric.device.type == "cpu" and (reason := kernels.why_not()) is not None:
             self._notes.append(f"Steps take longer than they need to. {reason}")
         self._untried = compiled
-        self._forward: Forward = torch.compile(network) if compiled else network
+        module: nn.Module = torch.compile(network) if compiled else network  # type: ignore[assignment]
+        self._module = fabric.setup_module(module)
 
-    def backward(self, loss_of: Callable[[Forward], Tensor]) -> Tensor:
+    def backward(self, loss_of: Callable[[Forward], Tensor], *, last: bool = True) -> Tensor:
         """Adds the gradients of the loss to the network's.
 
         A first step that fails in compiled code is done again without.
 
         Args:
             loss_of: takes the network, and returns a loss that depends on nothing else that changes.
+            last: whether nothing more will be added, so that all devices may share their gradients.
 
         Returns:
             The loss, detached.
         """
         if not self._untried:
-            return self._step(loss_of)
+            return self._step(loss_of, last)
         try:
-            loss = self._step(loss_of)
+            loss = self._step(loss_of, last)
         except Exception as error:
             reason = first_line(str(error)) or type(error).__name__
         else:
@@ -50,8 +48,8 @@ class Acceleration:
             return loss
         # The exception is gone by now, and with it all that the failed step held.
         self._network.zero_grad(set_to_none=True)
-        self._forward = self._network
-        loss = self._step(loss_of)  # what has nothing to do with compiling fails here again
+        self._module = self._fabric.setup_module(self._network)
+        loss = self._step(loss_of, last)  # what has nothing to do with compiling fails here again
         self._notes.append(f"The network is trained uncompiled, since torch.compile failed: {reason}")
         self._untried = False
         return loss
@@ -61,8 +59,8 @@ class Acceleration:
         notes, self._notes = tuple(self._notes), []
         return notes
 
-    def _step(self, loss_of: Callable[[Forward], Tensor]) -> Tensor:
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-            loss = loss_of(self._forward)
-        loss.backward()
+    def _step(self, loss_of: Callable[[Forward], Tensor], last: bool) -> Tensor:
+        with self._fabric.no_backward_sync(self._module, enabled=not last):
+            loss = loss_of(self._module)
+            self._fabric.backward(loss)
         return loss.detach()

@@ -1,7 +1,8 @@
 """Trainings of a very small network on a few images made for them."""
 
+import json
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from promptsr.checkpoints import load_checkpoint
 from promptsr.config import ModelConfig
-from promptsr.train import TrainConfig, TrainReport, train
+from promptsr.data.cache import ImagesRead
+from promptsr.training import Outcome, Recipe, TrainReport, train
 
 SMALL = ModelConfig(
     scale=2, channels=8, groups=1, blocks_per_group=2, anchor_stride=2, window_size=4, category_size=16, heads=2
@@ -29,23 +31,38 @@ class Trial:
     output: Path
     model: ModelConfig = SMALL
 
-    def config(self, **changes: Any) -> TrainConfig:
-        settings = TrainConfig(
+    def recipe(self, **changes: Any) -> Recipe:
+        recipe = Recipe(
             data=(str(self.images / "train"),),
-            output=str(self.output),
+            model=self.model,
             validation=str(self.images / "val"),
             steps=12,
             batch=2,
             patch=8,
             warmup=2,
             ema=0.9,
+            device="cpu",
+            cache=str(self.images / "cache"),
             report_every=1,
             validate_every=4,
         )
-        return replace(settings, **changes)
+        return replace(recipe, **changes)
 
-    def start(self, **changes: Any) -> Generator[TrainReport, None, Path]:
-        return train(self.model, self.config(**changes))
+    def recipe_file(self, path: Path, **changes: Any) -> Path:
+        """The same as a file."""
+        path.write_text(json.dumps(asdict(self.recipe(**changes))))  # JSON is YAML
+        return path
+
+    def start(self, *, resume: bool = True, **changes: Any) -> Generator[TrainReport, None, Outcome]:
+        run = train(self.recipe(**changes), self.output, resume=resume)
+        while True:
+            try:
+                step = next(run)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            if not isinstance(step, ImagesRead):
+                yield step
 
     def stop_after(self, step: int, **changes: Any) -> None:
         """Runs up to a step and gives up there."""
@@ -54,19 +71,19 @@ class Trial:
             pass
         run.close()
 
-    def finish(self, **changes: Any) -> tuple[list[TrainReport], Path]:
+    def finish(self, **changes: Any) -> tuple[list[TrainReport], Outcome]:
         """Runs to the end: all reports, and what the run returns."""
         run, reports = self.start(**changes), []
         while True:
             try:
                 reports.append(next(run))
-            except StopIteration as stop:
-                return reports, stop.value
+            except StopIteration as end:
+                return reports, end.value
 
     @property
     def last(self) -> dict[str, Any]:
         """The saved state."""
-        state: dict[str, Any] = torch.load(self.output / "last.pt", weights_only=True)
+        state: dict[str, Any] = torch.load(self.output / "last.ckpt", weights_only=True)
         return state
 
     def tensors(self, name: str) -> dict[str, Tensor]:

@@ -1,16 +1,31 @@
-"""Training pairs: what is drawn, where, and that LR and HR show the same place."""
+"""Crops: what is drawn, where, and that LR and HR show the same place."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from promptsr.data import PatchSampler, load_pair, load_patches
-from promptsr.errors import ImageError, UserError
+from promptsr.data import load_pair
+from promptsr.data.cache import read_images
+from promptsr.data.crops import Draw, RandomCrops, Share, load_crops
+from promptsr.errors import UserError
+from promptsr.generators import finish
+from promptsr.imaging.decode import find_images
 from promptsr.imaging.resize import downscale
+
+
+def crops_of(folder: Path, scale: int, patch: int, count: int, seed: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
+    """The crops of a step, B x 3 x H x W in [0, 1]: LR, HR."""
+    images = finish(read_images(find_images(folder), scale, folder / ".cache")).images
+    crops = RandomCrops(images, scale, seed)
+    pairs = [crops[Draw(step, place, patch)] for place in range(count)]
+    lr, hr = (torch.stack(side).float() / 255 for side in zip(*pairs, strict=True))
+    return lr, hr
 
 
 def write(path: Path, pixels: np.ndarray) -> Path:
@@ -61,8 +76,7 @@ def test_an_image_smaller_than_a_pixel_of_lr_is_refused(tmp_path: Path) -> None:
 def test_lr_crops_are_the_hr_crops_downscaled(tmp_path: Path, scale: int) -> None:
     for i in range(3):
         write(tmp_path / f"{i}.png", noise(30 * scale + i, 24 * scale + 2 * i, seed=i))
-    patches = load_patches([tmp_path], scale, 12)
-    lr, hr = patches.batch(40, (1, 2))
+    lr, hr = crops_of(tmp_path, scale, 12, 40)
     assert lr.shape == (40, 3, 12, 12) and hr.shape == (40, 3, 12 * scale, 12 * scale)
     assert lr.dtype == hr.dtype == torch.float32
     # Away from the border of the crop, to the rounding of 8 bit; a flip or turn of one alone would be far off.
@@ -70,19 +84,19 @@ def test_lr_crops_are_the_hr_crops_downscaled(tmp_path: Path, scale: int) -> Non
     assert float(difference.max()) <= 0.5 / 255 + 1e-6
 
 
-def test_the_same_seed_gives_the_same_batch(tmp_path: Path) -> None:
+def test_a_draw_is_all_that_a_crop_depends_on(tmp_path: Path) -> None:
     write(tmp_path / "a.png", noise(120, 90))
-    first, second = load_patches([tmp_path], 2, 8), load_patches([tmp_path], 2, 8)
-    lr, hr = first.batch(6, (3, 14))
-    for again in (first.batch(6, (3, 14)), second.batch(6, (3, 14))):
-        assert torch.equal(again[0], lr) and torch.equal(again[1], hr)
-    for other in ((3, 15), (4, 14)):
-        assert not torch.equal(first.batch(6, other)[0], lr)
+    lr, hr = crops_of(tmp_path, 2, 8, 6, seed=3, step=14)
+    again = crops_of(tmp_path, 2, 8, 6, seed=3, step=14)
+    assert torch.equal(again[0], lr) and torch.equal(again[1], hr)
+    for seed, step in ((3, 15), (4, 14)):
+        assert not torch.equal(crops_of(tmp_path, 2, 8, 6, seed, step)[0], lr)
+    assert len({crop.numpy().tobytes() for crop in lr}) == 6
 
 
 def test_crops_reach_every_place_and_keep_to_the_grid(tmp_path: Path) -> None:
     write(tmp_path / "a.png", address(100, 140))
-    _, hr = load_patches([tmp_path], 2, 10).batch(3000, (0,))
+    _, hr = crops_of(tmp_path, 2, 10, 3000)
     places = corners(hr)
     assert (places % 2 == 0).all(), "an HR crop does not begin where an LR pixel does"
     assert places.min(0).tolist() == [0, 0] and places.max(0).tolist() == [80, 120]
@@ -95,7 +109,7 @@ def test_crops_reach_every_place_and_keep_to_the_grid(tmp_path: Path) -> None:
 def test_all_eight_orientations_occur_alike(tmp_path: Path) -> None:
     pixels = noise(16, 16)
     write(tmp_path / "a.png", pixels)
-    _, hr = load_patches([tmp_path], 2, 8).batch(800, (0,))
+    _, hr = crops_of(tmp_path, 2, 8, 800)
     whole = np.moveaxis(pixels, 2, 0)
     turned = [np.rot90(w, k, (1, 2)) for w in (whole, whole[:, :, ::-1]) for k in range(4)]
     levels = (hr * 255).round().int().numpy()
@@ -108,7 +122,7 @@ def test_crops_prefer_texture(tmp_path: Path) -> None:
     pixels = np.full((512, 512, 3), 128)
     pixels[:, 256:] = noise(512, 256)
     write(tmp_path / "a.png", pixels)
-    _, hr = load_patches([tmp_path], 2, 8).batch(400, (0,))
+    _, hr = crops_of(tmp_path, 2, 8, 400)
     textured = hr.flatten(1).std(1) > 0.05
     assert int(textured.sum()) > 380
 
@@ -119,7 +133,7 @@ def test_strong_texture_is_not_preferred_to_plain_texture(tmp_path: Path) -> Non
     pixels[:, 128:320] = 118 + noise(256, 192) % 21  # on either side of the border of two cells
     pixels[:, 320:] = noise(256, 192)
     write(tmp_path / "a.png", pixels)
-    _, hr = load_patches([tmp_path], 1, 4).batch(600, (0,))
+    _, hr = crops_of(tmp_path, 1, 4, 600)
     deviation = hr.flatten(1).std(1)
     plain = int(((deviation > 0.005) & (deviation < 0.05)).sum())
     # In proportion to the gradient it would be 1 in 13.
@@ -129,33 +143,39 @@ def test_strong_texture_is_not_preferred_to_plain_texture(tmp_path: Path) -> Non
 
 def test_a_flat_image_is_no_error(tmp_path: Path) -> None:
     write(tmp_path / "a.png", np.full((70, 70, 3), 7))
-    lr, hr = load_patches([tmp_path], 2, 8).batch(3, (0,))
+    lr, hr = crops_of(tmp_path, 2, 8, 3)
     assert torch.equal((hr * 255).round(), torch.full((3, 3, 16, 16), 7.0)) and lr.shape == (3, 3, 8, 8)
 
 
-def test_small_images_are_left_out_and_all_folders_are_read(tmp_path: Path) -> None:
-    write(tmp_path / "a" / "large.png", noise(40, 32))
-    write(tmp_path / "a" / "low.png", noise(31, 90))
-    write(tmp_path / "a" / "tiny.png", noise(1, 1))
-    write(tmp_path / "b" / "narrow.png", noise(90, 31))
-    write(tmp_path / "b" / "just.png", noise(32, 33))
-    (tmp_path / "b" / "notes.txt").write_text("not an image")
-    patches = load_patches([tmp_path / "a", tmp_path / "b"], 2, 16)
-    assert isinstance(patches, PatchSampler)
-    assert [tuple(image.shape) for image in patches.hr] == [(3, 40, 32), (3, 32, 32)]
-    assert [tuple(image.shape) for image in patches.lr] == [(3, 20, 16), (3, 16, 16)]
-    assert set(patches.cells[:, 0]) == {0, 1}
+@given(
+    batch=st.integers(1, 20),
+    world=st.integers(1, 5),
+    parts=st.integers(1, 4),
+    first=st.integers(0, 3),
+)
+def test_processes_and_parts_share_a_step_without_changing_it(batch: int, world: int, parts: int, first: int) -> None:
+    def size_at(step: int) -> tuple[int, int]:
+        return (batch, 16) if step < 2 else (batch + 1, 32)
+
+    shares = [Share(range(first, 4), size_at, rank, world, parts) for rank in range(world)]
+    assert all(len(share) == len(list(share)) == (4 - first) * parts for share in shares)
+    drawn = [draw for share in shares for part in share for draw in part]
+    wanted = [Draw(step, place, size_at(step)[1]) for step in range(first, 4) for place in range(size_at(step)[0])]
+    assert sorted(drawn) == wanted
+    for share in shares:
+        sizes = [len(part) for part in share]
+        assert all(max(step) - min(step) <= 1 for step in zip(*[iter(sizes)] * parts, strict=True))
 
 
-def test_unusable_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere is not a folder"):
-        load_patches([tmp_path / "nowhere"], 2, 8)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds no image"):
-        load_patches([tmp_path / "empty"], 2, 8)
-    write(tmp_path / "small" / "a.png", noise(20, 15))
-    with pytest.raises(UserError, match=r"small is at least 16 pixels on both sides"):
-        load_patches([tmp_path / "small"], 2, 8)
-    (tmp_path / "small" / "b.png").write_bytes(b"damaged")
-    with pytest.raises(ImageError, match=r"b\.png"):
-        load_patches([tmp_path / "small"], 2, 8)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_cut_the_same_crops_in_the_same_order(tmp_path: Path, workers: int) -> None:
+    write(tmp_path / "a.png", noise(64, 64))
+    images = finish(read_images([tmp_path / "a.png"], 2, tmp_path / ".cache")).images
+    crops = RandomCrops(images, 2, 0)
+    batches = list(load_crops(crops, Share(range(5), lambda step: (3, 8), 0, 1, 1), workers, pin_memory=False))
+    assert len(batches) == 5
+    for step, (lr, hr) in enumerate(batches):
+        assert lr.dtype == hr.dtype == torch.uint8
+        expected = [crops[Draw(step, place, 8)] for place in range(3)]
+        assert torch.equal(lr, torch.stack([pair[0] for pair in expected]))
+        assert torch.equal(hr, torch.stack([pair[1] for pair in expected]))

@@ -1,6 +1,7 @@
 """Learning rates at the paper's steps, averaged weights by hand, and who trains which weights."""
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,13 +11,21 @@ from hypothesis import strategies as st
 from torch import nn, optim
 
 from promptsr.model.network import build_model
-from promptsr.optimizers import ExponentialMovingAverage, Schedule, build_optimizers, rate
+from promptsr.training import load_recipe
+from promptsr.training.averaging import ExponentialMovingAverage
+from promptsr.training.optimizers import build_optimizers, rate
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "halving"])
-def test_warm_up_is_linear_from_the_first_step(schedule: Schedule) -> None:
-    assert [rate(schedule, step, 100, 4) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    assert rate(schedule, 0, 100, 0) == 1.0
+def cosine(step: int, steps: int, warmup: int) -> float:
+    return rate(step, steps, warmup, ())
+
+
+@pytest.mark.parametrize("halve_at", [(), (50, 80)])
+def test_warm_up_is_linear_from_the_first_step(halve_at: tuple[int, ...]) -> None:
+    assert [rate(step, 100, 4, halve_at) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rate(0, 100, 0, halve_at) == 1.0
 
 
 def test_halving_is_the_papers() -> None:
@@ -36,24 +45,26 @@ def test_halving_is_the_papers() -> None:
         490_000: 1.5625e-5,
         499_999: 1.5625e-5,
     }
-    assert {step: peak * rate("halving", step, steps, 0) for step in expected} == expected
+    recipe = load_recipe(CONFIGS / "x2.yaml")
+    assert (recipe.lr, recipe.steps, recipe.warmup) == (peak, steps, 0)
+    assert {step: peak * rate(step, steps, 0, recipe.halve_at) for step in expected} == expected
 
 
 def test_cosine_goes_from_one_to_nothing() -> None:
-    assert rate("cosine", 10, 110, 10) == 1.0
-    assert rate("cosine", 60, 110, 10) == pytest.approx(0.5)
-    assert rate("cosine", 35, 110, 10) == pytest.approx((1 + math.sqrt(0.5)) / 2)
-    assert rate("cosine", 110, 110, 10) == pytest.approx(0, abs=1e-15)
-    assert 0 < rate("cosine", 109, 110, 10) < 1e-3
+    assert cosine(10, 110, 10) == 1.0
+    assert cosine(60, 110, 10) == pytest.approx(0.5)
+    assert cosine(35, 110, 10) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert cosine(110, 110, 10) == pytest.approx(0, abs=1e-15)
+    assert 0 < cosine(109, 110, 10) < 1e-3
 
 
-@given(schedule=st.sampled_from(["cosine", "halving"]), steps=st.integers(1, 300), warmup=st.integers(0, 400))
-def test_rates_rise_to_the_peak_and_then_fall(schedule: Schedule, steps: int, warmup: int) -> None:
-    rates = [rate(schedule, step, steps, warmup) for step in range(steps)]
+@given(halve_at=st.lists(st.integers(0, 300)), steps=st.integers(1, 300), warmup=st.integers(0, 400))
+def test_rates_rise_to_the_peak_and_then_fall(halve_at: list[int], steps: int, warmup: int) -> None:
+    rates = [rate(step, steps, warmup, halve_at) for step in range(steps)]
     assert all(0 < r <= 1 for r in rates)
     peak = min(warmup, steps)
     assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
-    if warmup < steps:
+    if warmup < steps and not any(point <= warmup for point in halve_at):
         assert rates[warmup] == 1.0
 
 

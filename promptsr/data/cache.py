@@ -1,0 +1,153 @@
+"""Images decoded once: pixels in memory-mapped files, shared by every process and every later run.
+
+An image has a folder in the cache, named by its path, size and time of change, with `hr.npy` (H x W x 3, uint8),
+`texture.npy` (see `promptsr.data.texture`) and an `lr-xS.npy` for every scale that was asked for. Files are written
+all or nothing; a folder can be removed at any time when no run is on.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from promptsr.data.pairs import load_hr, make_lr
+from promptsr.data.texture import texture
+from promptsr.errors import ImageError, UserError
+from promptsr.files import replacing
+from promptsr.imaging.resize import crop_to_multiple
+
+_FORMAT = "1"  # changes when the same image would be cached otherwise
+
+
+class MappedArray:
+    """A read-only array in a `.npy` file, mapped into memory; another process maps the file anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.array: np.ndarray = np.load(path, mmap_mode="r")
+
+    def __getstate__(self) -> Path:
+        return self.path
+
+    def __setstate__(self, path: Path) -> None:
+        self.__init__(path)  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """An image as a training reads it."""
+
+    name: str
+    """Of the file, without its folder."""
+    size: int
+    """Of the file in bytes."""
+    hr: MappedArray
+    """H x W x 3, uint8; rows and columns beyond the last whole LR pixel are still there."""
+    lr: MappedArray
+    """h x w x 3, uint8, with h = H // s and w = W // s."""
+    texture: np.ndarray
+    """See `promptsr.data.texture.texture`."""
+
+
+@dataclass(frozen=True)
+class ImagesRead:
+    """How far the reading of images is."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReadImages:
+    """What could be read, in the order of the paths."""
+
+    images: list[CachedImage]
+    damaged: tuple[str, ...]
+    """A sentence for every file that was left out, naming it."""
+
+
+def read_images(paths: Sequence[Path], scale: int, cache: Path) -> Generator[ImagesRead, None, ReadImages]:
+    """Opens images through the cache, decoding those that are not in it yet, several at a time.
+
+    A file that is damaged, unreadable or gone is named and left out, so that it is known now and not after hours.
+
+    Args:
+        paths: of HR images.
+        scale: s; LR images are the bicubic ones of `promptsr.data.make_lr`.
+        cache: folder of the cache.
+
+    Raises:
+        UserError: the cache cannot be written, for example because the disk is full.
+    """
+    images: list[CachedImage] = []
+    damaged: list[str] = []
+
+    def read(path: Path) -> CachedImage | str:
+        try:
+            return _open(path, scale, cache)
+        except ImageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for done, result in enumerate(pool.map(read, paths), 1):
+                if isinstance(result, str):
+                    damaged.append(result)
+                else:
+                    images.append(result)
+                yield ImagesRead(done, len(paths))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return ReadImages(images, tuple(damaged))
+
+
+def _open(path: Path, scale: int, cache: Path) -> CachedImage:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path} is not there any more.") from error
+    key = f"{_FORMAT}\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
+    # Decoded at most once, however many of the files are missing.
+    decoded: list[Tensor] = []
+
+    def pixels() -> Tensor:
+        if not decoded:
+            decoded.append(load_hr(path, 1))
+        return decoded[0]
+
+    hr = _mapped(folder / "hr.npy", lambda: _bytes(pixels()))
+    lr = _mapped(folder / f"lr-x{scale}.npy", lambda: _bytes(_lr(pixels(), scale)))
+    means = _mapped(folder / "texture.npy", lambda: texture(pixels()))
+    return CachedImage(path.name, status.st_size, hr, lr, np.array(means.array))
+
+
+def _mapped(path: Path, make: Callable[[], np.ndarray]) -> MappedArray:
+    try:
+        return MappedArray(path)
+    except (OSError, ValueError):  # not there yet, or cut short
+        made = make()
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, made)
+    except UserError as error:
+        raise UserError(f"{error} The decoded images need space: name another folder by cache=FOLDER.") from error
+    return MappedArray(path)
+
+
+def _lr(hr: Tensor, scale: int) -> Tensor:
+    cropped = crop_to_multiple(hr, scale)
+    return make_lr(cropped, scale) if 0 not in cropped.shape else cropped
+
+
+def _bytes(image: Tensor) -> np.ndarray:
+    """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
+    pixels: np.ndarray[Any, np.dtype[np.uint8]] = (image[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,190 @@
+"""A training from its recipe to its weights, as a generator that can be stopped at any step."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from promptsr.data.cache import ImagesRead, ReadImages, read_images
+from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
+from promptsr.errors import ConfigError, UserError, first_line
+from promptsr.files import cache_folder, check_writable
+from promptsr.imaging.decode import find_images
+from promptsr.training.devices import launch, lost, total
+from promptsr.training.logs import Logs, TrainReport
+from promptsr.training.recipe import Recipe
+from promptsr.training.run import Run
+from promptsr.training.state import LAST, remove_leftovers
+from promptsr.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended."""
+
+    step: int
+    finished: bool
+    """False: it was asked to stop, and `last.ckpt` holds what it did."""
+    weights: Path | None
+    """The best weights (the final ones, without validation images) of a finished run."""
+
+
+def train(
+    recipe: Recipe, out: Path, *, resume: bool = False, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[ImagesRead | TrainReport, None, Outcome]:
+    """Trains a network; in every process, if `torchrun` started several.
+
+    Leaves in `out`: `last.ckpt` and `previous.ckpt`, to resume from; `best.safetensors` by validation,
+    `final.safetensors` and `final-raw.safetensors` (averaged and trained weights after the last step); `log.csv`,
+    `tensorboard/` and `validation.png`.
+
+    Args:
+        recipe: what to do.
+        out: folder of the run.
+        resume: go on from `last.ckpt` in it, if there is one. Processes that `torchrun` starts anew do so unasked.
+        should_stop: asked after every step; true saves and ends the run.
+
+    Yields:
+        How far the reading of images is; then a report every `report_every` steps, and at each validation.
+
+    Raises:
+        UserError: unusable settings or data, a folder that holds a run already, a disk that is full, or a loss that is
+            no number any more. What was saved before is whole.
+    """
+    check_writable(out / LAST)
+    if (out / LAST).exists() and not (resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))):
+        raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
+    fabric, notes = launch(recipe.device, recipe.precision)
+    if recipe.smallest_batch < recipe.accumulate * fabric.world_size:
+        raise ConfigError(
+            f"A batch of {recipe.smallest_batch} cannot be shared by {fabric.world_size} processes in "
+            f"{recipe.accumulate} parts each: raise batch, or lower accumulate."
+        )
+    run = Run(recipe, out, fabric)
+    validation = Validation(recipe, fabric)
+    with fabric.rank_zero_first(local=True):  # one process decodes, the others find the cache full
+        images = yield from _images(recipe)
+    run.trains_on(images.images)
+    crops = RandomCrops(images.images, recipe.model.scale, recipe.seed)
+    share = Share(
+        range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
+    )
+    batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
+    return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+
+
+def _images(recipe: Recipe) -> Generator[ImagesRead, None, ReadImages]:
+    """The images that are large enough.
+
+    Raises:
+        UserError: there is none, or the cache cannot be written.
+    """
+    paths = [path for folder in recipe.data for path in find_images(Path(folder))]
+    cache = Path(recipe.cache) if recipe.cache is not None else cache_folder() / "images"
+    read = yield from read_images(paths, recipe.model.scale, cache)
+    large = [image for image in read.images if min(image.lr.array.shape[:2]) >= recipe.largest_patch]
+    if not large:
+        side = recipe.model.scale * recipe.largest_patch
+        reason = f" ({read.damaged[0]})" if read.damaged else ""
+        raise UserError(
+            f"No image in {', '.join(recipe.data)} is at least {side} pixels on both sides: use larger images.{reason}"
+        )
+    damaged = tuple(f"{sentence} It is left out." for sentence in read.damaged)
+    small = len(read.images) - len(large)
+    return ReadImages(large, damaged if not small else (*damaged, f"{small} of the images are too small to be used."))
+
+
+def _steps(
+    run: Run, validation: Validation, batches: Iterator[Pair], notes: tuple[str, ...], should_stop: Callable[[], bool]
+) -> Generator[TrainReport, None, Outcome]:
+    recipe, fabric, first = run.recipe, run.fabric, run.fabric.global_rank == 0
+    if first:
+        remove_leftovers(run.out)
+    logs = Logs(run.out, run.step) if first else None
+    try:
+        window, saved = _Window(fabric), time.monotonic()
+        while run.step < recipe.steps:
+            crops, _ = recipe.size_at(run.step)
+            window.add(*run.advance(batches), crops)
+            stop = _any(fabric, should_stop())
+            due = run.step % recipe.validate_every == 0 or run.step == recipe.steps
+            if not (due or stop or run.step % recipe.report_every == 0):
+                continue
+            loss, speed = window.means()
+            if not math.isfinite(loss):
+                raise UserError(f"The loss is no number any more after step {run.step}: {run.way_back()}")
+            psnr = _validate(run, validation, logs) if due and validation else None
+            if first and (due or stop or time.monotonic() - saved > 60 * recipe.save_minutes):
+                run.save()
+                saved = time.monotonic()
+            report = TrainReport(
+                run.step, recipe.steps, loss, run.lr, speed, psnr, (*notes, *run.acceleration.take_notes())
+            )
+            if logs is not None:
+                logs.report(report)
+            yield report
+            window, notes = _Window(fabric), ()
+            if stop and run.step < recipe.steps:
+                return Outcome(run.step, False, None)
+    except RuntimeError as error:
+        if not lost(error):
+            raise
+        raise UserError(
+            f"Another process of this training is gone ({first_line(str(error))}): torchrun --max-restarts 3 goes on "
+            f"by itself, --resume by hand."
+        ) from error
+    finally:
+        if logs is not None:
+            logs.close()
+    if first:
+        run.export("final.safetensors", run.average.weights)
+        run.export("final-raw.safetensors", run.network.state_dict())
+    return Outcome(run.step, True, run.out / ("best.safetensors" if validation else "final.safetensors"))
+
+
+def _validate(run: Run, validation: Validation, logs: Logs | None) -> float:
+    """Mean PSNR-Y of the averaged weights in dB; keeps them if they are the best so far."""
+    psnr = validation.score(run.average.weights)
+    better = run.best is None or psnr > run.best
+    if better:
+        run.best = psnr
+    if logs is not None:
+        logs.picture(validation.picture(run.average.weights), run.step)
+        if better:
+            run.export("best.safetensors", run.average.weights, psnr)
+    return psnr
+
+
+class _Window:
+    """Loss and speed since the last report."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        # Kept on the device: reading them after every step would make a GPU wait.
+        self._loss, self._norm = torch.zeros(2, device=fabric.device)
+        self._steps = self._crops = 0
+        self._begun = time.monotonic()
+
+    def add(self, loss: Tensor, norm: Tensor, crops: int) -> None:
+        self._loss += loss
+        self._norm += norm
+        self._steps += 1
+        self._crops += crops
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss over all devices, NaN if a gradient was no number; and crops a second."""
+        loss = self._loss if bool(self._norm.isfinite()) else self._norm * math.nan
+        return total(self._fabric, loss) / self._steps, self._crops / (time.monotonic() - self._begun)
+
+
+def _any(fabric: Fabric, flag: bool) -> bool:
+    """Whether the flag is up on any device; all of them must ask."""
+    if fabric.world_size == 1:
+        return flag
+    return total(fabric, torch.tensor(float(flag))) > 0

@@ -1,0 +1,171 @@
+"""The state of a run, and one step of it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from promptsr.checkpoints import save_checkpoint
+from promptsr.data.cache import CachedImage
+from promptsr.data.crops import Pair
+from promptsr.errors import ConfigError, UserError
+from promptsr.model.network import PromptSR
+from promptsr.training.acceleration import Acceleration
+from promptsr.training.averaging import ExponentialMovingAverage
+from promptsr.training.initial import load_matching
+from promptsr.training.optimizers import build_optimizers, rate
+from promptsr.training.recipe import MAY_CHANGE, Recipe, provenance
+from promptsr.training.state import LAST, load_state, save_state
+
+_LOSSES = {"l1": nn.functional.l1_loss, "mse": nn.functional.mse_loss}
+
+
+class Run:
+    """Everything that a step changes; `last.ckpt` holds all of it.
+
+    Nothing random is kept: crops follow from the seed and the step's number, and so does whatever torch draws.
+    """
+
+    def __init__(self, recipe: Recipe, out: Path, fabric: Fabric) -> None:
+        """Starts at step 0, or where the state in `out` stopped.
+
+        Raises:
+            UserError: unusable initial weights, or the state of another run.
+        """
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.out, self.fabric = recipe, out, fabric
+        self.network = PromptSR(recipe.model).to(fabric.device)
+        self.step = 0
+        self.best: float | None = None
+        """Highest validation PSNR so far."""
+        self.images: list[tuple[str, int]] = []
+        """Names and sizes in bytes of the images that are trained on; none yet in a run that has not begun."""
+        saved = self._saved() if (out / LAST).exists() else None
+        if saved is not None:
+            self.network.load_state_dict(saved["network"])
+        elif recipe.init is not None:
+            load_matching(self.network, Path(recipe.init))
+        self.acceleration = Acceleration(fabric, self.network, recipe.compile)
+        self.optimizers = build_optimizers(self.network, recipe.optimizer, recipe.lr, recipe.matrix_lr)
+        self._peaks = [group["lr"] for group in self._groups()]
+        self.average = ExponentialMovingAverage(self.network, recipe.ema)
+        if saved is not None:
+            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            self.average.load(saved["average"])
+            self.step, self.best, self.images = saved["step"], saved["best"], [tuple(i) for i in saved["images"]]
+
+    @property
+    def lr(self) -> float:
+        """Adam's rate in the last step."""
+        return float(self._groups()[-1]["lr"])
+
+    def trains_on(self, images: list[CachedImage]) -> None:
+        """Remembers the images, or finds out whether they are those from before.
+
+        Raises:
+            UserError: one of them has vanished or changed since the run began, or there is a new one.
+        """
+        found = [(image.name, image.size) for image in images]
+        if self.images and found != self.images:
+            gone, new = (sorted(set(a) - set(b)) for a, b in ((self.images, found), (found, self.images)))
+            what = f"{gone[0][0]} has vanished or changed" if gone else f"{new[0][0] if new else 'an image'} was added"
+            raise UserError(
+                f"{what} since the run in {self.out} began: restore the images to resume it, or start another run "
+                f"with init={self.out / LAST}."
+            )
+        self.images = found
+
+    def advance(self, micro_batches: Iterator[Pair]) -> tuple[Tensor, Tensor]:
+        """One optimisation step, which depends on nothing but the state, the recipe and the images.
+
+        Returns:
+            This device's share of the loss (over all devices they add up to it), and the norm of the gradient before
+            it was clipped.
+        """
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed + self.step)
+        factor = rate(self.step, recipe.steps, recipe.warmup, recipe.halve_at)
+        for group, peak in zip(self._groups(), self._peaks, strict=True):
+            group["lr"] = peak * factor
+        batch, _ = recipe.size_at(self.step)
+        loss = torch.zeros((), device=self.fabric.device)
+        for part in range(recipe.accumulate):
+            lr, hr = (crops.to(self.fabric.device, non_blocking=True).float() / 255 for crops in next(micro_batches))
+            loss += self._backward(lr, hr, len(lr) / batch, last=part + 1 == recipe.accumulate)
+        limit = float("inf") if recipe.clip is None else recipe.clip
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.network, self.step)
+        self.step += 1
+        return loss, norm
+
+    def _backward(self, lr: Tensor, hr: Tensor, share: float, *, last: bool) -> Tensor:
+        """Adds the gradients of a part that is this share of the batch; returns its share of the loss."""
+        loss_of = _LOSSES[self.recipe.loss]
+        # Devices average their gradients, where their sum is wanted.
+        weight = share * self.fabric.world_size
+        loss = self.acceleration.backward(lambda network: weight * loss_of(network(lr), hr), last=last)  # eq. 5
+        return loss / self.fabric.world_size
+
+    def save(self) -> None:
+        """Writes `last.ckpt`; call it on one process.
+
+        Raises:
+            UserError: it cannot be written, or the weights are no numbers; what was saved before stays.
+        """
+        if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
+            raise UserError(f"The weights are no numbers after step {self.step}: {self.way_back()}")
+        save_state(self.out, self._state())
+
+    def way_back(self) -> str:
+        """What to do when the training went astray."""
+        if not (self.out / LAST).exists():
+            return "start anew with a lower lr."
+        return f"{self.out / LAST} is whole; start another run from it with init={self.out / LAST} and a lower lr."
+
+    def export(self, name: str, weights: dict[str, Tensor], psnr: float | None = None) -> None:
+        """Writes weights as a checkpoint that everything else can load; call it on one process."""
+        info = {"train": provenance(asdict(self.recipe)), "step": self.step, "validation_psnr_y": psnr}
+        save_checkpoint(self.out / name, self.recipe.model, weights, info)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        # Not kept: an optimiser that loads its state makes new ones.
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "recipe": asdict(self.recipe),
+            "images": [list(image) for image in self.images],
+            "step": self.step,
+            "best": self.best,
+            "network": self.network.state_dict(),
+            "average": self.average.weights,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def _saved(self) -> dict[str, Any]:
+        saved = load_state(self.out / LAST)
+        theirs, mine = _flat(saved["recipe"]), _flat(asdict(self.recipe))
+        changed = [key for key in mine if theirs.get(key) != mine[key] and key.partition(".")[0] not in MAY_CHANGE]
+        if changed:
+            raise ConfigError(
+                f"{self.out} holds a run with another {', '.join(changed)}: choose another --out, or the same settings "
+                "to resume it."
+            )
+        return saved
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """`{"model": {"scale": 2}}` -> `{"model.scale": 2}`."""
+    flat = {}
+    for key, value in settings.items():
+        below = {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
+        flat.update(below)
+    return flat

@@ -1,0 +1,102 @@
+"""Many processes train as one does, and one that dies does not end the training."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from promptsr.errors import ConfigError
+from promptsr.training.devices import launch
+
+if TYPE_CHECKING:
+    from tests.training.conftest import Trial
+
+
+def torchrun(trial: Trial, recipe: Path, *options: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).with_name("torchrun")), "--standalone", "--nproc-per-node", "2", *options]
+    train = ["-m", "promptsr", "train", str(recipe), "--out", str(trial.output), "--resume"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, *train], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def losses(trial: Trial) -> dict[int, float]:
+    rows = [row.split(",") for row in (trial.output / "log.csv").read_text().splitlines()[1:]]
+    return {int(row[0]): float(row[1]) for row in rows}
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path, optimizer: str) -> None:
+    """With a batch that they cannot share evenly, in parts."""
+    settings: dict[str, Any] = {"steps": 20, "batch": 5, "accumulate": 2, "optimizer": optimizer}
+    recipe = trial.recipe_file(tmp_path / "recipe.yaml", **settings)
+    process = torchrun(trial, recipe)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    alone = replace(trial, output=tmp_path / "alone")
+    reports, _ = alone.finish(**settings)
+    assert losses(trial) == pytest.approx({report.step: report.loss for report in reports}, abs=1e-4)
+    theirs, mine = trial.tensors("final.safetensors"), alone.tensors("final.safetensors")
+    torch.testing.assert_close(theirs, mine, atol=1e-4, rtol=1e-3)
+    assert errors.count("validation PSNR-Y") == 5 and errors.count("Done:") == 1  # one process speaks for all
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_a_process_that_is_killed_is_started_anew_and_the_training_goes_on(trial: Trial, tmp_path: Path) -> None:
+    recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=60, batch=4, validation=None)
+    process = torchrun(trial, recipe, "--max-restarts", "1")
+    end = time.monotonic() + 120
+    while not (trial.output / "last.ckpt").exists() or trial.last["step"] < 8:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    first = children(process)
+    assert len(first) == 2
+    os.kill(first[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=250)
+    assert process.returncode == 0, errors
+    assert trial.last["step"] == 60 and (trial.output / "final.safetensors").exists()
+    assert sorted(losses(trial)) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:7", "meta"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"There is no|Nothing is trained on"):
+        launch(name, "fp32")
+
+
+def test_one_device_for_many_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="device=cpu:0 names one device for 2 processes: give device=cpu"):
+        launch("cpu:0", "fp32")
+
+
+def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old GPU")
+    asked: dict[str, Any] = {}
+
+    class Recorded:
+        def __init__(self, **settings: Any) -> None:
+            asked.update(settings)
+
+        def launch(self) -> None:
+            pass
+
+    monkeypatch.setattr("promptsr.training.devices.Fabric", Recorded)
+    _, notes = launch("auto", "bf16")
+    assert notes == ("Old GPU has no bfloat16, so the network is trained in float32.",)
+    assert (asked["accelerator"], asked["precision"], asked["devices"]) == ("cuda", "32-true", 1)

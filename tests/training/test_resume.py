@@ -1,0 +1,270 @@
+"""A stopped training goes on to the same bits, and no other state is taken for its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from promptsr.errors import CheckpointError, ConfigError, UserError
+from promptsr.model.network import PromptSR
+from promptsr.training.run import Run
+
+if TYPE_CHECKING:
+    from tests.training.conftest import Trial
+
+
+@pytest.fixture(params=["muon", "adam"])
+def optimizer(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def whole(trial: Trial, tmp_path: Path, optimizer: str) -> Trial:
+    """The same run, without a stop."""
+    finished = replace(trial, output=tmp_path / "whole")
+    finished.finish(optimizer=optimizer)
+    return finished
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("stops", [[1], [4], [6], [5, 7, 11]])
+def test_a_stopped_run_resumes_to_the_same_bits(trial: Trial, whole: Trial, optimizer: str, stops: list[int]) -> None:
+    for stop in stops:
+        trial.stop_after(stop, optimizer=optimizer)
+        assert not (trial.output / "final.safetensors").exists()
+    torch.rand(5)  # whatever else happens in between
+    reports, _ = trial.finish(optimizer=optimizer)
+    assert reports[0].step == stops[-1] // 4 * 4 + 1  # from the last saved step on
+    for name in ("final.safetensors", "best.safetensors"):
+        assert trial.same(trial.tensors(name), whole.tensors(name))
+    for part in ("network", "average"):
+        assert trial.same(trial.last[part], whole.last[part])
+    assert trial.last["step"] == whole.last["step"] == 12 and trial.last["best"] == whole.last["best"]
+
+
+def test_a_run_killed_while_it_saves_resumes_from_the_state_before(
+    trial: Trial, whole: Trial, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = torch.save, itertools.count(1)
+
+    def killed(state: object, path: Path) -> None:
+        save(state, path)
+        if next(calls) == 2:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            trial.finish(optimizer=optimizer)
+    assert trial.last["step"] == 4
+    assert not list(trial.output.glob(".*"))
+    trial.finish(optimizer=optimizer)
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
+
+
+def test_weights_that_were_better_before_the_stop_stay(trial: Trial) -> None:
+    trial.stop_after(4)
+    torch.save({**trial.last, "best": 99.0}, trial.output / "last.ckpt")
+    before = (trial.output / "best.safetensors").read_bytes()
+    trial.finish()
+    assert (trial.output / "best.safetensors").read_bytes() == before
+    assert trial.last["best"] == 99.0
+
+
+def test_a_finished_run_has_nothing_to_do(trial: Trial) -> None:
+    _, outcome = trial.finish(steps=4)
+    before = trial.tensors("best.safetensors")
+    assert trial.finish(steps=4) == ([], outcome)
+    assert trial.same(trial.tensors("best.safetensors"), before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lr": 1e-4}, {"seed": 1}, {"batch": 3}, {"patch": 4}, {"optimizer": "adam"}, {"steps": 13}, {"ema": 0.5}],
+)
+def test_a_folder_with_another_run_is_refused(trial: Trial, change: dict[str, Any]) -> None:
+    trial.finish(steps=4)
+    before = files(trial.output)
+    (name,) = change
+    with pytest.raises(ConfigError, match=rf"another {name}: choose another --out"):
+        trial.finish(**{"steps": 4, **change})
+    wider = replace(trial, model=replace(trial.model, channels=12, heads=3))
+    with pytest.raises(ConfigError, match=r"another model.channels, model.heads: choose another --out"):
+        wider.finish(steps=4)
+    assert files(trial.output) == before
+
+
+def test_the_way_a_run_is_watched_may_change(trial: Trial, tmp_path: Path) -> None:
+    trial.stop_after(4, steps=8)
+    trial.output.rename(tmp_path / "moved")
+    moved = replace(trial, output=tmp_path / "moved")
+    reports, _ = moved.finish(steps=8, report_every=4, validation_images=1)
+    assert [report.step for report in reports] == [8]
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.9, 0.999])
+def test_a_cut_state_is_refused(trial: Trial, keep: float) -> None:
+    trial.finish(steps=1, validation=None)
+    path = trial.output / "last.ckpt"
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged: remove it to start anew\."):
+        trial.finish(steps=1, validation=None)
+
+
+@pytest.mark.parametrize("state", ["text", 5, [], {}, {"recipe": 3}, {"recipe": {}, "step": 1}])
+def test_a_foreign_state_is_refused(trial: Trial, state: object) -> None:
+    trial.output.mkdir()
+    if state == "text":
+        (trial.output / "last.ckpt").write_text("no state")
+    else:
+        torch.save(state, trial.output / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
+        trial.finish()
+
+
+def test_a_state_that_lacks_a_part_is_refused(trial: Trial) -> None:
+    trial.finish(steps=4)
+    state = trial.last
+    for key in state:
+        torch.save({name: value for name, value in state.items() if name != key}, trial.output / "last.ckpt")
+        with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
+            trial.finish(steps=4)
+
+
+def test_a_state_that_is_a_program_is_not_run(trial: Trial, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    trial.output.mkdir()
+    torch.save({"model": Bomb()}, trial.output / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
+        trial.finish()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, calls = PromptSR.forward, itertools.count(1)
+
+    def failing(self: PromptSR, image: Tensor) -> Tensor:
+        out = forward(self, image)
+        return out * math.nan if self.training and next(calls) == 5 else out
+
+    monkeypatch.setattr(PromptSR, "forward", failing)
+    with pytest.raises(
+        UserError, match=r"The loss is no number any more after step 6: .*last\.ckpt is whole; .*init=.*last\.ckpt"
+    ):
+        trial.finish(report_every=3)
+    assert trial.last["step"] == 4
+    for name in ("network", "average"):
+        assert all(bool(value.isfinite().all()) for value in trial.last[name].values())
+
+
+def test_a_rate_that_is_far_too_high_stops_the_run(trial: Trial) -> None:
+    with pytest.raises(UserError, match="The loss is no number"):
+        trial.finish(optimizer="adam", lr=1e37, clip=1e9)
+
+
+def test_without_resume_a_folder_with_a_run_is_refused(trial: Trial) -> None:
+    trial.stop_after(4)
+    before = files(trial.output)
+    with pytest.raises(ConfigError, match="holds a run already: go on with --resume"):
+        trial.finish(resume=False)
+    assert files(trial.output) == before
+
+
+def test_the_state_before_is_kept_beside_the_last(trial: Trial) -> None:
+    trial.finish()
+    assert trial.last["step"] == 12
+    previous = torch.load(trial.output / "previous.ckpt", weights_only=True)
+    assert previous["step"] == 8
+
+
+def test_a_damaged_state_names_the_one_before_which_goes_on(trial: Trial, whole: Trial, optimizer: str) -> None:
+    trial.stop_after(9, optimizer=optimizer)
+    last = trial.output / "last.ckpt"
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged: copy .*previous\.ckpt over it"):
+        trial.finish(optimizer=optimizer)
+    shutil.copy(trial.output / "previous.ckpt", last)
+    reports, _ = trial.finish(optimizer=optimizer)
+    assert reports[0].step == 5
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
+
+
+def test_the_log_has_every_step_once_after_a_stop(trial: Trial) -> None:
+    trial.stop_after(6)
+    with (trial.output / "log.csv").open("a") as file:
+        file.write("7,0.5")  # killed in the middle of a row
+    trial.finish()
+    rows = (trial.output / "log.csv").read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["step", *map(str, range(1, 13))]
+
+
+def test_leftovers_of_a_killed_writer_are_removed(trial: Trial) -> None:
+    trial.stop_after(4)
+    (trial.output / ".last-abc123.ckpt").write_bytes(b"half")
+    trial.finish()
+    assert not list(trial.output.glob(".*"))
+
+
+def test_images_that_changed_are_told_before_anything_is_trained(trial: Trial, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(trial.images / "train", folder)
+    trial.stop_after(4, data=(str(folder),))
+    before = files(trial.output)
+    (folder / "1.png").rename(tmp_path / "1.png")
+    with pytest.raises(UserError, match=r"1\.png has vanished or changed since the run .*: restore the images"):
+        trial.finish(data=(str(folder),))
+    (tmp_path / "1.png").rename(folder / "1.png")
+    shutil.copy(folder / "1.png", folder / "new.png")
+    with pytest.raises(UserError, match=r"new\.png was added since the run"):
+        trial.finish(data=(str(folder),))
+    assert files(trial.output) == before
+    (folder / "new.png").unlink()
+    trial.finish(data=(str(folder),))
+
+
+def test_weights_that_are_no_numbers_are_not_saved(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss that is reported is from before the step, so it may not show what the step has done."""
+    advance = Run.advance
+
+    def spoiling(self: Run, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        result = advance(self, batches)
+        if self.step == 8:
+            next(self.network.parameters()).data.fill_(math.inf)
+        return result
+
+    monkeypatch.setattr(Run, "advance", spoiling)
+    with pytest.raises(UserError, match=r"The weights are no numbers after step 8: .*last\.ckpt is whole"):
+        trial.finish(validation=None)
+    assert trial.last["step"] == 4
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = PromptSR.forward
+
+    def rootless(self: PromptSR, image: Tensor) -> Tensor:
+        out = forward(self, image)
+        return out + (out - out.detach()).square().sum().sqrt() if self.training else out  # 0, whose slope is NaN
+
+    monkeypatch.setattr(PromptSR, "forward", rootless)
+    with pytest.raises(UserError, match=r"The loss is no number any more after step 1: start anew with a lower lr"):
+        trial.finish()
+    assert not (trial.output / "last.ckpt").exists()

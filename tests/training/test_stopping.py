@@ -1,0 +1,108 @@
+"""Runs in processes of their own: killed at any moment, asked to stop, out of space; and what is left of them."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from tests.training.conftest import Trial
+
+STEPS = 60
+
+
+def start(
+    trial: Trial, recipe: Path, *arguments: str, before: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).with_name("promptsr")), "train", str(recipe), "--out", str(trial.output)]
+    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=before)
+
+
+def logged(trial: Trial) -> int:
+    """The last step in the log."""
+    try:
+        rows = (trial.output / "log.csv").read_text().splitlines()
+        return int(rows[-1].partition(",")[0]) if len(rows) > 1 else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def wait_for(trial: Trial, process: subprocess.Popen[str], step: int) -> None:
+    end = time.monotonic() + 120
+    while logged(trial) < step:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def recipe(trial: Trial, tmp_path: Path) -> Path:
+    return trial.recipe_file(tmp_path / "recipe.yaml", steps=STEPS, validate_every=7, validation_images=1)
+
+
+@pytest.fixture
+def whole(trial: Trial, tmp_path: Path) -> Trial:
+    """The same run, without a stop."""
+    finished = replace(trial, output=tmp_path / "whole")
+    finished.finish(steps=STEPS, validate_every=7, validation_images=1)
+    return finished
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(trial: Trial, recipe: Path, whole: Trial) -> None:
+    rng = np.random.default_rng()
+    for _ in range(3):
+        process = start(trial, recipe, "--resume")
+        wait_for(trial, process, min(STEPS - 15, logged(trial) // 7 * 7 + int(rng.integers(1, 15))))
+        time.sleep(rng.random() / 20)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+    assert 0 < trial.last["step"] < STEPS
+    _, errors = (process := start(trial, recipe, "--resume")).communicate()
+    assert process.returncode == 0, errors
+    for name in ("final.safetensors", "final-raw.safetensors", "best.safetensors"):
+        assert trial.same(trial.tensors(name), whole.tensors(name))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_saves_at_the_very_step_and_ends_the_run(
+    trial: Trial, recipe: Path, whole: Trial, number: signal.Signals, code: int
+) -> None:
+    process = start(trial, recipe)
+    wait_for(trial, process, 9)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    step = trial.last["step"]
+    assert step >= 9 and logged(trial) == step
+    assert f"Stopped at step {step}, which is saved: --resume goes on from there." in errors
+    assert "Traceback" not in errors and not (trial.output / "final.safetensors").exists()
+    trial.finish(steps=STEPS, validate_every=7, validation_images=1)
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
+
+
+def test_a_full_disk_is_one_sentence_and_the_state_before_is_whole(trial: Trial, recipe: Path, whole: Trial) -> None:
+    trial.stop_after(7, steps=STEPS, validate_every=7, validation_images=1)
+    before = (trial.output / "last.ckpt").read_bytes()
+
+    def fill() -> None:
+        """Lets no file grow beyond half a state, as if the disk were full then."""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, resource.RLIM_INFINITY))
+
+    _, errors = (process := start(trial, recipe, "--resume", before=fill)).communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in errors and "Cannot write" in errors
+    assert (trial.output / "last.ckpt").read_bytes() == before and not list(trial.output.glob(".*"))
+    trial.finish(steps=STEPS, validate_every=7, validation_images=1)
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))

@@ -1,0 +1,266 @@
+"""What a training yields and writes, and what it starts from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from promptsr import kernels
+from promptsr.checkpoints import read_info, save_checkpoint
+from promptsr.config import ModelConfig
+from promptsr.data import load_pair
+from promptsr.errors import CheckpointError, ConfigError, UserError
+from promptsr.evaluate import evaluate, find_pairs
+from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.resize import upscale
+from promptsr.model.network import PromptSR
+from promptsr.training.optimizers import rate
+from promptsr.training.recipe import Crops
+from promptsr.training.run import Run
+from promptsr.zoo import load_model
+
+if TYPE_CHECKING:
+    from tests.training.conftest import Trial
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_training_lowers_the_loss_and_raises_the_psnr(trial: Trial, optimizer: str) -> None:
+    reports, outcome = trial.finish(steps=80, optimizer=optimizer, lr=3e-3, validate_every=40)
+    assert [report.step for report in reports] == list(range(1, 81))
+    first, last = (sum(report.loss for report in part) / 10 for part in (reports[:10], reports[-10:]))
+    assert last < 0.6 * first
+    scores = [report.psnr_y for report in reports if report.psnr_y is not None]
+    assert len(scores) == 2 and scores[1] > scores[0] + 0.5
+    assert outcome.finished and outcome.step == 80 and outcome.weights == trial.output / "best.safetensors"
+
+
+def test_reports_and_files_say_what_happened(trial: Trial) -> None:
+    reports, outcome = trial.finish(steps=10, report_every=3)
+    best = outcome.weights
+    assert best is not None
+    assert [report.step for report in reports] == [3, 4, 6, 8, 9, 10]
+    assert [report.step for report in reports if report.psnr_y is not None] == [4, 8, 10]
+    for report in reports:
+        assert report.steps == 10 and report.lr == pytest.approx(6e-4 * rate(report.step - 1, 10, 2, ()))
+    assert all(report.images_per_second > 0 for report in reports)
+
+    # The reported PSNR is that of the averaged weights over the validation folder.
+    scores = [score.psnr_y for score in evaluate(load_model(best), find_pairs(trial.images / "val", None))]
+    highest = max(report.psnr_y for report in reports if report.psnr_y is not None)
+    assert sum(scores) / 2 == pytest.approx(highest, abs=1e-9) == read_info(best)["validation_psnr_y"]
+    assert trial.same(trial.tensors("final.safetensors"), trial.last["average"])
+    assert not trial.same(trial.last["network"], trial.last["average"])
+
+    final = load_model(trial.output / "final.safetensors")
+    assert isinstance(final.network, PromptSR) and final.network.config == trial.model
+    info = read_info(trial.output / "final.safetensors")
+    assert info["step"] == 10 and info["train"]["data"] == ["train"] and info["train"]["validation"] == "val"
+    assert str(trial.output) not in str(info) and str(trial.images) not in str(info)
+
+    with (trial.output / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "loss", "lr", "images_per_second", "psnr_y"]
+    assert [(int(row["step"]), float(row["loss"])) for row in rows] == [(r.step, r.loss) for r in reports]
+    names = {path.name for path in trial.output.iterdir()}
+    assert names == {
+        "last.ckpt", "previous.ckpt", "best.safetensors", "final.safetensors", "final-raw.safetensors", "log.csv",
+        "tensorboard", "validation.png",
+    }  # fmt: skip
+
+
+def test_losses_between_reports_are_averaged(trial: Trial, tmp_path: Path) -> None:
+    every, _ = trial.finish(steps=6, validation=None)
+    other = replace(trial, output=tmp_path / "other")
+    thirds, outcome = other.finish(steps=6, validation=None, report_every=3)
+    losses = [report.loss for report in every]
+    assert [report.step for report in thirds] == [3, 4, 6]  # the fourth step saves, and reports
+    expected = [sum(losses[:3]) / 3, losses[3], sum(losses[4:]) / 2]
+    assert [report.loss for report in thirds] == pytest.approx(expected, rel=1e-6)
+    assert outcome.weights == other.output / "final.safetensors" and not (other.output / "best.safetensors").exists()
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+    """The LR and HR crops that the network is trained on from now on."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    advance = Run.advance
+
+    def watched(self: Run, micro_batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        parts = [next(micro_batches) for _ in range(self.recipe.accumulate)]
+        seen.extend(parts)
+        return advance(self, iter(parts))
+
+    monkeypatch.setattr(Run, "advance", watched)
+    return seen
+
+
+def test_every_step_has_a_batch_of_its_own(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    trial.finish(steps=6, validation=None)
+    replace(trial, output=trial.output / "other").finish(steps=6, validation=None, seed=1)
+    assert len(seen) == len({lr.numpy().tobytes() for lr, _ in seen}) == 12
+
+
+def test_the_first_half_may_have_crops_of_its_own(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    trial.finish(steps=5, validation=None, first_half=Crops(patch=6, batch=3))
+    assert [tuple(lr.shape) for lr, _ in seen] == [(3, 3, 6, 6)] * 2 + [(2, 3, 8, 8)] * 3
+    assert [tuple(hr.shape) for _, hr in seen] == [(3, 3, 12, 12)] * 2 + [(2, 3, 16, 16)] * 3
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_parts_add_up_to_the_batch(trial: Trial, tmp_path: Path, accumulate: int) -> None:
+    """Losses are those of the whole batch, even if its parts differ in size; so is what they lead to."""
+    settings: dict[str, Any] = {"batch": 5, "optimizer": "adam"}
+    whole, _ = trial.finish(**settings)
+    parts, _ = replace(trial, output=tmp_path / "parts").finish(accumulate=accumulate, **settings)
+    assert [report.loss for report in parts] == pytest.approx([report.loss for report in whole], rel=1e-5)
+
+
+def test_losses_are_the_mean_error_of_the_network(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    still: dict[str, Any] = {"steps": 2, "lr": 0.0, "matrix_lr": 0.0, "validation": None}
+    absolute, _ = trial.finish(**still)
+    squared, _ = replace(trial, output=trial.output / "mse").finish(loss="mse", **still)
+    network = PromptSR(trial.model)
+    network.load_state_dict(trial.last["network"])
+    with torch.no_grad():
+        errors = [network(lr.float() / 255) - hr.float() / 255 for lr, hr in seen]
+    assert [r.loss for r in absolute] == pytest.approx([float(e.abs().mean()) for e in errors[:2]], rel=1e-5)
+    assert [r.loss for r in squared] == pytest.approx([float(e.square().mean()) for e in errors[2:]], rel=1e-5)
+
+
+def test_no_averaging_keeps_the_trained_weights(trial: Trial) -> None:
+    trial.finish(steps=3, ema=0.0)
+    assert trial.same(trial.tensors("final.safetensors"), trial.tensors("final-raw.safetensors"))
+
+
+def test_the_gradient_is_clipped(trial: Trial) -> None:
+    """With Adam a rate of zero would hide it: the first moment after one step is a tenth of the clipped gradient."""
+    trial.finish(steps=1, optimizer="adam", clip=1e-3, validation=None)
+    moments = [state["exp_avg"] for state in trial.last["optimizers"][0]["state"].values()]
+    norm = np.sqrt(sum(float(moment.double().square().sum()) for moment in moments))
+    assert norm == pytest.approx(0.1 * 1e-3, rel=1e-3)
+
+
+def initial(path: Path, config: ModelConfig) -> dict[str, Tensor]:
+    torch.manual_seed(99)
+    state = PromptSR(config).state_dict()
+    save_checkpoint(path, config, state, {})
+    return state
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Path, optimizer: str) -> None:
+    start = initial(tmp_path / "x2.safetensors", trial.model)
+    larger = replace(trial, model=replace(trial.model, scale=3))
+    still: dict[str, Any] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None, "optimizer": optimizer}
+    larger.finish(init=str(tmp_path / "x2.safetensors"), **still)
+    trained = larger.tensors("final.safetensors")
+    body = {name for name in start if not name.startswith("decoder.")}
+    assert len(start.keys() - body) == 2
+    assert trial.same({name: trained[name] for name in body}, {name: start[name] for name in body})
+    assert trained["decoder.0.weight"].shape == (27, 8, 3, 3)
+
+
+def test_init_from_the_same_scale_takes_over_all(trial: Trial, tmp_path: Path) -> None:
+    start = initial(tmp_path / "x2.safetensors", trial.model)
+    trial.finish(init=str(tmp_path / "x2.safetensors"), steps=1, lr=0.0, matrix_lr=0.0)
+    assert trial.same(trial.tensors("final.safetensors"), start)
+
+
+def test_init_from_a_run_takes_its_averaged_weights(trial: Trial, tmp_path: Path) -> None:
+    trial.finish(steps=3)
+    again = replace(trial, output=tmp_path / "again")
+    again.finish(init=str(trial.output / "last.ckpt"), steps=1, lr=0.0, matrix_lr=0.0)
+    assert trial.same(again.tensors("final.safetensors"), trial.tensors("final.safetensors"))
+
+
+def test_unusable_initial_weights_are_refused(trial: Trial, tmp_path: Path) -> None:
+    initial(tmp_path / "wide.safetensors", replace(trial.model, channels=12))
+    with pytest.raises(CheckpointError, match="channels"):
+        trial.finish(init=str(tmp_path / "wide.safetensors"))
+    with pytest.raises(CheckpointError, match="no weights file"):
+        trial.finish(init=str(tmp_path / "nothing.safetensors"))
+    assert not trial.output.exists()
+
+
+def test_impossible_settings_are_refused(trial: Trial) -> None:
+    for name in ("steps", "batch", "patch", "accumulate", "report_every", "validate_every"):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 1, not 0"):
+            trial.recipe(**{name: 0})
+    for name in ("lr", "matrix_lr", "warmup", "ema", "seed", "workers", "save_minutes"):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 0, not -1"):
+            trial.recipe(**{name: -1})
+    impossible: list[tuple[dict[str, Any], str]] = [
+        ({"clip": 0.0}, "clip must be greater than 0, or null"),
+        ({"ema": 1.0}, "ema must be less than 1"),
+        ({"data": ()}, "data is empty"),
+        ({"first_half": Crops(0, 4)}, r"first_half\.patch must be at least 1"),
+    ]
+    for change, message in impossible:
+        with pytest.raises(ConfigError, match=message):
+            trial.recipe(**change)
+
+
+def test_unusable_data_is_refused_before_anything_is_written(trial: Trial, tmp_path: Path) -> None:
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"data": (str(tmp_path / "nowhere"),)}, "nowhere is not a folder"),
+        ({"patch": 100}, "at least 200 pixels"),
+        ({"validation": str(tmp_path / "nowhere")}, "nowhere is not a folder"),
+    ]
+    for change, message in changes:
+        with pytest.raises(UserError, match=message):
+            trial.finish(**change)
+    with pytest.raises(ConfigError, match="A batch of 2 cannot be shared by 1 processes in 3 parts"):
+        trial.finish(accumulate=3)
+    assert not trial.output.exists()
+
+
+def test_bf16_learns_in_fp32_weights(trial: Trial) -> None:
+    settings: dict[str, Any] = {"steps": 30, "lr": 3e-3, "validate_every": 30}
+    reports, outcome = trial.finish(precision="bf16", **settings)
+    assert sum(report.loss for report in reports[-5:]) < 0.8 * sum(report.loss for report in reports[:5])
+    assert {value.dtype for value in trial.tensors("best.safetensors").values()} == {torch.float32}
+    assert outcome.finished
+    exact = next(replace(trial, output=trial.output / "fp32").start(**settings))
+    assert exact.loss != reports[0].loss and exact.loss == pytest.approx(reports[0].loss, rel=0.02)
+
+
+def test_notes_reach_the_reports_once_and_never_the_log(trial: Trial) -> None:
+    with kernels.disabled():
+        reports, _ = trial.finish()
+    assert [len(report.notes) for report in reports] == [1] + [0] * 11
+    assert "notes" not in (trial.output / "log.csv").read_text()
+
+
+def test_the_validation_picture_shows_bicubic_network_and_truth(trial: Trial) -> None:
+    trial.finish(steps=4)
+    pixels = np.asarray(Image.open(trial.output / "validation.png"))
+    hr = np.asarray(Image.open(trial.images / "val" / "0.png"))
+    assert pixels.shape == (2 * 48, 3 * 56, 3)
+    assert np.array_equal(pixels[:48, 112:], hr)
+    best = load_model(trial.output / "best.safetensors")
+    lr = load_pair(trial.images / "val" / "0.png", 2)[1]
+    with torch.no_grad():
+        sr, bicubic = (to_pixels(image[0].permute(1, 2, 0), 8) for image in (best(lr), upscale(lr, 2)))
+    assert np.array_equal(pixels[:48, 56:112], sr) and np.array_equal(pixels[:48, :56], bicubic)
+
+
+def test_tensorboard_has_what_the_log_has(trial: Trial) -> None:
+    reports, _ = trial.finish()
+    events = EventAccumulator(str(trial.output / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "lr", "images_per_second", "psnr_y"}
+    losses = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert losses == [(report.step, pytest.approx(report.loss)) for report in reports]
+    assert [event.step for event in events.Images("validation")] == [4, 8, 12]
