@@ -42,10 +42,10 @@ def trained_ablations(scale: int) -> list[SRModel]:
     """
     sizes: dict[ModelConfig, dict[ModelConfig, Path]] = {}
     for config, path in _trained().items():
-        sizes.setdefault(_row(config, TABLE_IV[-1]), {})[config] = path
+        sizes.setdefault(row_config(config, TABLE_IV[-1]), {})[config] = path
     best: list[Path] = []
     for size, paths in sizes.items():
-        rows = [paths[row] for name in TABLE_IV if (row := _row(size, name)) in paths]
+        rows = [paths[row] for name in TABLE_IV if (row := row_config(size, name)) in paths]
         if size.scale == scale and len(rows) > max(1, len(best)):
             best = rows
     return [load_model(path) for path in best]
@@ -81,8 +81,8 @@ def _trained() -> dict[ModelConfig, Path]:
     return found
 
 
-def _row(config: ModelConfig, name: str) -> ModelConfig:
-    """This configuration with the promptings of a preset."""
+def row_config(config: ModelConfig, name: str) -> ModelConfig:
+    """This configuration with the promptings of a preset, such as one of `TABLE_IV`."""
     row = preset(name)
     return replace(
         config,
@@ -144,7 +144,7 @@ def switched_off_series(model: SRModel) -> list[SRModel]:
         UserError: the model is no PromptSR with all three promptings.
     """
     network = model.network
-    if not isinstance(network, PromptSR) or network.config != _row(network.config, TABLE_IV[-1]):
+    if not isinstance(network, PromptSR) or network.config != row_config(network.config, TABLE_IV[-1]):
         raise UserError(f"{model.name} is no PromptSR with all three promptings: choose one, such as promptsr-tiny-x4.")
     parts = {
         "all three switched off": switched(network, anchor=False, coarse=False, fine=False),

@@ -5,6 +5,7 @@ As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input e
 
 import typer
 
+from analysis.cli.ablate import ablate
 from analysis.cli.anchors import anchors
 from analysis.cli.attention import attention
 from analysis.cli.categories import categories
@@ -31,6 +32,7 @@ app.command()(anchors)
 app.command()(attention)
 app.command()(categories)
 app.command()(receptive_field)
+app.command()(ablate)
 
 
 def main() -> None:

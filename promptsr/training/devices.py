@@ -16,6 +16,7 @@ from torch import Tensor
 
 from promptsr.errors import ConfigError
 from promptsr.ranks import join
+from promptsr.sr_model import find_device
 
 
 def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tuple[str, ...]]:
@@ -29,10 +30,10 @@ def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tup
         The devices, and a sentence for what could not be had.
 
     Raises:
-        ConfigError: no such device here.
+        UserError: no such device here, or one for many processes.
     """
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    chosen = _device(device)
+    chosen = find_device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else find_device(device)
     if world > 1 and chosen.index is not None:
         raise ConfigError(f"device={device} names one device for {world} processes: give device={chosen.type}.")
     notes = []
@@ -65,17 +66,3 @@ def total(fabric: Fabric, value: Tensor) -> float:
 def lost(error: RuntimeError) -> bool:
     """Whether this is how gloo or NCCL tell that another process has ended."""
     return dist.is_initialized() and bool(re.search(r"by peer|remote process exited|timed out", str(error), re.I))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"There is no device {name!r}: give cpu, cuda, cuda:1, or auto.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"There is no {name} here: give device=cpu, or install torch for your GPU.")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise ConfigError(f"Nothing is trained on {name}: give cpu, cuda, cuda:1, or auto.")
-    return device

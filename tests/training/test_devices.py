@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from promptsr.errors import ConfigError
+from promptsr.errors import ConfigError, UserError
 from promptsr.training.devices import launch
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path, optimizer
     reports, _ = alone.finish(**settings)
     assert losses(trial) == pytest.approx({report.step: report.loss for report in reports}, abs=1e-4)
     theirs, mine = trial.tensors("final.safetensors"), alone.tensors("final.safetensors")
-    torch.testing.assert_close(theirs, mine, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(theirs, mine, atol=2e-3, rtol=0)
     assert errors.count("validation PSNR-Y") == 5 and errors.count("Done:") == 1  # one process speaks for all
 
 
@@ -72,7 +72,7 @@ def test_a_process_that_is_killed_is_started_anew_and_the_training_goes_on(trial
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:7", "meta"])
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"There is no|Nothing is trained on"):
+    with pytest.raises(UserError, match=f'The device "{name}" is not available'):
         launch(name, "fp32")
 
 
@@ -84,7 +84,7 @@ def test_one_device_for_many_processes_is_refused(monkeypatch: pytest.MonkeyPatc
 
 def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr("promptsr.training.devices.find_device", torch.device)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old GPU")
     asked: dict[str, Any] = {}

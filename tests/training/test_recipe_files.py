@@ -72,7 +72,7 @@ def test_a_base_is_what_a_recipe_differs_from(tmp_path: Path) -> None:
 def test_bad_recipes_are_refused_with_a_sentence(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         load_recipe(recipe(tmp_path, text))
-    assert "\n" not in str(error.value) and "mine.yaml" in str(error.value) + text
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,8 @@ def test_bad_overrides_are_refused_with_a_sentence(tmp_path: Path, override: str
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_every_recipe_that_comes_along_is_whole(path: Path) -> None:
     loaded = load_recipe(path)
-    assert loaded.validation is not None and path.read_text().startswith("# ")
+    assert path.read_text().startswith("# ")
+    assert (loaded.validation is None) == (path.stem == "small")  # its last weights are measured
     assert all(0 < step < loaded.steps for step in loaded.halve_at)
 
 
