@@ -246,7 +246,7 @@ if trained:
 else:
     print("There are no weights of these networks, so this figure cannot be drawn yet. To train them:\n")
     for name in TABLE_IV:
-        print(f"promptsr train --data photos/ --preset {name} --output runs/{name}")
+        print(f"promptsr train configs/ablations/{name.removeprefix('ablation-')}.yaml data=photos/ --out runs/{name}")
     print("\nCopy the best.safetensors of each into one folder, under its own name, and set PROMPTSR_MODELS to it.")
 
 # %% [markdown]

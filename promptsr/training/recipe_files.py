@@ -25,7 +25,7 @@ _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, except that 1e-4 is a number, as in YAML 1.2, and that a key may stand only once."""
+    """Where YAML 1.1 surprises, YAML 1.2: 1e-4 is a number, `off` a word. A key may stand only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -36,8 +36,14 @@ class _Loader(yaml.SafeLoader):
         return result
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    start: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
 

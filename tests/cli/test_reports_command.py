@@ -1,4 +1,4 @@
-"""`promptsr models`, `complexity`, `evaluate`, `train`, `--version`: contracts that scripts rely on."""
+"""`promptsr models`, `complexity`, `evaluate`, `--version`: contracts that scripts rely on."""
 
 import json
 from collections.abc import Callable
@@ -68,13 +68,12 @@ def test_tables_go_to_stdout_and_json_to_a_file(promptsr: InProcess, tmp_path: P
         (["evaluate", "-m", "bicubic-x2", "--hr", "nowhere"], "nowhere"),
         (["evaluate", "-m", "promptsr-x4", "--hr", "nowhere"], "promptsr train"),
         (["evaluate", "-m", "bicubic-x2", "--hr", ".", "--scale", 4], "x2"),
-        (["train", "--data", "nowhere", "--output", "run"], "nowhere"),
     ],
 )
 def test_bad_requests(arguments: list[object], hint: str, promptsr: InProcess, tmp_path: Path,
                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    code, out, err = promptsr(*arguments, *(["--json", "-"] if arguments[0] != "train" else []))
+    code, out, err = promptsr(*arguments, "--json", "-")
     assert (code, out) == (2, "")
     assert hint in err and "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
@@ -92,23 +91,6 @@ def test_evaluate_json(promptsr_process: Process, tmp_path: Path) -> None:
     assert set(result) == {"model", "scale", "images", "psnr_y", "ssim_y"}
     assert [image["name"] for image in result["images"]] == ["a.png", "b.png"]
     assert result["psnr_y"] == pytest.approx(np.mean([image["psnr_y"] for image in result["images"]]))
-
-
-def test_train_makes_a_model_that_upscales(promptsr_process: Process, tmp_path: Path) -> None:
-    rng = np.random.default_rng(2)
-    encode(Picture(rng.integers(0, 256, (70, 70, 3), dtype=np.uint8)), tmp_path / "HR" / "noise.png")
-    small = ["channels=4", "groups=1", "window_size=4", "anchor_stride=4", "heads=1"]
-    run = [
-        "train", "--data", tmp_path / "HR", "--output", tmp_path / "run", "--scale", 2, "--steps", 3, "--batch", 2,
-        "--patch", 8, "--validation", tmp_path / "HR", *(part for setting in small for part in ("--set", setting)),
-    ]  # fmt: skip
-    done = promptsr_process(*run)
-    assert done.returncode == 0, done.stderr
-    assert "validation PSNR-Y" in done.stderr
-    best = tmp_path / "run" / "best.safetensors"
-    assert load_model(best).scale == 2
-    done = promptsr_process("upscale", tmp_path / "HR" / "noise.png", "-o", tmp_path / "big.png", "-m", best)
-    assert done.returncode == 0, done.stderr
 
 
 def test_version(promptsr: InProcess) -> None:

@@ -24,6 +24,13 @@ def test_every_field_can_be_set(tmp_path: Path) -> None:
     assert loaded == Recipe(data=("photos/",), model=preset("promptsr-tiny", scale=3, prompt_update=0.1), lr=2e-4)
 
 
+def test_words_and_numbers_are_what_they_look_like(tmp_path: Path) -> None:
+    text = "data: a/\nmodel: {fine_prompting: off, bicubic_skip: true}\nlr: 1.5e-4\nwarmup: 20_000\n"
+    loaded = load_recipe(recipe(tmp_path, text))
+    assert loaded.model.fine_prompting == "off" and loaded.model.bicubic_skip is True
+    assert (loaded.lr, loaded.warmup) == (1.5e-4, 20_000)
+
+
 def test_overrides_replace_what_the_file_says(tmp_path: Path) -> None:
     path = recipe(tmp_path, "data: a/\nfirst_half: {patch: 32, batch: 8}\n")
     loaded = load_recipe(

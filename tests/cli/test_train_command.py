@@ -1,0 +1,81 @@
+"""`promptsr train`: from a recipe to weights that upscale, and what it refuses before anything is written."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+
+from promptsr import load_model
+from promptsr.imaging import Picture, encode
+
+InProcess = Callable[..., tuple[int, str, str]]
+Process = Callable[..., CompletedProcess[str]]
+
+RECIPE = """
+model: {preset: promptsr-tiny, scale: 2, channels: 4, groups: 1, window_size: 4, anchor_stride: 4, heads: 1}
+data: HR
+validation: HR
+steps: 3
+batch: 2
+patch: 8
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command is run, with a recipe and an image."""
+    rng = np.random.default_rng(2)
+    encode(Picture(rng.integers(0, 256, (70, 70, 3), dtype=np.uint8)), tmp_path / "HR" / "noise.png")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROMPTSR_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_a_recipe_makes_a_model_that_upscales(promptsr_process: Process, folder: Path) -> None:
+    (folder / "HR" / "cut.png").write_bytes((folder / "HR" / "noise.png").read_bytes()[:700])
+    done = promptsr_process("train", "recipe.yaml", "steps=4", "validation=null", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    (folder / "HR" / "cut.png").unlink()
+    assert "Note: cut.png is damaged" in done.stderr and "It is left out." in done.stderr
+    assert "Done: run/final.safetensors" in done.stderr
+    with (folder / "run" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4"] and float(rows[0]["images_per_second"]) > 0
+
+    again = promptsr_process("train", "recipe.yaml", "--out", "run")
+    assert (again.returncode, again.stdout) == (2, "") and "go on with --resume" in again.stderr
+    scored = promptsr_process("train", "recipe.yaml", "--out", "scored")
+    assert scored.returncode == 0 and "validation PSNR-Y" in scored.stderr, scored.stderr
+    best = folder / "scored" / "best.safetensors"
+    assert load_model(best).scale == 2
+    done = promptsr_process("upscale", "HR/noise.png", "-o", "big.png", "-m", best)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["nowhere.yaml"], "There is no recipe nowhere.yaml"),
+        (["recipe.yaml", "stepz=3"], "no setting stepz"),
+        (["recipe.yaml", "data=nowhere"], "nowhere is not a folder"),
+        (["recipe.yaml", "patch=40"], "at least 80 pixels"),
+        (["recipe.yaml", "init=nothing.safetensors"], "nothing.safetensors"),
+        (["recipe.yaml", "device=cuda:99"], "cuda:99"),
+        (["recipe.yaml", "batch=1", "accumulate=2"], "A batch of 1 cannot be shared"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(arguments: list[str], hint: str, promptsr: InProcess, folder: Path) -> None:
+    code, out, err = promptsr("train", *arguments, "--out", "run")
+    assert (code, out) == (2, "")
+    assert hint in " ".join(err.split()) and "Traceback" not in err
+    assert not (folder / "run").exists()
+
+
+def test_an_out_folder_that_is_a_file_is_refused(promptsr: InProcess, folder: Path) -> None:
+    code, _, err = promptsr("train", "recipe.yaml", "--out", "recipe.yaml")
+    assert code == 2 and "recipe.yaml is a file" in err
+    assert (folder / "recipe.yaml").read_text() == RECIPE
