@@ -1,27 +1,45 @@
 """The weights that a training starts from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from promptsr.checkpoints import load_checkpoint
 from promptsr.errors import CheckpointError
 from promptsr.training.state import load_state
 
 
-def load_matching(network: nn.Module, path: Path) -> None:
-    """Takes over every tensor of the same name and shape.
+def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
+    """Takes over every tensor of the same name and shape; of several files the mean.
+
+    The mean of runs that began with the same weights and saw other crops is better than each of them (Wortsman et al.,
+    "Model soups", ICML 2022).
 
     Args:
         network: gets the weights.
-        path: of a checkpoint, or of the state of a run, whose averaged weights are taken.
+        paths: of checkpoints, or of the states of runs, whose averaged weights are taken.
 
     Raises:
-        CheckpointError: an unusable file, or one of a network with another number of channels.
+        CheckpointError: an unusable file, one of a network with another number of channels, or files that differ in
+            more than the values of their weights.
     """
-    source = load_state(path)["average"] if path.suffix == ".ckpt" else load_checkpoint(path).state_dict()
+    sources = [_weights(path) for path in paths]
+    shapes = [{name: value.shape for name, value in source.items()} for source in sources]
+    for path, other in zip(paths, shapes, strict=True):
+        if other != shapes[0]:
+            raise CheckpointError(f"{path} and {paths[0]} are of different networks: their mean is of no use.")
     wanted = network.state_dict()
-    state = {name: value for name, value in source.items() if name in wanted and value.shape == wanted[name].shape}
-    if "encoder.weight" not in state:
-        raise CheckpointError(f"{path} has another number of channels than this network: choose other weights.")
-    network.load_state_dict(state, strict=False)
+    common = [name for name, shape in shapes[0].items() if name in wanted and shape == wanted[name].shape]
+    if "encoder.weight" not in common:
+        raise CheckpointError(f"{paths[0]} has another number of channels than this network: choose other weights.")
+    mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in common}
+    network.load_state_dict(mean, strict=False)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".ckpt":
+        average: dict[str, Tensor] = load_state(path)["average"]
+        return average
+    return load_checkpoint(path).state_dict()

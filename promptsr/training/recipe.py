@@ -36,9 +36,9 @@ class Recipe:
     """Folder of HR images for the PSNR that picks `best.safetensors`."""
     validation_images: int | None = None
     """Only the first so many of them."""
-    init: str | None = None
-    """Weights to start from, or the `last.ckpt` of a run (its averaged weights); what has another shape, the decoder of
-    another scale, starts fresh."""
+    init: tuple[str, ...] = ()
+    """Weights to start from, or the `last.ckpt` of a run (its averaged weights); of several the mean. What has another
+    shape, the decoder of another scale, starts fresh."""
     steps: int = 10_000
     batch: int = 8
     """Crops of a step, over all devices together."""
@@ -143,9 +143,9 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     """
     hidden = ("model", "workers", "cache", "report_every", "save_minutes")
     told = {key: value for key, value in settings.items() if key not in hidden}
-    told["data"] = [Path(folder).name for folder in settings["data"]]
-    for key in ("validation", "init"):
-        told[key] = settings[key] and Path(settings[key]).name
+    for key in ("data", "init"):
+        told[key] = [Path(path).name for path in settings[key]]
+    told["validation"] = settings["validation"] and Path(settings["validation"]).name
     return told
 
 

@@ -67,8 +67,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         settings["model"] = preset(str(model.pop("preset", "promptsr")), **{str(k): v for k, v in model.items()})
     except ConfigError as error:
         raise ConfigError(f"{path}: model: {error}") from error
-    if isinstance(settings.get("data"), str):
-        settings["data"] = [settings["data"]]
+    for key in ("data", "init"):
+        if isinstance(settings.get(key), str):
+            settings[key] = [settings[key]]
     try:
         return TypeAdapter(Recipe).validate_python(settings)
     except ValidationError as error:

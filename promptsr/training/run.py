@@ -47,8 +47,8 @@ class Run:
         saved = self._saved() if (out / LAST).exists() else None
         if saved is not None:
             self.network.load_state_dict(saved["network"])
-        elif recipe.init is not None:
-            load_matching(self.network, Path(recipe.init))
+        elif recipe.init:
+            load_matching(self.network, [Path(path) for path in recipe.init])
         self.acceleration = Acceleration(fabric, self.network, recipe.compile)
         self.optimizers = build_optimizers(self.network, recipe.optimizer, recipe.lr, recipe.matrix_lr)
         self._peaks = [group["lr"] for group in self._groups()]

@@ -115,10 +115,10 @@ def test_the_papers_recipes_are_exact() -> None:
             assert (loaded.optimizer, loaded.loss, loaded.batch, loaded.patch) == ("adam", "l1", 48, 64)
             assert (loaded.warmup, loaded.clip, loaded.ema, loaded.first_half) == (0, None, 0, None)
             if scale == 2:
-                assert (loaded.init, loaded.steps, loaded.lr) == (None, 500_000, 5e-4)
+                assert (loaded.init, loaded.steps, loaded.lr) == ((), 500_000, 5e-4)
                 assert loaded.halve_at == (250_000, 400_000, 450_000, 475_000, 490_000)
             else:
-                assert (loaded.init, loaded.steps, loaded.lr) == (f"runs/{name}x2/best.safetensors", 250_000, 2e-4)
+                assert (loaded.init, loaded.steps, loaded.lr) == ((f"runs/{name}x2/best.safetensors",), 250_000, 2e-4)
                 assert loaded.halve_at == (150_000, 200_000, 225_000, 240_000)
 
 

@@ -152,8 +152,8 @@ def test_the_gradient_is_clipped(trial: Trial) -> None:
     assert norm == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 
-def initial(path: Path, config: ModelConfig) -> dict[str, Tensor]:
-    torch.manual_seed(99)
+def initial(path: Path, config: ModelConfig, seed: int = 99) -> dict[str, Tensor]:
+    torch.manual_seed(seed)
     state = PromptSR(config).state_dict()
     save_checkpoint(path, config, state, {})
     return state
@@ -164,7 +164,7 @@ def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Pat
     start = initial(tmp_path / "x2.safetensors", trial.model)
     larger = replace(trial, model=replace(trial.model, scale=3))
     still: dict[str, Any] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None, "optimizer": optimizer}
-    larger.finish(init=str(tmp_path / "x2.safetensors"), **still)
+    larger.finish(init=(str(tmp_path / "x2.safetensors"),), **still)
     trained = larger.tensors("final.safetensors")
     body = {name for name in start if not name.startswith("decoder.")}
     assert len(start.keys() - body) == 2
@@ -174,23 +174,35 @@ def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Pat
 
 def test_init_from_the_same_scale_takes_over_all(trial: Trial, tmp_path: Path) -> None:
     start = initial(tmp_path / "x2.safetensors", trial.model)
-    trial.finish(init=str(tmp_path / "x2.safetensors"), steps=1, lr=0.0, matrix_lr=0.0)
+    trial.finish(init=(str(tmp_path / "x2.safetensors"),), steps=1, lr=0.0, matrix_lr=0.0)
     assert trial.same(trial.tensors("final.safetensors"), start)
 
 
 def test_init_from_a_run_takes_its_averaged_weights(trial: Trial, tmp_path: Path) -> None:
     trial.finish(steps=3)
     again = replace(trial, output=tmp_path / "again")
-    again.finish(init=str(trial.output / "last.ckpt"), steps=1, lr=0.0, matrix_lr=0.0)
+    again.finish(init=(str(trial.output / "last.ckpt"),), steps=1, lr=0.0, matrix_lr=0.0)
     assert trial.same(again.tensors("final.safetensors"), trial.tensors("final.safetensors"))
 
 
+def test_init_from_several_takes_their_mean(trial: Trial, tmp_path: Path) -> None:
+    states = [initial(tmp_path / f"{seed}.safetensors", trial.model, seed) for seed in (1, 2, 3)]
+    paths = tuple(str(tmp_path / f"{seed}.safetensors") for seed in (1, 2, 3))
+    trial.finish(init=paths, steps=1, lr=0.0, matrix_lr=0.0)
+    mean = {name: sum(state[name].double() for state in states) / 3 for name in states[0]}
+    found = trial.tensors("final.safetensors")
+    torch.testing.assert_close({name: value.double() for name, value in found.items()}, mean, atol=1e-7, rtol=1e-6)
+
+
 def test_unusable_initial_weights_are_refused(trial: Trial, tmp_path: Path) -> None:
+    initial(tmp_path / "fine.safetensors", trial.model)
     initial(tmp_path / "wide.safetensors", replace(trial.model, channels=12))
     with pytest.raises(CheckpointError, match="channels"):
-        trial.finish(init=str(tmp_path / "wide.safetensors"))
+        trial.finish(init=(str(tmp_path / "wide.safetensors"),))
+    with pytest.raises(CheckpointError, match="are of different networks"):
+        trial.finish(init=(str(tmp_path / "fine.safetensors"), str(tmp_path / "wide.safetensors")))
     with pytest.raises(CheckpointError, match="no weights file"):
-        trial.finish(init=str(tmp_path / "nothing.safetensors"))
+        trial.finish(init=(str(tmp_path / "nothing.safetensors"),))
     assert not trial.output.exists()
 
 
