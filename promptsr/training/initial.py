@@ -1,4 +1,4 @@
-"""The weights that a training starts from."""
+"""The weights that a training starts from, and the model that it may learn from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from promptsr.checkpoints import load_checkpoint
-from promptsr.errors import CheckpointError
+from promptsr.errors import CheckpointError, ConfigError
+from promptsr.sr_model import SRModel
+from promptsr.training.recipe import Recipe
 from promptsr.training.state import load_state
+from promptsr.zoo import load_model
 
 
 def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
@@ -36,6 +39,18 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
         raise CheckpointError(f"{paths[0]} has another number of channels than this network: choose other weights.")
     mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in common}
     network.load_state_dict(mean, strict=False)
+
+
+def load_teacher(recipe: Recipe) -> SRModel:
+    """The model that the recipe names.
+
+    Raises:
+        UserError: there is no such model, or it has another scale than the network.
+    """
+    teacher = load_model(str(recipe.teacher))
+    if teacher.scale != recipe.model.scale:
+        raise ConfigError(f"{recipe.teacher} upscales x{teacher.scale}: choose a teacher for x{recipe.model.scale}.")
+    return teacher
 
 
 def _weights(path: Path) -> dict[str, Tensor]:

@@ -50,6 +50,10 @@ class Recipe:
     """Parts that a device takes its share of the batch in, for less memory."""
     loss: Literal["l1", "mse"] = "l1"
     """Mean absolute (eq. 5) or squared error."""
+    teacher: str | None = None
+    """Another model of the same scale, as `promptsr.zoo.load_model` names it, whose results are learned too."""
+    teacher_share: float = 0.5
+    """Of the loss: its part that compares with the teacher's results; the rest compares with the HR images."""
     optimizer: Literal["adam", "muon"] = "muon"
     """Adam as in the paper, or Muon for the matrices and Adam for the rest."""
     lr: float = 6e-4
@@ -95,6 +99,8 @@ class Recipe:
             _at_least("validation_images", self.validation_images, 1)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip must be greater than 0, or null for none, not {self.clip}.")
+        if not 0 <= self.teacher_share <= 1:
+            raise ConfigError(f"teacher_share must lie between 0 and 1, not {self.teacher_share}.")
         if self.ema >= 1:
             raise ConfigError(f"ema must be less than 1, not {self.ema}.")
         if not self.data:
@@ -145,7 +151,8 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     told = {key: value for key, value in settings.items() if key not in hidden}
     for key in ("data", "init"):
         told[key] = [Path(path).name for path in settings[key]]
-    told["validation"] = settings["validation"] and Path(settings["validation"]).name
+    for key in ("validation", "teacher"):
+        told[key] = settings[key] and Path(settings[key]).name
     return told
 
 

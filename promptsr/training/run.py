@@ -16,7 +16,7 @@ from promptsr.errors import ConfigError, UserError
 from promptsr.model.network import PromptSR
 from promptsr.training.acceleration import Acceleration
 from promptsr.training.averaging import ExponentialMovingAverage
-from promptsr.training.initial import load_matching
+from promptsr.training.initial import load_matching, load_teacher
 from promptsr.training.optimizers import build_optimizers, rate
 from promptsr.training.recipe import MAY_CHANGE, Recipe, provenance
 from promptsr.training.state import LAST, load_state, save_state
@@ -49,6 +49,7 @@ class Run:
             self.network.load_state_dict(saved["network"])
         elif recipe.init:
             load_matching(self.network, [Path(path) for path in recipe.init])
+        self._teacher = None if recipe.teacher is None else load_teacher(recipe).to(fabric.device)
         self.acceleration = Acceleration(fabric, self.network, recipe.compile)
         self.optimizers = build_optimizers(self.network, recipe.optimizer, recipe.lr, recipe.matrix_lr)
         self._peaks = [group["lr"] for group in self._groups()]
@@ -108,10 +109,19 @@ class Run:
 
     def _backward(self, lr: Tensor, hr: Tensor, share: float, *, last: bool) -> Tensor:
         """Adds the gradients of a part that is this share of the batch; returns its share of the loss."""
-        loss_of = _LOSSES[self.recipe.loss]
+        compared = _LOSSES[self.recipe.loss]
+        targets = [(1.0, hr)]
+        if self._teacher is not None:
+            with torch.no_grad():
+                taught = self._teacher(lr).clamp(0, 1)
+            targets = [(1 - self.recipe.teacher_share, hr), (self.recipe.teacher_share, taught)]
+
+        def loss_of(sr: Tensor) -> Tensor:
+            return torch.stack([part * compared(sr, target) for part, target in targets]).sum()
+
         # Devices average their gradients, where their sum is wanted.
         weight = share * self.fabric.world_size
-        loss = self.acceleration.backward(lambda network: weight * loss_of(network(lr), hr), last=last)  # eq. 5
+        loss = self.acceleration.backward(lambda network: weight * loss_of(network(lr)), last=last)  # eq. 5
         return loss / self.fabric.world_size
 
     def save(self) -> None:

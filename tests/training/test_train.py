@@ -139,6 +139,30 @@ def test_losses_are_the_mean_error_of_the_network(trial: Trial, monkeypatch: pyt
     assert [r.loss for r in squared] == pytest.approx([float(e.square().mean()) for e in errors[2:]], rel=1e-5)
 
 
+def test_a_teacher_has_its_share_of_the_loss(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watch(monkeypatch)
+    still: dict[str, Any] = {"steps": 2, "lr": 0.0, "matrix_lr": 0.0, "validation": None}
+    reports, _ = trial.finish(teacher="bicubic-x2", teacher_share=0.3, **still)
+    network = PromptSR(trial.model)
+    network.load_state_dict(trial.last["network"])
+    for report, (lr, hr) in zip(reports, seen, strict=True):
+        with torch.no_grad():
+            sr, taught = network(lr.float() / 255), upscale(lr.float() / 255, 2).clamp(0, 1)
+        expected = 0.7 * (sr - hr.float() / 255).abs().mean() + 0.3 * (sr - taught).abs().mean()
+        assert report.loss == pytest.approx(float(expected), rel=1e-5)
+    assert read_info(trial.output / "final.safetensors")["train"]["teacher"] == "bicubic-x2"
+
+
+def test_an_unusable_teacher_is_refused(trial: Trial) -> None:
+    with pytest.raises(ConfigError, match="bicubic-x4 upscales x4: choose a teacher for x2"):
+        trial.finish(teacher="bicubic-x4")
+    with pytest.raises(CheckpointError, match="There is no model nobody"):
+        trial.finish(teacher="nobody")
+    with pytest.raises(ConfigError, match="teacher_share must lie between 0 and 1, not 2"):
+        trial.recipe(teacher_share=2)
+    assert not trial.output.exists()
+
+
 def test_no_averaging_keeps_the_trained_weights(trial: Trial) -> None:
     trial.finish(steps=3, ema=0.0)
     assert trial.same(trial.tensors("final.safetensors"), trial.tensors("final-raw.safetensors"))
