@@ -35,6 +35,7 @@ def train(
     first = os.environ.get("RANK", "0") == "0"
     with stop_request() as request, progress_bar(shown=first) as bar:
         task = bar.add_task("reading images", total=None, note="")
+        scores: list[str] = []
 
         def tell(report: ImagesRead | TrainReport) -> None:
             if isinstance(report, ImagesRead):
@@ -45,10 +46,11 @@ def train(
             if bar.tasks[0].description != "training":  # the time it took to read says nothing about the time left
                 bar.reset(task, description="training", total=report.steps)
             note = f"loss {report.loss:.4f}  {report.images_per_second:.1f} images/s"
-            bar.update(task, completed=report.step, note=note)
             lines = [f"Note: {escape(sentence)}" for sentence in report.notes]
             if report.psnr_y is not None:
-                lines.append(f"step {report.step}: {note}  validation PSNR-Y {report.psnr_y:.3f} dB")
+                scores.append(f"{report.psnr_y:.3f} dB")
+                lines.append(f"step {report.step}: {note}  validation PSNR-Y {scores[-1]}")
+            bar.update(task, completed=report.step, note="  ".join([note, *scores[-1:]]))
             for line in lines if first else ():
                 bar.print(line, soft_wrap=True)
 

@@ -1,5 +1,6 @@
 """The weights that a training starts from, and the model that it may learn from."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,14 @@ from promptsr.training.recipe import Recipe
 from promptsr.training.state import load_state
 from promptsr.zoo import load_model
 
+_BRANCH_END = re.compile(r"(?P<block>groups\.\d+\.blocks\.\d+\.).*\b(projection|feed_forward\.2)\.(weight|bias)")
+
 
 def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
     """Takes over every tensor of the same name and shape; of several files the mean.
+
+    Blocks that the files do not have begin as the identity: the deeper network does at first what the shallower one did
+    (Chen et al., "Net2Net", ICLR 2016), if the number of residual groups is the same.
 
     The mean of runs that began with the same weights and saw other crops is better than each of them (Wortsman et al.,
     "Model soups", ICML 2022).
@@ -38,7 +44,14 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
     if "encoder.weight" not in common:
         raise CheckpointError(f"{paths[0]} has another number of channels than this network: choose other weights.")
     mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in common}
-    network.load_state_dict(mean, strict=False)
+    new = {name: torch.zeros_like(wanted[name]) for name in wanted.keys() - set(common) if _adds(name, common)}
+    network.load_state_dict(mean | new, strict=False)
+
+
+def _adds(name: str, common: Sequence[str]) -> bool:
+    """Whether a tensor is of a block that is new, and decides what one of its residual branches adds."""
+    found = _BRANCH_END.fullmatch(name)
+    return found is not None and not any(other.startswith(found["block"]) for other in common)
 
 
 def load_teacher(recipe: Recipe) -> SRModel:

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from promptsr import kernels
-from promptsr.checkpoints import read_info, save_checkpoint
+from promptsr.checkpoints import load_checkpoint, read_info, save_checkpoint
 from promptsr.config import ModelConfig
 from promptsr.data import load_pair
 from promptsr.errors import CheckpointError, ConfigError, UserError
@@ -216,6 +216,19 @@ def test_init_from_several_takes_their_mean(trial: Trial, tmp_path: Path) -> Non
     mean = {name: sum(state[name].double() for state in states) / 3 for name in states[0]}
     found = trial.tensors("final.safetensors")
     torch.testing.assert_close({name: value.double() for name, value in found.items()}, mean, atol=1e-7, rtol=1e-6)
+
+
+def test_a_deeper_network_begins_as_the_shallower_one(trial: Trial, tmp_path: Path) -> None:
+    initial(tmp_path / "shallow.safetensors", trial.model)
+    deeper = replace(trial, model=replace(trial.model, blocks_per_group=4))
+    still: dict[str, Any] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None}
+    deeper.finish(init=(str(tmp_path / "shallow.safetensors"),), **still)
+    image = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
+    paths = (tmp_path / "shallow.safetensors", deeper.output / "final.safetensors")
+    with torch.no_grad():
+        before, after = (load_checkpoint(path)(image) for path in paths)
+    torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-5)
+    assert len(deeper.tensors("final.safetensors")) > len(load_checkpoint(paths[0]).state_dict())
 
 
 def test_unusable_initial_weights_are_refused(trial: Trial, tmp_path: Path) -> None:
