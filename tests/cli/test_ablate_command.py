@@ -24,6 +24,7 @@ data: bench/Set5
 steps: 2
 batch: 1
 patch: 8
+cache: cache
 """
 
 
@@ -34,7 +35,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         encode(Picture(rng.integers(0, 256, (40, 44, 3), dtype=np.uint8)), tmp_path / "bench" / "Set5" / f"{name}.png")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PROMPTSR_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 

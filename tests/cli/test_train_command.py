@@ -21,6 +21,7 @@ validation: HR
 steps: 3
 batch: 2
 patch: 8
+cache: cache
 """
 
 
@@ -31,11 +32,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     encode(Picture(rng.integers(0, 256, (70, 70, 3), dtype=np.uint8)), tmp_path / "HR" / "noise.png")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PROMPTSR_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
-def test_a_recipe_makes_a_model_that_upscales(promptsr_process: Process, folder: Path) -> None:
+def test_a_recipe_makes_a_model_that_upscales(promptsr: InProcess, promptsr_process: Process, folder: Path) -> None:
     (folder / "HR" / "cut.png").write_bytes((folder / "HR" / "noise.png").read_bytes()[:700])
     done = promptsr_process("train", "recipe.yaml", "steps=4", "validation=null", "--out", "run")
     assert done.returncode == 0, done.stderr
@@ -46,14 +46,13 @@ def test_a_recipe_makes_a_model_that_upscales(promptsr_process: Process, folder:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4"] and float(rows[0]["images_per_second"]) > 0
 
-    again = promptsr_process("train", "recipe.yaml", "--out", "run")
-    assert (again.returncode, again.stdout) == (2, "") and "go on with --resume" in again.stderr
-    scored = promptsr_process("train", "recipe.yaml", "--out", "scored")
-    assert scored.returncode == 0 and "validation PSNR-Y" in scored.stderr, scored.stderr
+    code, out, errors = promptsr("train", "recipe.yaml", "--out", "run")
+    assert (code, out) == (2, "") and "go on with --resume" in errors
+    code, _, errors = promptsr("train", "recipe.yaml", "--out", "scored")
+    assert code == 0 and "validation PSNR-Y" in errors, errors
     best = folder / "scored" / "best.safetensors"
     assert load_model(best).scale == 2
-    done = promptsr_process("upscale", "HR/noise.png", "-o", "big.png", "-m", best)
-    assert done.returncode == 0, done.stderr
+    assert promptsr("upscale", "HR/noise.png", "-o", "big.png", "-m", best)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_local_attribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert answer["compared"]["bicubic-x4"] < 0.5 * answer["compared"]["promptsr-tiny-x4"]
     assert answer["trained"] == 0 and len(answer["switched"]) == 4
     assert "all three switched off" in answer["switched"][0]
-    assert answer["others"][0] < min(answer["others"][1:])
+    assert min(answer["others"]) > 2 * answer["compared"]["bicubic-x4"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,8 +75,7 @@ def test_anchor_tsne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert planted[0] > 0.95 and planted[3] < 0.02
     assert shuffled[1] <= shuffled[0] <= shuffled[2] and shuffled[3] > 0.05
     assert "so do those of untrained weights" in answer["findings"][0] and "no finding" in answer["findings"][0]
-    assert all(knn > 0.35 for knn in answer["in_plane"]["last group"])
-    assert all(knn < 0.35 for knn in answer["in_plane"]["noise"])
+    assert min(answer["in_plane"]["last group"]) > 0.1 + max(answer["in_plane"]["noise"])
     assert all(0 < change < 0.2 for change in answer["change"])
     leaky, honest, true = answer["anchors"]
     assert leaky > 0.5 > honest and true > honest + 0.2

@@ -33,10 +33,9 @@ def losses(trial: Trial) -> dict[int, float]:
     return {int(row[0]): float(row[1]) for row in rows}
 
 
-@pytest.mark.parametrize("optimizer", ["muon", "adam"])
-def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path, optimizer: str) -> None:
+def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path) -> None:
     """With a batch that they cannot share evenly, in parts."""
-    settings: dict[str, Any] = {"steps": 20, "batch": 5, "accumulate": 2, "optimizer": optimizer}
+    settings: dict[str, Any] = {"steps": 20, "batch": 5, "accumulate": 2}
     recipe = trial.recipe_file(tmp_path / "recipe.yaml", **settings)
     process = torchrun(trial, recipe)
     _, errors = process.communicate(timeout=200)
@@ -45,7 +44,7 @@ def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path, optimizer
     reports, _ = alone.finish(**settings)
     assert losses(trial) == pytest.approx({report.step: report.loss for report in reports}, abs=1e-4)
     final = float((trial.output / "log.csv").read_text().splitlines()[-1].split(",")[-1])
-    assert final == pytest.approx(reports[-1].psnr_y, abs=1e-3)  # dB
+    assert final == pytest.approx(reports[-1].psnr_y, abs=0.01)  # dB
     assert errors.count("validation PSNR-Y") == 5 and errors.count("Done:") == 1  # one process speaks for all
 
 
@@ -55,7 +54,7 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_a_process_that_is_killed_is_started_anew_and_the_training_goes_on(trial: Trial, tmp_path: Path) -> None:
-    recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=60, batch=4, validation=None)
+    recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=30, batch=4, validation=None)
     process = torchrun(trial, recipe, "--max-restarts", "1")
     end = time.monotonic() + 120
     while not (trial.output / "last.ckpt").exists() or trial.last["step"] < 8:
@@ -66,8 +65,8 @@ def test_a_process_that_is_killed_is_started_anew_and_the_training_goes_on(trial
     os.kill(first[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=250)
     assert process.returncode == 0, errors
-    assert trial.last["step"] == 60 and (trial.output / "final.safetensors").exists()
-    assert sorted(losses(trial)) == list(range(1, 61))
+    assert trial.last["step"] == 30 and (trial.output / "final.safetensors").exists()
+    assert sorted(losses(trial)) == list(range(1, 31))
     assert "Another process of this training is gone" in errors
 
 

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from promptsr.errors import CheckpointError, ConfigError, UserError
+from promptsr.generators import finish
 from promptsr.model.network import PromptSR
+from promptsr.training import Outcome, train
 from promptsr.training.run import Run
 
 if TYPE_CHECKING:
@@ -268,3 +270,15 @@ def test_a_gradient_that_is_no_number_stops_the_run(trial: Trial, monkeypatch: p
     with pytest.raises(UserError, match=r"The loss is no number any more after step 1: start anew with a lower lr"):
         trial.finish()
     assert not (trial.output / "last.ckpt").exists()
+
+
+def test_a_run_that_is_asked_to_stop_saves_there_and_resumes_to_the_same_bits(
+    trial: Trial, whole: Trial, optimizer: str
+) -> None:
+    calls = itertools.count(1)
+    work = train(trial.recipe(optimizer=optimizer), trial.output, should_stop=lambda: next(calls) == 6)
+    outcome = finish(work)
+    assert outcome == Outcome(6, False, None) and trial.last["step"] == 6
+    reports, _ = trial.finish(optimizer=optimizer)
+    assert reports[0].step == 7
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
