@@ -287,12 +287,12 @@ others.round(2)
 #   the window say that: compare their order in the figures with that of the DI.
 # - Another window, another blur, another patch give another map. To compare networks, take many windows and images.
 # - Switching parts off is no ablation. The paper finds that more pixels are activated with every prompting, in
-#   *trained* networks. In the last table it holds from the first column to the second; then it depends on the window.
+#   *trained* networks.
 #
 # ## Exercises
 #
 # 1. Move the window onto the sky. What are the map and the DI, and why must one be careful with them?
 # 2. Set `sigma` to 0.6 and to 2.4. Which of the conclusions stay?
 # 3. Take half the patch around the same window. The network is the same. In which direction goes the DI, and why?
-# 4. Train the four rows of Table IV at the size of promptsr-tiny (`--preset promptsr-tiny --set anchor_prompting=false
-#    --set coarse_prompting=false --set fine_prompting=off`, and so on; the last row is bundled) and draw Fig. 10.
+# 4. Train the four rows of Table IV at a size of your own (`python -m analysis ablate configs/ablations/small.yaml
+#    data=photos/ --bench data/ --out ablations/`) and draw Fig. 10.
