@@ -69,14 +69,6 @@ class Ablation:
     scores: dict[str, list[float]]
     """PSNR-Y in dB on each set, by seed."""
 
-    def mean(self, dataset: str) -> float:
-        """Over the seeds, dB."""
-        return fmean(self.scores[dataset])
-
-    def spread(self, dataset: str) -> float:
-        """Standard deviation between the seeds in dB; 0 for a single one."""
-        return stdev(self.scores[dataset]) if len(self.scores[dataset]) > 1 else 0.0
-
 
 @dataclass(frozen=True)
 class AblationStep:
@@ -139,10 +131,9 @@ def table(ablations: Sequence[Ablation]) -> list[dict[str, str]]:
     for ablation in ablations:
         line = {"row": ablation.row.method, "table": ablation.row.table, "parameters": f"{ablation.parameters:,}"}
         for name, scores in ablation.scores.items():
-            line[name] = f"{ablation.mean(name):.3f} ± {ablation.spread(name):.3f}"
+            line[name] = f"{fmean(scores):.3f} ± {_spread(scores):.3f}"
             gaps = [score - other for score, other in zip(scores, whole.scores[name], strict=True)]
-            spread = stdev(gaps) if len(gaps) > 1 else 0.0
-            line[f"{name}, difference"] = "" if ablation is whole else f"{fmean(gaps):+.3f} ± {spread:.3f}"
+            line[f"{name}, difference"] = "" if ablation is whole else f"{fmean(gaps):+.3f} ± {_spread(gaps):.3f}"
         for name in PAPERS_SETS:
             printed, papers_whole = ablation.row.printed(name), WHOLE.printed(name)
             assert printed is not None and papers_whole is not None  # both tables are clear
@@ -150,3 +141,8 @@ def table(ablations: Sequence[Ablation]) -> list[dict[str, str]]:
             line[f"paper, {name}, difference"] = "" if ablation is whole else f"{printed - papers_whole:+.2f}"
         lines.append(line)
     return lines
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Standard deviation between seeds; 0 for a single one."""
+    return stdev(values) if len(values) > 1 else 0.0

@@ -31,14 +31,19 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private; give it what an ordinary file would have
+        make_ordinary(temporary, 0o666)  # mkstemp makes it private
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"Cannot write {path} ({error.strerror}): choose another output path.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_ordinary(path: Path, mode: int) -> None:
+    """Gives a path the rights that a new file (mode 0o666) or folder (0o777) of this process would have."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)
 
 
 def check_writable(path: Path) -> None:

@@ -47,6 +47,11 @@ class Ranks:
 ALONE = Ranks()
 
 
+def started() -> Ranks:
+    """Which process this is by what `torchrun` has put into the environment; it has not joined the others yet."""
+    return Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
 def join(backend: str, patience: timedelta | None = None) -> None:
     """Makes the process group of torch.distributed from what `torchrun` has put into the environment.
 
@@ -73,7 +78,7 @@ def joined() -> Iterator[Ranks]:
 
     Of several GPUs each process of a machine then has one of its own, which "cuda" means to it.
     """
-    ranks = Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    ranks = started()
     if ranks.world == 1:
         yield ranks
         return

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, RecipeSettings, check_targets, progress_bar, show
 from promptsr.errors import ConfigError
 from promptsr.files import replacing, write_text
 from promptsr.generators import finish
@@ -23,9 +23,7 @@ def ablate(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the runs, ablations.csv and ablations.md; resumed from.")
     ],
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace those of the recipe.")
-    ] = None,
+    settings: RecipeSettings = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="A set in that folder. Repeatable.", show_default="all of them")
     ] = None,

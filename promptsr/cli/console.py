@@ -33,6 +33,9 @@ JsonOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the network. Repeatable.")
 ]
+RecipeSettings = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace those of the recipe.")
+]
 
 
 def progress_bar(*, shown: bool = True) -> Progress:

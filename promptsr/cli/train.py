@@ -1,6 +1,5 @@
 """`promptsr train`."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +7,15 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from promptsr.cli.console import log, progress_bar
+from promptsr.cli.console import RecipeSettings, log, progress_bar
 from promptsr.cli.stopping import stop_request
+from promptsr.ranks import started
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="CONFIG", help="Recipe, such as configs/tiny-x4.yaml.")],
+    recipe: Annotated[Path, typer.Argument(metavar="CONFIG", help="Recipe, such as configs/cpu-night-x4.yaml.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
-    settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings that replace those of the recipe.")
-    ] = None,
+    settings: RecipeSettings = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from last.ckpt in the folder, if there is one.")
     ] = False,
@@ -32,7 +30,7 @@ def train(
     from promptsr.training import train as run
 
     loaded = load_recipe(recipe, settings or [])
-    first = os.environ.get("RANK", "0") == "0"
+    first = started().first
     with stop_request() as request, progress_bar(shown=first) as bar:
         task = bar.add_task("reading images", total=None, note="")
         scores: list[str] = []

@@ -11,16 +11,15 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from promptsr.data.pairs import load_hr, make_lr
 from promptsr.data.texture import texture
 from promptsr.errors import ImageError, UserError
 from promptsr.files import replacing
+from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
 
 _FORMAT = "1"  # changes when the same image would be cached otherwise
@@ -149,5 +148,4 @@ def _lr(hr: Tensor, scale: int) -> Tensor:
 
 def _bytes(image: Tensor) -> np.ndarray:
     """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
-    pixels: np.ndarray[Any, np.dtype[np.uint8]] = (image[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(to_pixels(image[0].permute(1, 2, 0), 8))

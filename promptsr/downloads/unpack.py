@@ -16,6 +16,7 @@ from typing import IO
 from promptsr.downloads.catalogue import Unpacking
 from promptsr.downloads.transfer import Step, check_space
 from promptsr.errors import DownloadError, UserError
+from promptsr.files import make_ordinary
 
 _CHUNK = 1 << 18
 
@@ -51,9 +52,7 @@ def unpack(archive: Path, unpacking: Unpacking, target: Path) -> Generator[Step,
                 for size in _write(member, folder / name):
                     done += size
                     yield Step(f"unpacking {archive.name}", done, total)
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)  # mkdtemp makes it private
+        make_ordinary(folder, 0o777)  # mkdtemp makes it private
         os.rename(folder, target)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DownloadError(f"{archive} cannot be unpacked ({error}): delete it and fetch it again.") from error

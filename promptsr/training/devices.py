@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from promptsr.errors import ConfigError
-from promptsr.ranks import join
+from promptsr.ranks import join, started
 from promptsr.sr_model import find_device
 
 
@@ -32,7 +32,7 @@ def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tup
     Raises:
         UserError: no such device here, or one for many processes.
     """
-    world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    world, local = started().world, int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     chosen = find_device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else find_device(device)
     if world > 1 and chosen.index is not None:
         raise ConfigError(f"device={device} names one device for {world} processes: give device={chosen.type}.")

@@ -31,7 +31,7 @@ class Validation:
         self._config = recipe.model
         paths = [] if recipe.validation is None else find_images(Path(recipe.validation))[: recipe.validation_images]
         self._pairs = [load_pair(path, recipe.model.scale) for path in paths]
-        self._shown = [_middle(lr, hr, recipe.model) for lr, hr in ((lr, hr) for hr, lr in self._pairs[:_SHOWN])]
+        self._shown = [_middle(lr, hr, recipe.model) for hr, lr in self._pairs[:_SHOWN]]
 
     def __bool__(self) -> bool:
         return bool(self._pairs)

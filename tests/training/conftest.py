@@ -15,6 +15,7 @@ from torch import Tensor
 from promptsr.checkpoints import load_checkpoint
 from promptsr.config import ModelConfig
 from promptsr.data.cache import ImagesRead
+from promptsr.generators import finish
 from promptsr.training import Outcome, Recipe, TrainReport, train
 
 SMALL = ModelConfig(
@@ -73,12 +74,8 @@ class Trial:
 
     def finish(self, **changes: Any) -> tuple[list[TrainReport], Outcome]:
         """Runs to the end: all reports, and what the run returns."""
-        run, reports = self.start(**changes), []
-        while True:
-            try:
-                reports.append(next(run))
-            except StopIteration as end:
-                return reports, end.value
+        reports: list[TrainReport] = []
+        return reports, finish(self.start(**changes), reports.append)
 
     @property
     def last(self) -> dict[str, Any]:
