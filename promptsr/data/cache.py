@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from torch import Tensor
@@ -23,6 +24,8 @@ from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
 
 _FORMAT = "1"  # changes when the same image would be cached otherwise
+# NumPy reads a header by Python's own parser, which in Python 3.11 fails now and then when two threads use it.
+_ONE_HEADER_AT_A_TIME = Lock()
 
 
 class MappedArray:
@@ -30,7 +33,8 @@ class MappedArray:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.array: np.ndarray = np.load(path, mmap_mode="r")
+        with _ONE_HEADER_AT_A_TIME:
+            self.array: np.ndarray = np.load(path, mmap_mode="r")
 
     def __getstate__(self) -> Path:
         return self.path

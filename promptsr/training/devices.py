@@ -7,11 +7,12 @@ import logging
 import os
 import re
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor
 
 from promptsr.errors import ConfigError
@@ -50,10 +51,20 @@ def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tup
         devices=local if chosen.index is None else [chosen.index],
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        plugins=_Bf16(chosen.type) if precision == "bf16" else None,
     )
     fabric.launch()
     return fabric, tuple(notes)
+
+
+class _Bf16(MixedPrecision):
+    """Arithmetic in bfloat16 on images that stay as they are: its 8 bits would merge the grey levels of bright ones."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__("bf16-mixed", device)
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 def total(fabric: Fabric, value: Tensor) -> float:

@@ -3,7 +3,10 @@
 import errno
 import os
 import pickle
+import time
 from pathlib import Path
+from threading import Lock
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -122,3 +125,23 @@ def test_an_image_without_a_pixel_of_lr_is_read(tmp_path: Path) -> None:
     write(tmp_path / "thin.png", 3, 50)
     [image] = read([tmp_path / "thin.png"], tmp_path).images
     assert image.lr.array.shape[0] == 0
+
+
+def test_headers_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser, together = Lock(), []
+
+    def load(path: Path, mmap_mode: Literal["r"]) -> np.ndarray:
+        together.append(not parser.acquire(blocking=False))
+        time.sleep(0.01)
+        if not together[-1]:
+            parser.release()
+        return loaded(path, mmap_mode=mmap_mode)
+
+    paths = [tmp_path / f"{number}.png" for number in range(8)]
+    for path in paths:
+        write(path)
+    read(paths, tmp_path)
+    loaded = np.load
+    monkeypatch.setattr(np, "load", load)
+    assert len(read(paths, tmp_path).images) == 8
+    assert together == [False] * 24

@@ -112,4 +112,22 @@ def test_a_gpu_without_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("promptsr.training.devices.Fabric", Recorded)
     _, notes = launch("auto", "bf16")
     assert notes == ("Old GPU has no bfloat16, so the network is trained in float32.",)
-    assert (asked["accelerator"], asked["precision"], asked["devices"]) == ("cuda", "32-true", 1)
+    assert (asked["accelerator"], asked["plugins"], asked["devices"]) == ("cuda", None, 1)
+
+
+def test_bfloat16_is_for_arithmetic_and_not_for_images() -> None:
+    class Seen(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 4)
+            self.dtypes: list[torch.dtype] = []
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.dtypes = [x.dtype, self.layer(x).dtype]
+            return x
+
+    fabric, _ = launch("cpu", "bf16")
+    seen = Seen()
+    levels = torch.arange(256)[:, None].expand(256, 4) / 255
+    assert torch.equal(fabric.setup_module(seen)(levels), levels)
+    assert seen.dtypes == [torch.float32, torch.bfloat16]

@@ -217,6 +217,17 @@ def test_bf16_learns_in_fp32_weights(trial: Trial) -> None:
     assert exact.loss != reports[0].loss and exact.loss == pytest.approx(reports[0].loss, rel=0.02)
 
 
+def test_bf16_leaves_the_images_of_a_bicubic_skip_as_they_are(trial: Trial) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        run = replace(trial, output=trial.output / precision)
+        reports, outcome = run.finish(precision=precision, model=replace(trial.model, bicubic_skip=True))
+        losses.append([report.loss for report in reports])
+        assert outcome.finished
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-6)  # such a network starts as bicubic
+    assert losses[1] == pytest.approx(losses[0], rel=0.02) and losses[1] != losses[0]
+
+
 def test_notes_reach_the_reports_once_and_never_the_log(trial: Trial) -> None:
     with kernels.disabled():
         reports, _ = trial.finish()
