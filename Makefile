@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures quality bench lock clean
+.PHONY: help install app test lint format lab notebooks pictures walk quality bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -22,7 +22,7 @@ install:  ## make .venv and install the pinned versions
 	  { echo "promptsr needs Python 3.11 or newer: install it, or name it as in: make install PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(TORCH) $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,notebooks,peers,onnx]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,mcp,notebooks,peers,onnx]'
 	@touch $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -53,7 +53,10 @@ notebooks: $(INSTALLED)  ## run the notebooks in full and keep their outputs
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 pictures: $(INSTALLED)  ## take the pictures of the README anew
-	$(BIN)/python docs/pictures.py
+	$(BIN)/python -m docs.pictures
+
+walk: $(INSTALLED)  ## walk through the workbench as somebody new: pictures of every step in outputs/walk
+	$(BIN)/python -m docs.walk
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)

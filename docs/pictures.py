@@ -1,67 +1,31 @@
 """Takes the pictures of the README: `make pictures` (needs Chromium or Chrome).
 
-Starts the workbench, clicks through it as a user would, and photographs every tab.
+Clicks through the workbench as a user would, and photographs every tab.
 """
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+
+from docs.serving import opened_workbench
 
 DOCS = Path(__file__).parent
-_SECONDS = 120
 
 
 def main() -> None:
     """Takes the pictures."""
-    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser_path is None:
-        sys.exit("There is no Chromium or Chrome on this machine: install one.")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = Path(sys.executable).with_name("promptsr")
-    server = subprocess.Popen([command, "app", "--no-browser", "--port", str(port)])
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.set_default_timeout(_SECONDS * 1000)
-            _open(page, f"http://127.0.0.1:{port}")
-            _upscale(page)
-            _compare(page)
-            _attribution(page)
-            _failures(page)
-            _attention(page)
-            _anchors(page)
-            _architecture(page)
-            browser.close()
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _open(page: Page, url: str) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while True:
-        try:
-            page.goto(url)
-            return
-        except Exception:  # not up yet
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+    with opened_workbench() as page:
+        _upscale(page)
+        _compare(page)
+        _attribution(page)
+        _failures(page)
+        _attention(page)
+        _anchors(page)
+        _architecture(page)
 
 
 def _upscale(page: Page) -> None:
-    page.locator("#upscale-image").locator("xpath=..").locator(".gallery-item").nth(1).click()
-    page.locator("#upscale-image img").wait_for()
-    page.get_by_role("button", name="Upscale").click()
-    page.locator("#upscale-status .done").wait_for()
+    page.locator("#upscale-status .done").wait_for()  # that of the sample it opens with
     page.locator("#upscale-slider img").nth(1).wait_for()
     page.locator(".closeup img").nth(2).wait_for()
     page.wait_for_timeout(1000)

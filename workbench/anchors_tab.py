@@ -20,6 +20,7 @@ from workbench.components import PRIVATE, RUN, archive, choice, gallery, picture
 from workbench.results import new_folder
 from workbench.scatter import ON_LOAD
 from workbench.studied import ALL, Studied, keep_study
+from workbench.tabs import tab
 
 _WAYS = [("their mean", "mean"), ("in a row", "flattened"), ("each", "anchors")]
 _PER_CATEGORY, _MAX_PER_CATEGORY = 30, 500
@@ -49,7 +50,7 @@ def build() -> None:
     """Adds the tab to the page."""
     offered = [name for name in models.networks() if models.known()[name].has_weights]
     first = models.favourite() if models.favourite() in offered else next(iter(offered), None)
-    with gr.Tab("Anchors", id="anchors"), gr.Row(equal_height=False):
+    with tab("anchors"):
         studied = gr.State(None)
         with gr.Column(scale=2, min_width=320):
             images = archive(label="ZIP file with a folder of images per category (none: crops of the samples)")

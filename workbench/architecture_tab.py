@@ -15,13 +15,16 @@ from promptsr.imaging import decode
 from workbench import models
 from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast
 from workbench.diagram import ON_LOAD, diagram
+from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
-from workbench.samples import sample_paths
+from workbench.samples import SIDES, sample_paths
 from workbench.status import definitions
+from workbench.tabs import tab
 
+TAB = "architecture"
 LONGEST_SIDE = 128
 """Photographs are scaled down to this many pixels: the similarity maps of a block are stored."""
-_SAMPLE_SIDE = 384
+_SAMPLE_SIDE = SIDES[2]
 """Pixels that fill the place of the photograph: a smaller one is not enlarged, or clicks would miss."""
 _FIRST_BOX = "encoder"
 _LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": True}]
@@ -36,18 +39,19 @@ class Walked:
     tour: Tour
 
 
-def build() -> None:
+def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
     first = models.first_network()
     sample = sample_paths(_SAMPLE_SIDE)[1]
-    with gr.Tab("Architecture", id="architecture") as tab, gr.Row(equal_height=False):
-        walked = gr.State(None)
+    with tab(TAB) as opened:
+        walked, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(
                 label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
             )
             taken = samples(image, _SAMPLE_SIDE)
             model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="tour-model")
+            buttons = onward(TAB)
         with gr.Column(scale=5, min_width=320):
             picture = gr.HTML(
                 diagram(models.network(first).config, 1, 1, _FIRST_BOX),
@@ -71,7 +75,11 @@ def build() -> None:
     image.select(point, None, [x, y], **PRIVATE).then(*walking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
-    tab.select(*walking, **again)
+    opened.select(*walking, **again)
+    # Once: server and browser both tell of the change.
+    asked.change(toast(_architecture_asked), [asked, walked], walking[2], trigger_mode="once", **again)
+    source = Source(buttons, [image, model, x, y], _here)
+    return source, Destination(TAB, [image, model, picture, box, group, block, x, y, asked], _case)
 
 
 def architecture(
@@ -126,6 +134,26 @@ def architecture(
     return _describe(stop, models.known()[model].has_weights), pictures, walked
 
 
+def _architecture_asked(asked: tuple[Any, ...], walked: Walked | None) -> tuple[str, list[tuple[str, str]], Walked]:
+    _, image, name, group, block, box, x, y = asked
+    return architecture(image, name, group, block, box, x, y, walked)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: the pixel in its middle."""
+    image, name = str(place.image), place.network
+    diagram_of, box, group, block = _restart(name)
+    asked = new_question(image, name, group, block, box, *place.pixel)
+    return [image, name, diagram_of, box, group, block, *place.pixel, asked]
+
+
+def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
+    """What the network makes of the photograph around the pixel."""
+    scale = models.scale_of(name)
+    x, y = (None if start is None else scale * start + scale // 2 for start in (x, y))
+    return Place.around(image, "enlarge", models.with_bicubic(name), x, y)
+
+
 def _describe(stop: Stop, trained: bool) -> str:
     box, cost = stop.box, stop.cost
     of = f", whole {box.part_of}" if box.part_of else ""
@@ -137,7 +165,7 @@ def _describe(stop: Stop, trained: bool) -> str:
         **({"In the paper": f"eq. {box.numbers}"} if box.numbers else {}),
     }
     return "\n\n".join(
-        [f"### {box.title}", box.sentence, f"$${box.equation}$$", definitions(facts), "" if trained else _UNTRAINED]
+        [f"## {box.title}", box.sentence, f"$${box.equation}$$", definitions(facts), "" if trained else _UNTRAINED]
     )
 
 

@@ -12,14 +12,18 @@ from analysis.figures.attention import draw_depth
 from analysis.figures.style import publish
 from promptsr.errors import UserError
 from promptsr.files import replacing
+from promptsr.imaging import decode
 from promptsr.upscale import Progress
 from workbench import category_pictures, models, status
 from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
 from workbench.explored import draw, keep, looked, magnification, rows, small, view
+from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
-from workbench.samples import sample_paths
+from workbench.samples import SIDES, sample_paths
+from workbench.tabs import tab
 
-_SAMPLE_SIDE = 384
+TAB = "attention"
+_SAMPLE_SIDE = SIDES[2]
 _PIXELS = 16
 _HELP = """**How to read it.** A pixel asks the anchors (*M fine*), and each anchor has read the whole image (*M
 coarse*); composed, they say which pixels a pixel hears of. The *Jacobian* is the exact answer for the layer: it knows
@@ -37,12 +41,13 @@ value.map(row => {
 }).join('')}</tbody></table>` : ''}"""
 
 
-def build() -> None:
+def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
     first = models.first_network()
     config = models.network(first).config
     sample = str(sample_paths(_SAMPLE_SIDE)[1])
-    with gr.Tab("Attention", id="attention") as tab, gr.Row(equal_height=False):
+    with tab(TAB) as opened:
+        asked = gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", value=sample, height=220, elem_id="attention-image")
             taken = samples(image, _SAMPLE_SIDE)
@@ -68,6 +73,7 @@ def build() -> None:
                             gr.Number(value, precision=0, label=name, min_width=90, elem_id=f"attention-{name}")
                             for name, value in zip("xy", _middle(sample), strict=True)
                         )
+                    buttons = onward(TAB)
                     draw_button = gr.Button("Draw the figure for a paper", elem_id="attention-draw")
                     files = gr.Files(label="Figure and maps", interactive=False, elem_id="attention-files")
             maps = gallery("What the pixel looks at", "attention-maps")
@@ -98,7 +104,9 @@ def build() -> None:
     model.input(toast(_blocks), model, [group, block], **PRIVATE).success(*looking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(*placing, **PRIVATE).success(*looking, **again)
-    tab.select(*looking, **again)
+    opened.select(*looking, **again)
+    # Once: server and browser both tell of the change.
+    asked.change(toast(_attention_asked), [asked, jacobian], outputs, **{**again, "trigger_mode": "once"})
     draw_button.click(toast(figure), question, files, api_name="attention_figure", show_progress="minimal", **HEAVY)
     descend.click(
         toast(depth), [image, model], [depth_figure, depth_files, depth_news], api_name="attention_depth", **RUN
@@ -111,6 +119,8 @@ def build() -> None:
         show_progress="minimal",
         **HEAVY,
     )
+    source = Source(buttons, [image, model, x, y], _here)
+    return source, Destination(TAB, [image, model, group, block, x, y, asked], _case)
 
 
 def attention(
@@ -189,6 +199,35 @@ def depth(image: str, model: str) -> Iterator[tuple[Any, ...]]:
     with replacing(numbers) as temporary:
         study.table.to_csv(temporary, index=False)
     yield str(chart), [str(numbers), str(chart)], status.done({"Means over": f"{len(study.pixels)} pixels"})
+
+
+def _attention_asked(asked: tuple[Any, ...], jacobian: bool) -> tuple[Any, ...]:
+    _, image, name, group, block, x, y = asked
+    return attention(image, name, group, block, x, y, jacobian)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: the pixel in its middle, in the last block of its network."""
+    image, name = str(place.image), place.network
+    whole, (height, width) = decode(place.image), small(image).shape[2:]
+    x, y = place.pixel
+    x, y = x * width // whole.width, y * height // whole.height
+    config = models.network(name).config
+    asked = new_question(image, name, config.groups, config.blocks_per_group, x, y)
+    return [image, name, *_blocks(name), x, y, asked]
+
+
+def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
+    """What the network makes of the photograph around the pixel."""
+    _check(image)
+    assert image is not None
+    whole, (height, width) = decode(Path(image)), small(image).shape[2:]
+    scale = models.scale_of(name)
+    x, y = (
+        None if start is None else scale * (2 * start + 1) * length // (2 * shrunk)
+        for start, length, shrunk in ((x, whole.width, width), (y, whole.height, height))
+    )
+    return Place.around(image, "enlarge", models.with_bicubic(name), x, y)
 
 
 def _check(image: str | None) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from analysis.comparison import Comparing, Region, compare
+from analysis.comparison import Comparing, compare
 from promptsr.errors import UserError
 from promptsr.sr_model import common_scale
 from workbench import models, status
@@ -28,10 +27,13 @@ from workbench.components import (
     tile_size,
     toast,
 )
+from workbench.places import Destination, Place, Source, new_question, onward
+from workbench.samples import SIDES
+from workbench.tabs import tab
 
 MAX_MODELS = 4
 TAB = "compare"
-_SAMPLE_SIDE = 384
+_SAMPLE_SIDE = SIDES[2]
 """Pixels that are shrunk first, so that networks take seconds for them."""
 _SCALE = 4
 _WINDOW = 64
@@ -51,26 +53,9 @@ _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th
 }).join('')}</tbody></table>` : ''}"""
 
 
-@dataclass(frozen=True)
-class CompareTab:
-    """Where another tab can open an image at a place: its event fills `inputs` with `case(...)`."""
-
-    inputs: list[Any]
-
-    @staticmethod
-    def case(image: Path, names: list[str], region: Region, number: object) -> list[Any]:
-        """Values for `inputs`: an HR image that is shrunk first, models of one scale, a region; `number` must be new
-        each time, for its change starts the comparison."""
-        scale = models.known()[names[0]].scale
-        chosen = gr.Dropdown(choices=models.of_scale(scale), value=names)
-        # The browser may still send what was chosen before, so what starts the comparison carries its own question.
-        asked = number, str(image), names
-        return [str(image), "shrink", scale, chosen, region.x, region.y, region.size, asked]
-
-
-def build() -> CompareTab:
+def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
-    with gr.Tab("Compare", id=TAB), gr.Row(equal_height=False):
+    with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(MAX_PIXELS, label="Photograph", height=280, elem_id="compare-image")
@@ -127,6 +112,7 @@ def build() -> CompareTab:
                                 for axis, name in (("x", "Left"), ("y", "Upper"))
                             )
                     crops = gallery("The region", "compare-crops")
+                    buttons = onward(TAB)
                     draw = gr.Button("Draw the figure for a paper", elem_id="compare-draw")
                     figure = picture("Figure", elem_id="compare-figure")
                     files = gr.Files(label="Download", interactive=False, elem_id="compare-files")
@@ -166,7 +152,8 @@ def build() -> CompareTab:
         new_image(lambda: (None, None), None, [x, y], **PRIVATE)
     way.change(lambda way: gr.Image(visible=way == "hr"), way, hr_image, **PRIVATE)
     scale.input(_offer_models, scale, chosen, **PRIVATE)
-    return CompareTab([image, way, scale, chosen, x, y, size, asked])
+    source = Source(buttons, [image, way, chosen, x, y, size], _here)
+    return source, Destination(TAB, [image, way, scale, chosen, x, y, size, asked], _case)
 
 
 def compare_models(
@@ -208,9 +195,26 @@ def compare_models(
     yield shown, shown.rows, status.done(facts)
 
 
-def _compare_case(asked: tuple[object, str, list[str]], tile: str) -> Iterator[tuple[Any, Any, str]]:
-    _, image, names = asked
-    yield from compare_models(image, "shrink", None, names, tile)
+def _compare_case(asked: tuple[Any, ...], tile: str) -> Iterator[tuple[Any, Any, str]]:
+    _, image, way, names = asked
+    yield from compare_models(image, way, None, names, tile)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here."""
+    image, names, region = str(place.image), list(place.models), place.region
+    chosen = gr.Dropdown(choices=models.of_scale(place.scale), value=names, multiselect=True)
+    asked = new_question(image, place.way, names)
+    return [image, place.way, place.scale, chosen, region.x, region.y, region.size, asked]
+
+
+def _here(
+    image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, size: int | None
+) -> Place:
+    """The region, whose photograph is not shrunk if it has an HR image of its own."""
+    region = region_of(x, y, size)
+    middle = region.x + region.size // 2, region.y + region.size // 2
+    return Place.around(image, "shrink" if way == "shrink" else "enlarge", names or [], *middle)
 
 
 def show_pair(left: str, right: str, shown: Compared | None) -> tuple[str, str]:

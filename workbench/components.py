@@ -24,10 +24,13 @@ it does for some time after that was cancelled."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """Arguments of events that only the page needs."""
 
+PAGE, TOOL = "page", "tool"
+"""Kinds of handlers: what only a page with its state can use, and what assistants can use too."""
+
 Handler = Callable[..., Any]
 
 
-def toast(handler: Handler) -> Handler:
+def toast(handler: Handler, kind: str = PAGE) -> Handler:
     """A handler (function or generator) whose `UserError` becomes a toast with that message."""
 
     @contextmanager
@@ -44,14 +47,22 @@ def toast(handler: Handler) -> Handler:
             with toasting():
                 yield from handler(*args)
 
-        return generator
+        wrapped: Handler = generator
+    else:
 
-    @wraps(handler)
-    def function(*args: Any) -> Any:
-        with toasting():
-            return handler(*args)
+        @wraps(handler)
+        def function(*args: Any) -> Any:
+            with toasting():
+                return handler(*args)
 
-    return function
+        wrapped = function
+    setattr(wrapped, "_mcp_type", kind)  # noqa: B010 (Gradio's mark, as its gr.mcp.tool() sets it)
+    return wrapped
+
+
+def nothing() -> gr.Error:
+    """To be raised by a handler that has nothing to do. (A state that is skipped counts as changed to Gradio.)"""
+    return gr.Error(visible=False, print_exception=False)
 
 
 # Gradio writes a stub file beside the source of every subclass of a component, so single methods are replaced instead.
@@ -73,6 +84,7 @@ def photo(max_pixels: int = MAX_PIXELS, **options: Any) -> tuple[gr.Image, Depen
         return path and displayable(Path(path), max_pixels)
 
     _take_no_addresses(image)
+    _show_how(image, "photo.png")
     setattr(image, "preprocess", lambda payload: payload and payload.path)  # noqa: B010 (mypy refuses the assignment)
     sent = image.upload(toast(readable), image, image, **PRIVATE)
     sent.failure(lambda: None, None, image, **PRIVATE)
@@ -83,6 +95,7 @@ def photos(**options: Any) -> gr.Files:
     """An input of several images, whose handlers get the paths of the very files that were sent."""
     files = gr.Files(file_types=["image"], **options)
     _take_no_addresses(files)
+    _show_how(files, ["photo.png"])
     return files
 
 
@@ -90,7 +103,15 @@ def archive(**options: Any) -> gr.File:
     """An input of a ZIP file, whose handlers get the path of the very file that was sent."""
     file = gr.File(file_types=[".zip"], **options)
     _take_no_addresses(file)
+    _show_how(file, "photos.zip")
     return file
+
+
+def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
+    """The page for programs shows files with these names, and not addresses."""
+    names = [example] if isinstance(example, str) else example
+    payloads = [{"path": name, "url": name, "meta": {"_type": "gradio.FileData"}} for name in names]
+    setattr(component, "example_payload", lambda: payloads[0] if isinstance(example, str) else payloads)  # noqa: B010
 
 
 def _take_no_addresses(component: gr.Image | gr.File) -> None:

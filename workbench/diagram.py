@@ -46,5 +46,8 @@ def diagram(config: ModelConfig, group: int, block: int, key: str) -> str:
         (f"Group {group}", [*blocks, *map(boxed, of_group)]),
         (f"Block {block}", [boxed(box) for box in inside]),
     ]
-    lines = "".join(f"<div><span>{title}</span><nav>{'<i></i>'.join(parts)}</nav></div>" for title, parts in rows)
+    lines = "".join(
+        f'<div><span>{title}</span><nav aria-label="{title}">{"<i></i>".join(parts)}</nav></div>'
+        for title, parts in rows
+    )
     return f'<div class="diagram">{lines}</div>'

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,17 @@ from analysis.figures.style import png, publish
 from analysis.report import write_report
 from promptsr.errors import UserError
 from promptsr.imaging import decode
-from workbench import compare_tab, lam_tab, models, status
-from workbench.compare_tab import CompareTab
+from workbench import compare_tab, models, status
 from workbench.comparing import MAX_PIXELS
 from workbench.components import PRIVATE, RUN, choice, displayable, gallery, photos, picture, toast
-from workbench.lam_tab import LamTab
+from workbench.places import Place, Source, onward
 from workbench.results import new_folder
-from workbench.samples import sample_paths
+from workbench.samples import SIDES, sample_paths
+from workbench.tabs import tab
 
 MAX_PHOTOS = 24
-_SAMPLE_SIDE = 384
+_SAMPLE_SIDE = SIDES[2]
 _WINDOW, _COUNT = 48, 6
-_OPENED = count()
 
 
 @dataclass(frozen=True)
@@ -51,15 +49,9 @@ class FoundCase:
     facts: dict[str, str]
 
 
-def build(tabs: gr.Tabs, comparing: CompareTab, attributing: LamTab) -> None:
-    """Adds the tab to the page.
-
-    Args:
-        tabs: all tabs.
-        comparing: where cases are opened.
-        attributing: where they are opened too.
-    """
-    with gr.Tab("Failures", id="failures"), gr.Row(equal_height=False):
+def build() -> Source:
+    """Adds the tab to the page."""
+    with tab("failures"):
         found = gr.State(None)
         with gr.Column(scale=2, min_width=320):
             files = photos(label="HR photographs (none: the samples)", height=200, elem_id="failures-image")
@@ -88,10 +80,9 @@ def build(tabs: gr.Tabs, comparing: CompareTab, attributing: LamTab) -> None:
                 elem_id="failures-status",
             )
             with gr.Column(elem_id="failures-results"):
-                with gr.Row():
+                with gr.Row(equal_height=False):
                     number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
-                    opening = gr.Button("Open in Compare", min_width=160, elem_id="failures-open")
-                    explaining = gr.Button("Open in Attribution", min_width=160, elem_id="failures-explain")
+                    buttons = onward("failures")
                 details = gr.HTML(elem_id="failures-details")
                 closeup = picture("Case", show_label=False, elem_id="failures-closeup")
                 shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
@@ -113,8 +104,7 @@ def build(tabs: gr.Tabs, comparing: CompareTab, attributing: LamTab) -> None:
     run.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
     number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
     shown.select(_number, None, number, **PRIVATE)
-    opening.click(toast(_open), [number, found], [tabs, *comparing.inputs], **PRIVATE)
-    explaining.click(toast(_explain), [number, found], [tabs, *attributing.inputs], **PRIVATE)
+    return Source(buttons, [number, found], _here)
 
 
 def search(
@@ -171,15 +161,10 @@ def describe(number: int, found: Found | None) -> tuple[str, str]:
     return status.definitions(case.facts), case.figure
 
 
-def _open(number: int, found: Found | None) -> list[Any]:
+def _here(number: int, found: Found | None) -> Place:
+    """The chosen case."""
     names, case = _case(number, found)
-    inputs = CompareTab.case(Path(displayable(case.image)), names, case.region, next(_OPENED))
-    return [gr.Tabs(selected=compare_tab.TAB), *inputs]
-
-
-def _explain(number: int, found: Found | None) -> list[Any]:
-    names, case = _case(number, found)
-    return [gr.Tabs(selected=lam_tab.TAB), *LamTab.case(Path(displayable(case.image)), names, case.region)]
+    return Place(Path(displayable(case.image)), "shrink", tuple(names), case.region)
 
 
 def _case(number: int | None, found: Found | None) -> tuple[list[str], FoundCase]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import gradio as gr
 
 from analysis.attribution import PathSettings
 from analysis.backward_memory import check_memory
-from analysis.comparison import Comparing, Region, compare
+from analysis.comparison import Comparing, compare
 from analysis.figures.lam import AREA_LEVEL
 from analysis.lam import WINDOW, LocalAttributionMap
 from promptsr.errors import UserError
@@ -21,6 +19,9 @@ from workbench.attributing import INPUT, Attributed, cut, keep_maps, magnificati
 from workbench.comparing import MAX_PIXELS, ask, fit, keep, region_of
 from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
 from workbench.lam_table import HELP, numbers
+from workbench.places import Destination, Place, Source, new_question, onward
+from workbench.samples import SIDES
+from workbench.tabs import tab
 
 TAB = "lam"
 MAX_MODELS = 4
@@ -30,42 +31,16 @@ PREVIEW = 10
 _STEPS = 50
 _AT_ONCE = 1
 """Steps in one pass: on a CPU more of them at once take more memory and no less time."""
-_SAMPLE_SIDE = 256
+_SAMPLE_SIDE = SIDES[1]
 """Pixels that are shrunk first, so that networks take seconds for them."""
 _SCALE = 4
 _STRENGTH = 0.9
 _WAYS = [("Shrink it first (HR known)", "shrink"), ("Enlarge it", "enlarge")]
-_ASKED = count()
 
 
-@dataclass(frozen=True)
-class LamTab:
-    """Where another tab can open an image at a place: its event fills `inputs` with `case(...)`."""
-
-    inputs: list[Any]
-
-    @staticmethod
-    def case(image: Path, names: list[str], region: Region) -> list[Any]:
-        """Values for `inputs`: an HR image that is shrunk first, models of one scale (those without gradients are left
-        out), and a window in the middle of a region; the last value starts the attribution.
-
-        Raises:
-            UserError: none of the models has gradients.
-        """
-        usable = [name for name in names if models.load(name).differentiable]
-        if not usable:
-            raise UserError(f"None of {', '.join(names)} gives gradients, so there is no LAM: choose a PyTorch model.")
-        scale, size = models.known()[usable[0]].scale, min(WINDOW, region.size)
-        x, y = (start + (region.size - size) // 2 for start in (region.x, region.y))
-        chosen = gr.Dropdown(choices=models.of_scale(scale, gradients=True), value=usable, multiselect=True)
-        # The browser may still send what was chosen before, so what starts the attribution carries its own question.
-        asked = next(_ASKED), str(image), "shrink", scale, usable, x, y, size, _STEPS
-        return [str(image), "shrink", scale, chosen, x, y, size, _STEPS, asked]
-
-
-def build() -> LamTab:
+def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
-    with gr.Tab("Attribution", id=TAB), gr.Row(equal_height=False):
+    with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(MAX_PIXELS, label="Photograph", height=220, elem_id="lam-image")
@@ -104,6 +79,7 @@ def build() -> LamTab:
                     with gr.Row():
                         start = gr.Button("Attribute", variant="primary", min_width=100, elem_id="lam-start")
                         cancel = gr.Button("Cancel", min_width=100, elem_id="lam-cancel")
+                    buttons = onward(TAB)
             table = numbers("lam-table")
             with gr.Column(elem_id="lam-results"):
                 gr.Markdown(HELP, elem_id="lam-help")
@@ -144,7 +120,7 @@ def build() -> LamTab:
     scale.input(_offer_models, scale, chosen, **PRIVATE).then(*placing, **PRIVATE)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE).then(*placing, **PRIVATE)
-    return LamTab([*question, asked])
+    return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)
 
 
 def attribute(
@@ -245,6 +221,34 @@ def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
     return files[0], files
 
 
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: a window in the middle of it, for those of its models that have gradients.
+
+    Raises:
+        UserError: none of them has.
+    """
+    image, way, scale, region = str(place.image), place.way, place.scale, place.region
+    usable = [name for name in place.models if models.load(name).differentiable]
+    if not usable:
+        names = ", ".join(place.models)
+        raise UserError(f"None of {names} gives gradients, so there is no LAM: choose a PyTorch model.")
+    size = min(WINDOW, region.size)
+    left, top = (start + (region.size - size) // 2 for start in (region.x, region.y))
+    _, x, y = _place(image, way, scale, left, top, size)
+    chosen = gr.Dropdown(choices=models.of_scale(scale, gradients=True), value=usable, multiselect=True)
+    asked = new_question(image, way, scale, usable, x, y, size, _STEPS)
+    return [image, way, scale, chosen, x, y, size, _STEPS, asked]
+
+
+def _here(
+    image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, window: int | None
+) -> Place:
+    """What lies around the window."""
+    size = window or WINDOW
+    x, y = (None if start is None else start + size // 2 for start in (x, y))
+    return Place.around(image, way, names or [], x, y)
+
+
 def _begin_with(shown: Attributed) -> tuple[list[tuple[str, str]], None, None]:
     """The window of all results; figures of other maps go."""
     return shown.compared.look(shown.others[0]["region"])[1], None, None
@@ -271,7 +275,7 @@ def _around(image: str, way: str, scale: int, window: int | None, event: gr.Sele
 def _ask_again(*question: Any) -> Any:
     """Once there are maps, a click is enough."""
     *asked, shown = question
-    return gr.skip() if shown is None else (next(_ASKED), *asked)
+    return gr.skip() if shown is None else new_question(*asked)
 
 
 def _offer_models(scale: int) -> gr.Dropdown:

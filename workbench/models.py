@@ -53,6 +53,21 @@ def pair(scale: int, gradients: bool = False) -> list[str]:
     return [f"{BICUBIC}-x{scale}", *([chosen] if chosen else [])]
 
 
+def scale_of(name: str) -> int:
+    """How many times a model enlarges.
+
+    Raises:
+        UserError: no such name.
+    """
+    _check(name)
+    return known()[name].scale
+
+
+def with_bicubic(name: str) -> list[str]:
+    """A model beside bicubic interpolation of its scale."""
+    return list(dict.fromkeys([f"{BICUBIC}-x{scale_of(name)}", name]))
+
+
 def load_rival(name: str, scale: int) -> SRModel:
     """The model to compare with; `bicubic` means bicubic interpolation by whatever `scale`.
 

@@ -1,13 +1,24 @@
 """Puts the tabs together and serves them, to this machine alone and without asking any other."""
 
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
 
 from promptsr import kernels
 from promptsr.errors import UserError
-from workbench import anchors_tab, architecture_tab, attention_tab, compare_tab, failures_tab, lam_tab, upscale_tab
+from workbench import (
+    anchors_tab,
+    architecture_tab,
+    attention_tab,
+    compare_tab,
+    failures_tab,
+    lam_tab,
+    tools,
+    upscale_tab,
+)
+from workbench.links import connect, follow
 from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -18,8 +29,10 @@ _HEADER = """
     <h1>PromptSR Workbench</h1>
     <p>Enlarge photographs, and look inside the network that does it.</p>
   </div>
-  <button type="button" class="lamp" title="Light or dark" aria-label="Light or dark"
-    onclick="document.body.classList.toggle('dark')">◐</button>
+  <div class="tools">
+    <button type="button" class="api" title="How programs use this page">API</button>
+    <button type="button" class="lamp" title="Light or dark" aria-label="Light or dark">◐</button>
+  </div>
 </header>
 """
 
@@ -27,29 +40,34 @@ _HEADER = """
 def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
-        gr.HTML(_HEADER, js_on_load=None, apply_default_css=False)
+        gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(), apply_default_css=False)
         with gr.Tabs() as tabs:
-            upscale_tab.build()
-            comparing = compare_tab.build()
-            attributing = lam_tab.build()
-            failures_tab.build(tabs, comparing, attributing)
-            attention_tab.build()
+            linked = [upscale_tab.build(page), compare_tab.build(), lam_tab.build()]
+            failures = failures_tab.build()
+            linked.append(attention_tab.build())
             anchors_tab.build()
-            architecture_tab.build()
+            linked.append(architecture_tab.build())
+        tools.build()
+        destinations = [destination for _, destination in linked]
+        connect(tabs, [failures, *(source for source, _ in linked)], destinations)
+        follow(page, tabs, destinations)
     return page
 
 
-def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True) -> None:
+def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True, mcp: bool = False) -> None:
     """Serves the page until the program is stopped.
 
     Args:
         host: address to listen on; only this machine reaches the default.
         port: None for the first free one from 7860 on.
         open_browser: also open the page.
+        mcp: also be a server of the Model Context Protocol, whose tools are the endpoints of the page.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is taken, or there is no package for the protocol.
     """
+    if mcp and find_spec("mcp") is None:
+        raise UserError("The Model Context Protocol needs another package: pip install 'promptsr[mcp]'.")
     # Kernels that have to be built are there by the time somebody has chosen an image.
     threading.Thread(target=kernels.why_not, daemon=True).start()
     try:
@@ -59,10 +77,10 @@ def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool 
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,
-            mcp_server=False,
+            mcp_server=mcp,
             run_history=False,
             enable_monitoring=False,
-            footer_links=[],
+            footer_links=["api"],
             max_file_size="64mb",
             theme=theme(),
             css_paths=_STATIC / "style.css",

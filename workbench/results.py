@@ -1,6 +1,7 @@
 """What an upscaling leaves behind for the page: files to look at, to magnify and to download."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,10 @@ CLOSEUP = 384
 class Shown:
     """The pictures on the page, as 8-bit PNG files."""
 
+    photo: Path
+    """What was sent."""
+    models: tuple[str, str]
+    """Names of the comparison and of the model."""
     scale: int
     width: int
     """Of the input, in pixels, like `height`."""
@@ -59,10 +64,20 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=cache))
 
 
-def show(picture: Picture, compared: UpscaleResult, result: UpscaleResult) -> Shown:
-    """Writes what the page shows; results keep their profile, so that the screen shows the right colours."""
+def show(photo: Path, picture: Picture, models: tuple[str, str], results: Sequence[UpscaleResult]) -> Shown:
+    """Writes what the page shows; results keep their profile, so that the screen shows the right colours.
+
+    Args:
+        photo: what was sent.
+        picture: what it holds.
+        models: names of the comparison and of the model.
+        results: theirs.
+    """
     folder = new_folder()
+    compared, result = results
     return Shown(
+        photo,
+        models,
         result.picture.width // picture.width,
         picture.width,
         picture.height,

@@ -8,6 +8,9 @@ import gradio as gr
 
 from analysis.samples import write_samples
 
+SIDES = (192, 256, 384)
+"""Longest sides of them in pixels: what takes seconds to enlarge, to shrink and attribute, and what fills its place."""
+
 
 @lru_cache
 def sample_paths(longest: int) -> tuple[Path, ...]:

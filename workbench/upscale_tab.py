@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from promptsr.imaging import decode, encode
 from promptsr.upscale import Progress, Upscaler
 from workbench import models, status
 from workbench.components import (
+    HEAVY,
     PRIVATE,
     RUN,
     choice,
+    displayable,
+    nothing,
     photo,
     picture,
     point,
@@ -26,22 +29,27 @@ from workbench.components import (
     tile_size,
     toast,
 )
+from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import Shown, new_folder, show
+from workbench.samples import SIDES, sample_paths
 from workbench.status import announced
+from workbench.tabs import tab
 
+TAB = "upscale"
 MAX_PIXELS = 4 * 2**20
 """Larger photographs are a matter for the command line."""
-_SAMPLE_SIDE = 192
+_SAMPLE_SIDE = SIDES[0]
 """Pixels that take seconds to upscale."""
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
 
 
-def build() -> None:
-    """Adds the tab to the page."""
-    with gr.Tab("Upscale", id="upscale"), gr.Row(equal_height=False):
-        shown = gr.State(None)
+def build(page: gr.Blocks) -> tuple[Source, Destination]:
+    """Adds the tab to the page, which opens with a result of a sample."""
+    with tab(TAB):
+        shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            image, _ = photo(MAX_PIXELS, label="Photograph", height=280, elem_id="upscale-image")
+            sample = str(sample_paths(_SAMPLE_SIDE)[1])
+            image, _ = photo(MAX_PIXELS, label="Photograph", value=sample, height=280, elem_id="upscale-image")
             samples(image, _SAMPLE_SIDE)
             with gr.Group():
                 model = choice(
@@ -78,29 +86,35 @@ def build() -> None:
                     result = picture("Click where to look closely", elem_id="magnifier-result")
                     with gr.Column(min_width=200):
                         zoom = gr.Slider(1, 24, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
+                        with gr.Group(), gr.Row():
+                            x, y = (
+                                gr.Number(precision=0, label=name, min_width=90, elem_id=f"magnifier-{axis}")
+                                for axis, name in (("x", "Column"), ("y", "Row"))
+                            )
                         gr.Markdown("Below, the same square of all three, enlarged without smoothing.")
-                        x, y = (gr.Number(precision=0, visible="hidden", elem_id=f"magnifier-{axis}") for axis in "xy")
+                        buttons = onward(TAB)
                 with gr.Row(equal_height=False):
                     closeups = [picture(n, elem_classes="closeup") for n in ("Input", "Comparison", "Result")]
 
     model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
-    run = start.click(
-        toast(upscale),
-        [image, model, compared, tile, file_format],
-        [shown, pair, result, download, news],
-        api_name="upscale",
-        **RUN,
+    outputs = [shown, pair, result, download, news]
+    run = start.click(toast(upscale), [image, model, compared, tile, file_format], outputs, api_name="upscale", **RUN)
+    # Once: server and browser both tell of the change.
+    opened = asked.change(
+        toast(_upscale_asked), [asked, tile, file_format], outputs, trigger_mode="once", **PRIVATE, **HEAVY
     )
-    run.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
-    # To Gradio a cancelled run may or may not be a failed one.
-    run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run], queue=False, **PRIVATE)
-
+    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
     magnifying = toast(magnify), [x, y, zoom, shown], closeups
+    for each in (run, opened):
+        # To Gradio a cancelled run may or may not be a failed one.
+        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    for each in (run, opened, page.load(_welcome, None, outputs, **PRIVATE)):
+        each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
+        each.success(_middle, [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
     clicked = result.select(point, None, [x, y], **PRIVATE)
     clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
-    run.success(_middle, shown, [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
-    zoom.release(*magnifying, **PRIVATE)
+    gr.on([zoom.release, x.submit, y.submit], *magnifying, **PRIVATE)
+    return Source(buttons, [x, y, shown], _here), Destination(TAB, [image, model, compared, asked], _case)
 
 
 def upscale(image: str, model: str, compare_with: str, tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
@@ -134,10 +148,10 @@ def upscale(image: str, model: str, compare_with: str, tile: str, output_format:
         with closing(worker.stream(photograph)) as steps:
             results.append((yield from announced(steps, partial(_news, f"Upscaling with {name}"))))
     yield _news("Writing the files")
-    compared, result = results
+    result = results[-1]
     file = new_folder() / f"{Path(image).stem}-{model}{_SUFFIXES[output_format]}"
     encode(result.picture, file)
-    shown = show(photograph, compared, result)
+    shown = show(Path(image), photograph, (rival.name, model), results)
     news = status.finished(result, chosen.scale, rival.name, model, _peak_memory())
     yield shown, (str(shown.compared), str(shown.result)), str(shown.result), str(file), news
 
@@ -162,7 +176,48 @@ def _choose_rival(model: str, compared: str) -> gr.Dropdown:
     return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
 
 
-def _middle(shown: Shown) -> tuple[int, int]:
+def _welcome(request: gr.Request) -> tuple[Any, ...]:
+    """A finished result, so that there is something to see from the first moment on; made once for everybody."""
+    if request.query_params.get("sample"):  # a link asks for something else
+        raise nothing()
+    if not all(path.exists() for path in (_first_result()[0].result, Path(_first_result()[3]))):
+        _first_result.cache_clear()  # files live for a day
+    return _first_result()
+
+
+@lru_cache(maxsize=1)
+def _first_result() -> tuple[Any, ...]:
+    *_, last = upscale(str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG")
+    return last
+
+
+def _upscale_asked(asked: tuple[Any, ...], tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
+    _, image, model, rival, _, _ = asked
+    yield from upscale(image, model, rival, tile, output_format)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: its last network beside its first model."""
+    names = sorted(place.models, key=lambda name: name.startswith(models.BICUBIC))
+    model, rival = names[0], next(iter(names[1:]), models.BICUBIC)
+    rival = models.BICUBIC if rival.startswith(models.BICUBIC) else rival
+    x, y = (place.scale * along for along in place.pixel)
+    chosen = gr.Dropdown(choices=models.rivals(model), value=rival)
+    return [str(place.image), model, chosen, new_question(str(place.image), model, rival, x, y)]
+
+
+def _here(x: int | None, y: int | None, shown: Shown | None) -> Place:
+    """What is magnified."""
+    if shown is None:
+        raise UserError("There is no place yet: upscale a photograph first.")
+    return Place.around(displayable(shown.photo), "enlarge", shown.models, x, y)
+
+
+def _middle(shown: Shown, asked: tuple[Any, ...] | None) -> tuple[int, int]:
+    """Where the magnifier starts: the middle, or the place that was asked for."""
+    if asked is not None and asked[1] == str(shown.photo):
+        x, y = asked[-2:]
+        return x, y
     return shown.scale * shown.width // 2, shown.scale * shown.height // 2
 
 

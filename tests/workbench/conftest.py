@@ -158,7 +158,7 @@ def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> It
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.goto(server.url)
-    page.get_by_role("button", name="Upscale").wait_for()
+    page.locator("#upscale-status .done").wait_for()  # the result that it opens with
     yield page
     context.close()
     assert (outside, complaints) == ([], [])

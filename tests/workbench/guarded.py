@@ -49,4 +49,4 @@ if __name__ == "__main__":
     guard(Path(sys.argv[2]))
     from workbench.page import launch
 
-    launch(port=int(sys.argv[1]), open_browser=False)
+    launch(port=int(sys.argv[1]), open_browser=False, mcp=True)

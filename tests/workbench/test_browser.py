@@ -80,7 +80,8 @@ def test_cancel_stops_the_work(page: Page, plain_photo: Path) -> None:
 
 
 def test_wrong_files_make_a_toast(page: Page, tmp_path: Path) -> None:
-    page.get_by_role("button", name="Upscale").click()
+    page.locator("#upscale-image").get_by_role("button", name="Clear").click()  # the sample that the page opens with
+    page.locator("#upscale-start").click()
     toast = page.locator(".toast-body")
     expect(toast).to_contain_text("There is no photograph yet")
     page.locator(".toast-close").click()
@@ -103,7 +104,7 @@ def test_tiff_can_be_seen(page: Page, tmp_path: Path) -> None:
 
 def test_architecture_shows_every_box(page: Page) -> None:
     page.get_by_role("tab", name="Architecture").click()
-    views, heading = page.locator("#tour-views img"), page.locator("#tour-text h3")
+    views, heading = page.locator("#tour-views img"), page.locator("#tour-text h2")
     expect(heading).to_have_text("Shallow feature encoder", timeout=PATIENCE)
     expect(page.locator("#tour-text .katex-display")).to_be_visible()
     choose(page, "tour-model", "own-tiny")
@@ -144,7 +145,7 @@ def test_clicks_find_their_pixel(page: Page, plain_photo: Path, place: tuple[flo
 def test_untrained_networks_say_so(page: Page, plain_photo: Path) -> None:
     name = next(model.name for model in list_models() if not model.has_weights)
     page.get_by_role("tab", name="Architecture").click()
-    expect(page.locator("#tour-text h3")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#tour-text h2")).to_be_visible(timeout=PATIENCE)
     send(page, plain_photo, "tour")
     choose(page, "tour-model", f"{name} (untrained)")
     expect(page.locator("#tour-text")).to_contain_text("Untrained", timeout=PATIENCE)

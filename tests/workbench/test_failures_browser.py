@@ -35,7 +35,7 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
         page.locator("#failures-report a").first.click()
     assert downloading.value.suggested_filename == "report.html"
 
-    page.locator("#failures-open").click()
+    page.locator("#failures-to-compare").click()
     names = page.locator("#compare-table tbody th")
     expect(names).to_have_text(["own-tiny", "bicubic-x4"], timeout=PATIENCE)
     expect(page.locator("#compare-crops img")).to_have_count(3)

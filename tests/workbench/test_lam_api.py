@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from promptsr.zoo import OWN_MODELS
 from tests.adapters.test_own_folder import write_onnx
 from tests.workbench.conftest import pixels
 from workbench import lam_tab, models
+from workbench.places import Place
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
@@ -200,11 +202,12 @@ def test_models_without_gradients_are_not_offered(own_models: Path, garden: Path
     question = str(garden), "shrink", 3, ["bicubic-x3", "graph"], 30, 30, 16, 4
     with pytest.raises(UserError, match="graph gives no gradients, so it has no LAM: choose a PyTorch model"):
         next(lam_tab.attribute(*question))
-    *_, names, _, _, _, _, asked = lam_tab.LamTab.case(garden, ["graph", "bicubic-x3"], Region(10, 20, 31))
+    place = Place(garden, "shrink", ("graph", "bicubic-x3"), Region(10, 20, 31))
+    *_, names, _, _, _, _, asked = lam_tab._case(place)
     assert names.value == ["bicubic-x3"]
     assert asked[1:] == (str(garden), "shrink", 3, ["bicubic-x3"], 17, 27, 16, 50)
     with pytest.raises(UserError, match="None of graph gives gradients"):
-        lam_tab.LamTab.case(garden, ["graph"], Region(10, 20, 31))
+        lam_tab._case(replace(place, models=("graph",)))
 
 
 def test_a_cancelled_run_leaves_nothing_behind(own_models: Path, garden: Path) -> None:

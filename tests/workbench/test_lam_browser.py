@@ -126,7 +126,7 @@ def test_a_failure_case_opens_at_its_middle(page: Page, garden: Path, tmp_path: 
     expect(page.locator("#failures-details")).to_contain_text("garden.png", timeout=PATIENCE)
     found = re.search(r"(\d+), (\d+)", page.locator("#failures-details").inner_text())
     assert found
-    page.locator("#failures-explain").click()
+    page.locator("#failures-to-lam").click()
     names = page.locator("#lam-table tbody th")
     expect(names).to_have_text(["own-tiny", "bicubic-x4"], timeout=PATIENCE)
     done(page)

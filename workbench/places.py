@@ -1,0 +1,117 @@
+"""Places that tabs hand on to each other: which photograph, what is done with it, by which models, and where in it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.comparison import Region
+from promptsr.errors import UserError
+from promptsr.imaging import decode
+from workbench import models
+from workbench.comparing import fit
+from workbench.tabs import TABS
+
+_ONWARD = ("upscale", "compare", "lam", "attention", "architecture")
+"""Ids of the tabs where a place can be opened."""
+SIDE = 64
+"""Of the region around a pixel, in pixels of the result."""
+_ASKED = count()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region of what models of one scale make of a photograph."""
+
+    image: Path
+    """A file that browsers show."""
+    way: str
+    """"shrink" takes it for the HR image and shrinks it first; "enlarge" takes it as it is."""
+    models: tuple[str, ...]
+    region: Region
+    """In pixels of the result, wholly in it."""
+
+    @classmethod
+    def around(cls, image: str | None, way: str, names: Sequence[str], x: int | None, y: int | None) -> "Place":
+        """The region around a pixel of the result, moved into the image; in the middle where no pixel is given.
+
+        Raises:
+            UserError: there is no image, or no model.
+        """
+        if not image or not names:
+            raise UserError("There is no place yet: choose a photograph and a model first.")
+        picture = decode(Path(image))
+        scale = models.scale_of(names[0])
+        factor = 1 if way == "shrink" else scale
+        width, height = (factor * side // scale * scale for side in (picture.width, picture.height))
+        left, top = (None if middle is None else middle - SIDE // 2 for middle in (x, y))
+        return cls(Path(image), way, tuple(names), fit(left, top, SIDE, width, height))
+
+    @property
+    def scale(self) -> int:
+        """Of the models."""
+        return models.scale_of(self.models[0])
+
+    @property
+    def pixel(self) -> tuple[int, int]:
+        """The middle of the region as x and y, in pixels of the photograph."""
+        factor = 1 if self.way == "shrink" else self.scale
+        x, y = ((start + self.region.size // 2) // factor for start in (self.region.x, self.region.y))
+        return x, y
+
+    @property
+    def network(self) -> str:
+        """Which of the models can be looked into.
+
+        Raises:
+            UserError: none.
+        """
+        found = next((name for name in self.models if name in models.networks()), None)
+        if found is None:
+            raise UserError(
+                f"Of {', '.join(self.models)} none is a PromptSR network that can be looked into: choose one of "
+                f"{', '.join(models.networks())}."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A tab where a place can be opened: an event fills `inputs` with `values(place)`, and that starts the work."""
+
+    tab: str
+    inputs: list[Any]
+    values: Callable[[Place], list[Any]]
+    """Raises `UserError` for a place that cannot be opened there."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tab that has a place: its buttons hand it on."""
+
+    buttons: dict[str, gr.Button]
+    inputs: list[Any]
+    place: Callable[..., Place]
+    """Takes the values of `inputs`; raises `UserError` where there is no place yet."""
+
+
+def onward(own: str) -> dict[str, gr.Button]:
+    """A row of buttons, one for each tab but `own` where a place can be opened."""
+    with gr.Row(elem_id=f"{own}-onward", elem_classes="onward"):
+        gr.HTML("<span>Look at this place in</span>", js_on_load=None, apply_default_css=False)
+        return {
+            tab: gr.Button(TABS[tab].title, size="sm", min_width=60, elem_id=f"{own}-to-{tab}")
+            for tab in _ONWARD
+            if tab != own
+        }
+
+
+def new_question(*asked: Any) -> tuple[Any, ...]:
+    """A value that no other equals: its coming starts the work.
+
+    The browser may still send what was chosen before, so what starts the work carries its own question.
+    """
+    return next(_ASKED), *asked

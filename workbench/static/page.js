@@ -1,0 +1,47 @@
+// What the page does by itself; it runs once the header is there, which is `element`.
+const body = document.body;
+
+// Light or dark: as the system has it, until somebody chooses.
+const LOOK = 'promptsr-look';
+const kept = localStorage.getItem(LOOK);
+if (kept) body.classList.toggle('dark', kept === 'dark');
+element.querySelector('.lamp').addEventListener('click', () => {
+  localStorage.setItem(LOOK, body.classList.toggle('dark') ? 'dark' : 'light');
+});
+
+// Gradio's page for programs, whose own button lies in the footer.
+element.querySelector('.api').addEventListener('click', () => {
+  const button = document.querySelector('footer .show-api');
+  button.dispatchEvent(new MouseEvent('mouseenter')); // loads what the click shows
+  button.click();
+});
+
+// Ctrl+Enter starts what the open tab is for, Escape stops it.
+const press = (what) => {
+  const buttons = [...document.querySelectorAll(`button[id$="-${what}"]`)];
+  document.activeElement.blur(); // a number that is being typed counts
+  setTimeout(() => buttons.find((button) => button.checkVisibility())?.click(), 100);
+};
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) press('start');
+  if (event.key === 'Escape' && !document.querySelector('[role="listbox"], .fullscreen, .preview')) press('cancel');
+});
+
+// The address keeps the tab, so that a reload or a bookmark finds it again.
+document.addEventListener('click', (event) => {
+  const tab = event.target.closest('[role="tab"]')?.id.match(/^tab-(\w+)-button$/);
+  if (tab) history.replaceState(history.state, '', `?tab=${tab[1]}`);
+});
+
+// Names for what Gradio leaves without one, for those who listen to the page.
+const name = () => {
+  for (const image of document.querySelectorAll('button.gallery-item:not([aria-label]) img[src]')) {
+    image.closest('button').ariaLabel = `Sample ${image.src.match(/([^/]+)\.\w+$/)?.[1]}`;
+  }
+  for (const frame of document.querySelectorAll('button:has(> .image-frame):not([aria-label])')) {
+    frame.ariaLabel = frame.closest('.block').querySelector('[data-testid="block-label"]')?.innerText.trim() || 'Picture';
+  }
+  for (const empty of document.querySelectorAll('.empty[aria-label]:not([role])')) empty.role = 'img';
+};
+new MutationObserver(name).observe(body, {childList: true, subtree: true, attributeFilter: ['src']});
+name();

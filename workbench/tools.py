@@ -1,0 +1,96 @@
+"""What programs and assistants (Model Context Protocol) can ask for in one call; nobody sees it on the page."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.lam import WINDOW
+from promptsr.errors import UserError
+from promptsr.imaging import decode, encode
+from promptsr.upscale import Upscaler
+from workbench import compare_tab, lam_tab, models
+from workbench.components import RUN, TOOL, choice, photo, toast
+from workbench.results import new_folder
+from workbench.upscale_tab import MAX_PIXELS
+
+_STEPS = 20
+
+
+def build() -> None:
+    """Adds them to the page."""
+    names = models.usable()
+    with gr.Row(visible=False):
+        image, _ = photo(MAX_PIXELS, label="Photograph")
+        model = choice(choices=names, value=models.favourite(), label="Model")
+        several = choice(choices=names, value=models.pair(4), multiselect=True, label="Models")
+        x, y = (gr.Number(value, precision=0, label=label) for value, label in ((32, "Left edge"), (32, "Upper edge")))
+        picture, scores = gr.Image(format="png", type="filepath"), gr.JSON()
+        for tool, inputs, output in (
+            (enlarge, [image, model], picture),
+            (score, [image, several], scores),
+            (explain, [image, several, x, y], picture),
+        ):
+            gr.Button().click(toast(tool, TOOL), inputs, output, api_name=tool.__name__, **RUN)
+
+
+def enlarge(image: str, model: str) -> str:
+    """Enlarges a photograph with a super-resolution network.
+
+    Args:
+        image: the photograph, of up to 4 megapixels.
+        model: name of the network; the number after the x says how many times it enlarges.
+
+    Returns:
+        The result as PNG.
+
+    Raises:
+        UserError: no such model, or an unusable photograph.
+    """
+    result = Upscaler(models.load(model))(decode(_sent(image), max_pixels=MAX_PIXELS))
+    file = new_folder() / f"{Path(image).stem}-{model}.png"
+    encode(result.picture, file)
+    return str(file)
+
+
+def score(image: str, names: list[str]) -> list[dict[str, Any]]:
+    """Measures how well networks restore a photograph that was shrunk before.
+
+    Args:
+        image: the photograph, which is taken for the truth.
+        names: of up to four networks of one scale.
+
+    Returns:
+        For each network PSNR (dB) and SSIM on the luma channel Y, seconds, and parameters.
+
+    Raises:
+        UserError: no such model, models of several scales, or an unusable photograph.
+    """
+    *_, (_, rows, _) = compare_tab.compare_models(image, "shrink", None, names, "auto")
+    return list(rows)
+
+
+def explain(image: str, names: list[str], x: int, y: int) -> str:
+    """Shows which pixels of a photograph networks use for a window of 16 x 16 pixels: local attribution maps (LAM).
+
+    Args:
+        image: the photograph, which is enlarged.
+        names: of up to four networks of one scale.
+        x: left edge of the window in pixels of the result.
+        y: its upper edge.
+
+    Returns:
+        A figure with a map and the diffusion index (DI) of each network.
+
+    Raises:
+        UserError: no such model, models of several scales, a window outside, or an unusable photograph.
+    """
+    scale = models.scale_of(names[0]) if names else 0
+    *_, (shown, *_) = lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)
+    return lam_tab.draw_figure(shown)[0]
+
+
+def _sent(image: str) -> Path:
+    if not image:
+        raise UserError("There is no photograph: send one.")
+    return Path(image)
