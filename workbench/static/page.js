@@ -24,7 +24,18 @@ const press = (what) => {
 };
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) press('start');
-  if (event.key === 'Escape' && !document.querySelector('[role="listbox"], .fullscreen, .preview')) press('cancel');
+  if (event.key === 'Escape' && !document.querySelector('[role="listbox"]')) press('cancel');
+});
+
+// Arrows go from tab to tab.
+document.addEventListener('keydown', (event) => {
+  const by = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  const tab = event.target.closest('[role="tab"]');
+  if (!by || !tab) return;
+  const tabs = [...tab.parentElement.querySelectorAll('[role="tab"]')];
+  const next = tabs[(tabs.indexOf(tab) + by + tabs.length) % tabs.length];
+  next.focus();
+  next.click();
 });
 
 // The address keeps the tab, so that a reload or a bookmark finds it again.

@@ -1,0 +1,29 @@
+"""The first walk of somebody new, as `make walk` does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page
+
+from docs.walk import walk
+
+if TYPE_CHECKING:
+    from tests.workbench.conftest import Server
+
+
+def test_from_opening_to_a_downloaded_figure(page: Page, server: Server, tmp_path: Path) -> None:
+    fresh = page.context.new_page()
+    fresh.goto(server.url)
+    seconds = walk(fresh, tmp_path)
+    first, *_, last = seconds
+    assert (first, last) == ("first result", "download")
+    pictures = sorted(tmp_path.glob("[1-9]-*.png"))
+    assert len(pictures) == len(seconds)
+    assert all(np.asarray(Image.open(picture).convert("L")).std() > 20 for picture in pictures)
+    figure = np.asarray(Image.open(tmp_path / "china-lam.png").convert("RGB")).astype(int)
+    red, green, blue = figure[..., 0], figure[..., 1], figure[..., 2]
+    assert ((red - np.maximum(green, blue)) > 150).sum() > 100  # the box, and the hottest pixels
