@@ -88,7 +88,7 @@ def draw_difference(difference: np.ndarray, limit: float, signed: bool) -> Figur
     colors, low = ("RdBu_r", -limit) if signed else ("inferno", 0.0)
     values = difference if signed else np.abs(difference)
     axes.imshow(values, cmap=colors, vmin=low, vmax=limit, interpolation="nearest")
-    draw_scale(figure, colors, low, limit)
+    draw_scale(axes, colors, low, limit)
     return figure
 
 

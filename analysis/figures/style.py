@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from promptsr.files import replacing
@@ -31,12 +32,14 @@ def publish(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=_PRINT_DPI, facecolor="white")
 
 
-def draw_scale(figure: Figure, colors: str, low: float, high: float) -> None:
-    """A colour bar below the picture that fills a figure, just as wide."""
-    height = float(figure.get_size_inches()[1])
-    bar = figure.add_axes((0, -0.2 / height, 1, 0.1 / height))
+def draw_scale(axes: Axes, colors: str, low: float, high: float) -> None:
+    """A colour bar below a picture, just as wide."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    place, inch = axes.get_position(), 1 / float(figure.get_size_inches()[1])
+    bar = figure.add_axes((place.x0, place.y0 - 0.2 * inch, place.width, 0.1 * inch))
     bar.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
     bar.set_axis_off()
     middle = (low + high) / 2
-    for place, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
-        bar.text(place, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")
+    for part, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
+        bar.text(part, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")

@@ -1,5 +1,8 @@
 """The pictures of a walk through the network."""
 
+from collections.abc import Sequence
+from textwrap import fill
+
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -7,12 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.figures.category_colors import category_colors
-from analysis.figures.style import draw_scale
+from analysis.figures.style import INK, draw_scale
 from analysis.tour import Tour
 from analysis.views import View
 
 _LONGEST_SIDE = 4.2
 """Of a picture, in inches."""
+_ROW_WIDTH = 10.0
+"""Of pictures side by side, in inches."""
+_ROW_LETTERS = 130
+"""That fit into a row."""
+_GAP = 0.06
+"""Between them, as a share of a picture's width."""
 _HALO = [patheffects.withStroke(linewidth=3.2, foreground="black")]
 
 
@@ -21,7 +30,24 @@ def draw_view(view: View, tour: Tour) -> Figure:
     height, width = tour.photo.shape[:2]
     longest = max(height, width)
     figure = Figure(figsize=(_LONGEST_SIDE * width / longest, _LONGEST_SIDE * height / longest))
-    axes = figure.add_axes((0, 0, 1, 1))
+    _draw(figure.add_axes((0, 0, 1, 1)), view, tour)
+    return figure
+
+
+def draw_views(views: Sequence[View], tour: Tour) -> Figure:
+    """Pictures of a tour side by side, each below its title."""
+    height, width = tour.photo.shape[:2]
+    across = len(views) + (len(views) - 1) * _GAP
+    figure = Figure(figsize=(_ROW_WIDTH, _ROW_WIDTH / across * height / width))
+    for number, view in enumerate(views):
+        axes = figure.add_axes((number * (1 + _GAP) / across, 0, 1 / across, 1))
+        _draw(axes, view, tour)
+        axes.set_title(fill(view.title, _ROW_LETTERS // len(views)), color=INK, fontsize=10)
+    return figure
+
+
+def _draw(axes: Axes, view: View, tour: Tour) -> None:
+    height, width = tour.photo.shape[:2]
     axes.set_axis_off()
     if view.kind in ("share", "categories"):
         grey = tour.photo.mean(axis=2)
@@ -38,12 +64,11 @@ def draw_view(view: View, tour: Tour) -> Figure:
         # Attention covers the photo as far as it goes; the square root lets the faint parts show.
         alpha = np.sqrt(view.values / high) if view.kind == "share" else 1.0
         axes.imshow(view.values, extent=extent, cmap=colors, vmin=low, vmax=high, alpha=alpha)
-        draw_scale(figure, colors, low, high)
+        draw_scale(axes, colors, low, high)
     _outline_windows(axes, view, tour)
     _mark_focus(axes, view, tour)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
-    return figure
 
 
 def _scale(view: View) -> tuple[str, float, float]:

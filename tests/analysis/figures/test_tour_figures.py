@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from analysis.figures.style import png
-from analysis.figures.tour import draw_view
+from analysis.figures.tour import draw_view, draw_views
 from analysis.tour import Tour
 from analysis.views import View
 
@@ -60,3 +60,15 @@ def test_figures_mark_what_was_chosen(tour: Tour) -> None:
     rows, columns = bright(replace(plain, window=8, shift=4), tour)
     assert set(np.round(columns[rows < 1])) == {4, 12, 20, 28}
     assert set(np.round(rows[columns < 1])) == {4, 12}
+
+
+def test_views_side_by_side_show_their_values_and_titles(tour: Tour) -> None:
+    dark, light = (View(title, "colors", np.full((HEIGHT, WIDTH, 3), grey)) for title, grey in (("one", 0), ("two", 1)))
+    figure = draw_views([dark, light], tour)
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    [drawn_dark, drawn_light] = [axes.images[0].get_array() for axes in figure.axes]
+    assert drawn_dark is not None and drawn_light is not None and drawn_dark.max() < drawn_light.min()
+    places = [axes.get_position() for axes in figure.axes]
+    assert places[0].x1 < places[1].x0 and places[0].width == pytest.approx(places[1].width)
+    width, height = (length * size for length, size in zip((places[0].width, 1), figure.get_size_inches(), strict=True))
+    assert width / height == pytest.approx(WIDTH / HEIGHT)
