@@ -2,9 +2,6 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -16,8 +13,11 @@
 #
 # The paper's Fig. 7, 8 and 10 show *local attribution maps* (LAM; Gu and Dong, "Interpreting Super-Resolution Networks
 # with Local Attribution Maps", CVPR 2021). They answer: **from which pixels of the input did a network take what it
-# drew in this one small window?** This notebook builds such a map from its parts, checks it, and uses it: to compare
-# networks, and to compare promptings, in two ways that must not be mixed up.
+# drew in this one small window?**
+#
+# You will
+# 1. build such a map from its parts, and check that its shares add up,
+# 2. compare networks by it, and then promptings, in two ways that must not be mixed up.
 #
 # The same from a terminal: `python -m analysis lam IMAGE --model promptsr-tiny-x4 --x X --y Y --out OUT`.
 
@@ -294,5 +294,6 @@ others.round(2)
 # 1. Move the window onto the sky. What are the map and the DI, and why must one be careful with them?
 # 2. Set `sigma` to 0.6 and to 2.4. Which of the conclusions stay?
 # 3. Take half the patch around the same window. The network is the same. In which direction goes the DI, and why?
-# 4. Train the four rows of Table IV at a size of your own (`python -m analysis ablate configs/ablations/small.yaml
-#    data=photos/ --bench data/ --out ablations/`) and draw Fig. 10.
+# 4. Train the four rows of Table IV at a size of your own (`python -m analysis ablate --help`) and draw Fig. 10.
+#
+# Before: [01](01_architecture_tour.ipynb). Next: [03, What do the anchor prompts know?](03_anchor_tsne.ipynb)

@@ -2,9 +2,6 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -15,9 +12,14 @@
 # # What do the anchor prompts know?
 #
 # The paper's Fig. 11 lays out the *anchor prompts* of thousands of images by t-SNE, and reads two things from it: those
-# of different residual groups are apart, and those of different image categories are not. This notebook makes the
-# figure, and then asks what a picture alone cannot answer: **how far apart are they, is it more than chance, and did
-# training put them there?**
+# of different residual groups are apart, and those of different image categories are not. A picture alone cannot
+# answer: **how far apart are they, is it more than chance, and did training put them there?**
+#
+# You will
+# 1. make one anchor prompt by hand, and the figure,
+# 2. say the same in numbers, and test the ruler on what is known,
+# 3. compare with random weights, and with the weights without the update,
+# 4. see what in the picture depends on its settings.
 #
 # The same from a terminal: `python -m analysis anchors FOLDER --model promptsr-tiny-x4 --out OUT`.
 
@@ -273,3 +275,5 @@ anchors
 # 2. Turn the photographs grey before they are cropped. How much of the categories is left, and in which network?
 # 3. Take `make_points(collected, "trained", "flattened")`. Does it help to know which anchor said what?
 # 4. Take the first block of each group (`block=1`) instead of the last. Which of the sentences change?
+#
+# Before: [02](02_local_attribution.ipynb). Next: [04, Where does a pixel look?](04_attention_and_categories.ipynb)

@@ -2,9 +2,6 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -15,12 +12,14 @@
 # # Where does a pixel look?
 #
 # The paper's Fig. 3 shows two *similarity maps*: by the coarse one the anchors read the image, by the fine one every
-# pixel reads the anchors. This notebook makes them by hand, follows one pixel through them, and then asks what such
-# maps are worth: **do they show what a pixel depends on, does the reach change over depth, do the categories follow
-# what is seen?** For each answer there is a control, since random weights have attention maps and categories as well.
+# pixel reads the anchors. What are they worth? Random weights have such maps as well, so every answer has a control.
 #
-# The same from a terminal: `python -m analysis attention`, `categories` and `receptive-field`, each with
-# `IMAGE --model promptsr-tiny-x4 --out OUT`.
+# You will
+# 1. make both maps by hand, and follow one pixel through them,
+# 2. ask **whether they show what a pixel depends on**, and whether their reach changes over depth,
+# 3. ask whether categories follow what is seen, and how much of all this reaches the output.
+#
+# The same from a terminal: `python -m analysis attention`, `categories` and `receptive-field` (see `--help` of each).
 
 # %%
 # %matplotlib inline
@@ -209,7 +208,7 @@ beside("effective_pixels").round(0)
 
 # %% [markdown]
 # With so few blocks a rank correlation below 0.7 or so is nothing to talk about. Similarities of random weights are
-# small, so their maps are even. *What contrast there is was learned.*
+# small, so their maps are even: *what contrast there is was learned.*
 #
 # ## 5. Windows and groups
 #
@@ -280,7 +279,6 @@ draw_receptive_fields(fields)
 
 # %% [markdown]
 # More in the middle rows than in the middle columns, a stripe: that is category attention. See "anchor only".
-#
 # Through the anchors every pixel reaches the output, and still half of the gradient may come from very few: which share
 # is quoted decides how "global" a network looks. Notebook 2 asks the same along a path of images.
 #
@@ -297,3 +295,5 @@ draw_receptive_fields(fields)
 # 1. Take a pixel of the background and one of a whisker. Which anchors do they ask, and whose map is sharper?
 # 2. In section 1, use `a` alone as `keys`. How much of the fine map is due to the anchors themselves?
 # 3. Run `superpixel_study` with 24 and with 400 segments. Does the finding depend on it?
+#
+# Before: [03](03_anchor_tsne.ipynb). Next: [05, Where does a network fail?](05_failure_cases.ipynb)

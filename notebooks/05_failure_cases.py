@@ -2,9 +2,6 @@
 # jupyter:
 #   jupytext:
 #     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -169,8 +166,16 @@ tables = ", ".join(sorted(path.name for path in report.parent.glob("*.csv")))
 print(f"{report.name} ({report.stat().st_size / 1e6:.1f} MB), {tables}")
 
 # %% [markdown]
+# ## What to conclude, and what not
+#
+# - The list holds the worst windows of the photographs that were searched, and of no others: search many.
+# - A loss is always one to another model. Where both fail alike, nothing is lost; section 4 shows such error.
+# - *Blur* and *artefact* say which of two terms grew more. Look at the case before you believe the word.
+#
 # ## Exercises
 #
 # 1. Change `window` to 24 and to 128. Do the same places come first? Why do the losses grow in smaller windows?
 # 2. Swap the roles: whose failures does bicubic interpolation have, and of which kind are they?
 # 3. Plant noise instead of a checkerboard, weaker and weaker. When does the search stop calling it an artefact?
+#
+# Before: [04](04_attention_and_categories.ipynb). Next: [06, What does a network cost?](06_complexity.ipynb)
