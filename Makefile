@@ -8,11 +8,11 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures walk quality bench lock clean
+.PHONY: help install app test lint format lab notebooks pictures walk architecture quality bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  TORCH_INDEX_URL=... takes torch from that package index; PYTEST_ARGS='-k name' goes to pytest."
 
 # torch goes first, so that the rest finds its exact version there and fetches no other build; torchvision (which only
@@ -57,6 +57,9 @@ pictures: $(INSTALLED)  ## take the pictures of the README anew
 
 walk: $(INSTALLED)  ## walk through the workbench as somebody new: pictures of every step in outputs/walk
 	$(BIN)/python -m docs.walk
+
+architecture: $(INSTALLED)  ## draw docs/architecture.md anew from the imports
+	$(BIN)/python -m docs.imports
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)

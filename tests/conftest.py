@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 # Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
@@ -55,3 +56,20 @@ def chromium_path() -> str:
         if path := shutil.which(name):
             return path
     pytest.skip(f"no browser: install one of {', '.join(BROWSERS)}")
+
+
+@pytest.fixture(scope="session")
+def tracked_files() -> tuple[Path, ...]:
+    """The files that git tracks or would track; the test is skipped outside of a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("not a git checkout: which files belong to the project is unknown")
+    listing = subprocess.run(
+        ["git", "-c", f"safe.directory={root}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = set(filter(None, listing.stdout.split("\0")))
+    return tuple(path for name in sorted(names) if (path := root / name).is_file())

@@ -41,22 +41,6 @@ def pins() -> dict[str, Version]:
     return found
 
 
-@cache
-def tracked_files() -> tuple[Path, ...]:
-    """The files that git tracks or would track."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: which files belong to the project is unknown")
-    listing = subprocess.run(
-        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = set(filter(None, listing.stdout.split("\0")))
-    return tuple(path for name in sorted(names) if (path := ROOT / name).is_file())
-
-
 def imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
     """Top-level names of what `tree` imports absolutely; with `deferred`, those inside functions too."""
     for node in ast.iter_child_nodes(tree):
@@ -132,24 +116,22 @@ def test_make_install_takes_torch_from_the_index_asked_for(index: str) -> None:
     assert project_step.endswith("-c constraints.txt -e '.[dev,notebooks,peers,onnx]'")
 
 
-def test_no_file_names_a_machine_or_a_package_index() -> None:
+def test_no_file_names_a_machine_or_a_package_index(tracked_files: tuple[Path, ...]) -> None:
     # In pieces, so that this file does not match itself.
     folders = "|".join(["work", "root", "home/[a-z]+", "Users/[A-Za-z]+"])
     hosts = "|".join(re.escape(".".join(parts)) for parts in [("pypi", "org"), ("pythonhosted", "org")])
     pattern = re.compile(rf"(?<![\w.~/-])/({folders})/|{hosts}".encode())
     assert pattern.search(b"open('/wor" + b"k/main')") and not pattern.search(b"see ../work/main, a.b/root/c")
     hits = [
-        f"{path.relative_to(ROOT)}: {hit[0]!r}"
-        for path in tracked_files()
-        if (hit := pattern.search(path.read_bytes()))
+        f"{path.relative_to(ROOT)}: {hit[0]!r}" for path in tracked_files if (hit := pattern.search(path.read_bytes()))
     ]
     assert hits == []
 
 
-def test_python_files_stay_short() -> None:
+def test_python_files_stay_short(tracked_files: tuple[Path, ...]) -> None:
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_bytes().splitlines())
-        for path in tracked_files()
+        for path in tracked_files
         if path.suffix == ".py"
     }
     assert "tests/test_house.py" in lengths

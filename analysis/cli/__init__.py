@@ -3,18 +3,25 @@
 As with `promptsr`, `--json -` leaves stdout to one JSON object, and bad input ends with one sentence and exit code 2.
 """
 
+from pkgutil import resolve_name
+
 import typer
 
-from analysis.cli.ablate import ablate
-from analysis.cli.anchors import anchors
-from analysis.cli.attention import attention
-from analysis.cli.categories import categories
-from analysis.cli.complexity import complexity
-from analysis.cli.failures import failures
-from analysis.cli.lam import lam
-from analysis.cli.lam_study import lam_study
-from analysis.cli.receptive_field import receptive_field
 from promptsr.cli.console import run
+
+_COMMANDS = (
+    "lam",
+    "lam_study",
+    "failures",
+    "complexity",
+    "anchors",
+    "attention",
+    "categories",
+    "receptive_field",
+    "ablate",
+)
+"""In the order of the help. Each is a file here and the function of the same name in it: a line is all that a new
+command needs."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Look into super-resolution networks.")
 
@@ -24,15 +31,8 @@ def _options() -> None:
     pass
 
 
-app.command()(lam)
-app.command()(lam_study)
-app.command()(failures)
-app.command()(complexity)
-app.command()(anchors)
-app.command()(attention)
-app.command()(categories)
-app.command()(receptive_field)
-app.command()(ablate)
+for _name in _COMMANDS:
+    app.command()(resolve_name(f"{__name__}.{_name}:{_name}"))
 
 
 def main() -> None:

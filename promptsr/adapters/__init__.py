@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
-from promptsr.adapters.onnx_models import load_onnx
 from promptsr.adapters.own_modules import FUNCTION, load_function
 from promptsr.adapters.spandrel_models import load_spandrel
 from promptsr.adapters.tensor_files import TENSOR_SUFFIXES, is_foreign_safetensors, read_tensors
@@ -12,7 +12,11 @@ from promptsr.sr_model import SRModel
 
 __all__ = ["FUNCTION", "SUFFIXES", "is_foreign", "load_file", "load_function"]
 
-SUFFIXES = (*TENSOR_SUFFIXES, ".onnx")
+_READERS = {
+    ".onnx": "onnx_models:load_onnx",
+}
+"""Suffix of files that hold more than tensors, file here and function in it: a line is all that a new format needs."""
+SUFFIXES = (*TENSOR_SUFFIXES, *_READERS)
 """Of the files that may hold a network, in the order in which one of two files of the same stem is chosen."""
 
 
@@ -32,8 +36,9 @@ def load_file(path: Path) -> SRModel:
         CheckpointError: the file is missing, unsafe, damaged, or of an unknown network; the network is not one for
             super-resolution of colour images; or the package that would read it is not installed.
     """
-    if path.suffix.lower() == ".onnx":
-        return load_onnx(path)
+    if reader := _READERS.get(path.suffix.lower()):
+        model: SRModel = resolve_name(f"{__name__}.{reader}")(path)
+        return model
     content = read_tensors(path)
     state = content.get("params", content)
     peer = find_peer(path, state) if isinstance(state, Mapping) else None

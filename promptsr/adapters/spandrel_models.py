@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from promptsr.adapters.probing import describe, estimate_bytes_per_pixel, has_gradients
 from promptsr.adapters.torchvision_operators import import_torchvision
 from promptsr.errors import CheckpointError
+from promptsr.peers import peer_titles
 from promptsr.sr_model import SRModel
-
-_BUILT_IN = "IMDN, SMFANet+ or HPINet-M (x2, x3 or x4)"
 
 
 def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
@@ -39,7 +38,7 @@ def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
             found = spandrel.ModelLoader().load_from_state_dict(content)
     except spandrel.UnsupportedModelError as error:
         raise CheckpointError(
-            f"{path} holds none of the networks known here: choose a checkpoint of {_BUILT_IN}, of a network that "
+            f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
             "spandrel supports, or of PromptSR."
         ) from error
     except Exception as error:  # spandrel goes by a few names alone, and fails in many ways if the others do not fit
@@ -131,7 +130,8 @@ def _spandrel(path: Path) -> ModuleType:
     """Spandrel; with the architectures of spandrel_extra_arches, where this is installed too."""
     if importlib.util.find_spec("spandrel") is None or importlib.util.find_spec("torchvision") is None:
         raise CheckpointError(
-            f"{path} holds no {_BUILT_IN}, and other networks need spandrel: install it with `pip install spandrel`."
+            f"{path} holds no {peer_titles()}, and other networks need spandrel: install it with `pip install "
+            "spandrel`."
         )
     import_torchvision()
     with suppress(ImportError):

@@ -5,23 +5,33 @@ Each network is written anew in one file. Weights are their authors' own and do 
 
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from promptsr.errors import CheckpointError
-from promptsr.peers.hpinet import HPINet
-from promptsr.peers.imdn import IMDN
-from promptsr.peers.smfanet import SMFANet
+from promptsr.peers.peer import Peer
 from promptsr.sr_model import SRModel
 
-_NETWORKS: tuple[type[IMDN] | type[SMFANet] | type[HPINet], ...] = (IMDN, SMFANet, HPINet)
+_NETWORKS = (
+    "imdn:IMDN",
+    "smfanet:SMFANet",
+    "hpinet:HPINet",
+)
+"""File and class in it: a line here is all that a new network needs."""
 _SCALES = (2, 3, 4)
 
 
+def peer_titles() -> str:
+    """What is known here, for a sentence: `IMDN, SMFANet+ or HPINet-M (x2, x3 or x4)`."""
+    *others, last = (kind.TITLE for kind in _networks())
+    return f"{', '.join(others)} or {last} (x2, x3 or x4)"
+
+
 def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
-    """The model whose tensors these are: IMDN, SMFANet+ or HPINet-M, x2, x3 or x4, in evaluation mode; or None.
+    """The model whose tensors these are, x2, x3 or x4, in evaluation mode; None if they are of no network known here.
 
     Args:
         path: of the file; its stem becomes the model's name.
@@ -31,7 +41,7 @@ def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
         CheckpointError: the tensors are of one of these networks, but sparse or quantised.
     """
     state = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
-    for kind in _NETWORKS:
+    for kind in _networks():
         renamed = {_rename(name, kind.NAMES): value for name, value in state.items()}
         for scale in _SCALES:
             with torch.device("meta"):
@@ -44,6 +54,10 @@ def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
                     raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.") from error
                 return SRModel(path.stem, scale, network, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
     return None
+
+
+def _networks() -> list[type[Peer]]:
+    return [resolve_name(f"{__name__}.{name}") for name in _NETWORKS]
 
 
 def _rename(name: str, names: Mapping[str, str]) -> str:

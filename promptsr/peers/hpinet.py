@@ -8,18 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptsr.peers.peer import Peer
+
 _WIDTH, _QUERY, _HIDDEN, _LAYERS, _OVERLAP = 56, 32, 100, 3, 2
 _PATCHES = (12, 16, 20, 24, 12, 16, 20, 24)
 """Side of a patch in each stage."""
 
 
-class HPINet(nn.Module):
+class HPINet(Peer):
     """Upscales images of any size from 1 x 1 on; every image of a batch by itself alone.
 
     A side shorter than a patch is cut in one: the patch is then as short as the side. The original is not defined for
     these. The best match is always an argmax: the original's Gumbel softmax of the training is not here.
     """
 
+    TITLE = "HPINet-M"
     NAMES: ClassVar[dict[str, str]] = {
         "first_conv.": "encoder.",
         **{f"cross_match.{i}.norm.": f"stages.{i}.match_norm." for i in range(len(_PATCHES))},
@@ -36,10 +39,8 @@ class HPINet(nn.Module):
         "upconv2.": "upsampling.3.",
         "last_conv.": "decoder.",
     }
-    """What the original checkpoint calls the modules -> what they are called here."""
     MIN_TILE = max(_PATCHES)
     BYTES_PER_PIXEL = 16384
-    """Peak memory of a forward pass for each LR pixel, measured on the CPU and rounded up."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

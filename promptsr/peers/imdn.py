@@ -5,12 +5,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from promptsr.peers.peer import Peer
+
 _WIDTH, _KEPT, _BLOCKS, _SLOPE = 64, 16, 6, 0.05
 
 
-class IMDN(nn.Module):
+class IMDN(Peer):
     """Upscales images of any size from 1 x 1 on."""
 
+    TITLE = "IMDN"
     NAMES: ClassVar[dict[str, str]] = {
         "fea_conv.": "encoder.",
         **{f"IMDB{i + 1}.": f"blocks.{i}." for i in range(_BLOCKS)},
@@ -21,10 +24,7 @@ class IMDN(nn.Module):
         "LR_conv.": "convolution.",
         "upsampler.": "decoder.",
     }
-    """What the original checkpoint calls the modules -> what they are called here."""
-    MIN_TILE = 1
     BYTES_PER_PIXEL = 6144
-    """Peak memory of a forward pass for each LR pixel, measured on the CPU and rounded up."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

@@ -8,14 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptsr.peers.peer import Peer
+
 _WIDTH, _BLOCKS, _POOLING = 48, 12, 8
 _HIDDEN = 2 * _WIDTH
 _PARTIAL = _HIDDEN // 4
 
 
-class SMFANet(nn.Module):
+class SMFANet(Peer):
     """SMFANet+. Upscales images of any size from 1 x 1 on."""
 
+    TITLE = "SMFANet+"
     NAMES: ClassVar[dict[str, str]] = {
         "to_feat.": "encoder.",
         "feats.": "blocks.",
@@ -32,10 +35,8 @@ class SMFANet(nn.Module):
         ".pcfn.conv_2.": ".feed_forward.exit.",
         "to_img.": "decoder.",
     }
-    """What the original checkpoint calls the modules -> what they are called here."""
     MIN_TILE = _POOLING
     BYTES_PER_PIXEL = 5120
-    """Peak memory of a forward pass for each LR pixel, measured on the CPU and rounded up."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()

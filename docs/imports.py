@@ -1,0 +1,150 @@
+"""Writes docs/architecture.md, the rooms of the project and what they import, from the code: `make architecture`."""
+
+import ast
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = Path(__file__).with_name("architecture.md")
+PACKAGES = ("workbench", "analysis", "promptsr")
+_MOST_NAMED = 20
+_TEXT = """# Architecture
+
+Made by `make architecture` from the imports and the first words of every file; a test compares.
+
+A room is a folder. The files that lie in a package itself are two rooms: below are those that need none of its folders,
+above are the others. An arrow leads from a room to what it imports; what a longer way already implies is left out.
+Neither rooms nor packages import each other in a circle, but for what is loaded only when a function is called:
+{called}.
+
+```mermaid
+flowchart TB
+{diagram}
+```
+"""
+
+Graph = Mapping[str, set[str]]
+
+
+def find_modules(root: Path) -> dict[str, Path]:
+    """Dotted name -> file of every module of the packages, without those that only start a program (`__main__`)."""
+    paths = (path for package in PACKAGES for path in sorted((root / package).rglob("*.py")))
+    names = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    return {name: path for name, path in names.items() if not name.endswith("__main__")}
+
+
+def _imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
+    """Dotted names of what a file imports, with `deferred` inside functions too; `from a import b` is named `a.b`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif deferred or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _imported(node, deferred=deferred)
+
+
+def module_graph(modules: Mapping[str, Path], *, deferred: bool) -> dict[str, set[str]]:
+    """Module -> modules of the project that it imports."""
+    graph = {}
+    for name, path in modules.items():
+        wanted = _imported(ast.parse(path.read_text()), deferred=deferred)
+        known = {each if each in modules else each.rpartition(".")[0] for each in wanted}
+        graph[name] = {each for each in known if each in modules} - {name}
+    return graph
+
+
+def reachable(graph: Graph, start: str) -> set[str]:
+    """Everything that `start` leads to; itself only if it lies on a circle."""
+    found: set[str] = set()
+    waiting = graph[start]
+    while waiting:
+        found |= waiting
+        waiting = set().union(*(graph[each] for each in waiting)) - found
+    return found
+
+
+def reduced(graph: Graph) -> dict[str, set[str]]:
+    """The graph without arrows that a longer way implies.
+
+    Raises:
+        ValueError: it has a circle.
+    """
+    ahead = {node: reachable(graph, node) for node in graph}
+    if circle := sorted(node for node, found in ahead.items() if node in found):
+        raise ValueError(f"{', '.join(circle)} import each other in a circle: move below them what both need.")
+    return {node: found - set().union(*(ahead[near] for near in found)) for node, found in graph.items()}
+
+
+def find_rooms(modules: Mapping[str, Path], graph: Graph) -> dict[str, str]:
+    """Module -> its room: a folder such as `promptsr/model`, or for example `promptsr/*.py above`."""
+    packages = {name: name.partition(".")[0] for name in modules}
+    folders = {name: path.parent.relative_to(modules[packages[name]].parent) for name, path in modules.items()}
+    inside = {packages[name] for name, folder in folders.items() if folder != Path()}
+    rooms = {}
+    for name, package in packages.items():
+        needed = {folders[each] for each in reachable(graph, name) if packages[each] == package}
+        side = f"/*.py {'above' if needed - {Path()} else 'below'}" if package in inside else "/*.py"
+        rooms[name] = package + (side if folders[name] == Path() else f"/{folders[name].as_posix()}")
+    return rooms
+
+
+def collapsed(graph: Graph, places: Mapping[str, str]) -> dict[str, set[str]]:
+    """The graph between places, without arrows inside a place."""
+    whole: dict[str, set[str]] = {places[name]: set() for name in graph}
+    for name, imports in graph.items():
+        whole[places[name]] |= {places[each] for each in imports} - {places[name]}
+    return whole
+
+
+def page(root: Path = ROOT) -> str:
+    """The page of the project that lies in a folder.
+
+    Raises:
+        ValueError: rooms of a package, or packages, import each other in a circle.
+    """
+    modules = find_modules(root)
+    packages = {name: name.partition(".")[0] for name in modules}
+    graph = module_graph(modules, deferred=True)
+    rooms = find_rooms(modules, graph)
+    members = {room: [name for name in modules if rooms[name] == room] for room in dict.fromkeys(rooms.values())}
+    node = {room: f"room{i}" for i, room in enumerate(members)}
+    own = {name: {each for each in graph[name] if packages[each] == packages[name]} for name in modules}
+    arrows = reduced(collapsed(own, rooms))
+    lines = []
+    for package in PACKAGES:
+        inside = [room for room in members if room.partition("/")[0] == package]
+        lines += [f"  subgraph {package}", *(f'    {node[room]}["{_label(room, members[room])}"]' for room in inside)]
+        lines += [f"    {node[room]} --> {node[each]}" for room in inside for each in sorted(arrows[room])]
+        lines += ["  end"]
+    loaded = collapsed(module_graph(modules, deferred=False), packages)
+    lines += [f"  {package} --> {other}" for package, others in reduced(loaded).items() for other in sorted(others)]
+    called = [
+        f"`{other}` by `{modules[name].relative_to(root).as_posix()}`"
+        for name, imports in graph.items()
+        for other in sorted({packages[each] for each in imports} - loaded[packages[name]] - {packages[name]})
+    ]
+    sections = (_section(room, [modules[name] for name in names]) for room, names in members.items())
+    return "\n".join([_TEXT.format(called=", ".join(called) or "nothing", diagram="\n".join(lines)), *sections])
+
+
+def _label(room: str, names: list[str]) -> str:
+    stems = [name.rpartition(".")[2] for name in names if "." in name]
+    files = ", ".join(stems) if "*" in room and len(stems) <= _MOST_NAMED else f"{len(names)} files"
+    return "<br>".join([f"<b>{room}</b>", *textwrap.wrap(files, 26)])
+
+
+def _section(room: str, files: list[Path]) -> str:
+    """The first words of a room, if it has any, and those of its files."""
+    lines = []
+    for path in files:
+        words = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0].split())
+        head = "" if path.stem == "__init__" else f"- `{path.name}`: "
+        lines += textwrap.wrap(head + words, 120, subsequent_indent="  " * bool(head), break_on_hyphens=False)
+        lines += [""] * (not head)
+    return "\n".join([f"## {room}", "", *lines, ""])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
