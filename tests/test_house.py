@@ -113,7 +113,7 @@ def test_make_install_takes_torch_from_the_index_asked_for(index: str) -> None:
     torch_step, project_step = (line for line in plan if "pip install" in line)
     assert "install torch==2.13.0 torchvision==" in torch_step
     assert (f"--index-url '{index}'" in torch_step) if index else ("index-url" not in torch_step)
-    assert project_step.endswith("-c constraints.txt -e '.[dev,notebooks,peers,onnx]'")
+    assert project_step.endswith("-c constraints.txt -e '.[dev,mcp,notebooks,peers,onnx]'")
 
 
 def test_no_file_names_a_machine_or_a_package_index(tracked_files: tuple[Path, ...]) -> None:
