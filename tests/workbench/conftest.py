@@ -158,7 +158,7 @@ def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> It
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
     page.goto(server.url)
-    page.locator(".closeup img").nth(2).wait_for()  # the result that it opens with
+    page.locator(".closeup img").nth(2).wait_for(state="attached")  # the result that it opens with
     yield page
     context.close()
     assert (outside, complaints) == ([], [])

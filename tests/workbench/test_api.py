@@ -158,7 +158,7 @@ def test_architecture_describes_a_box(client: Client, plain_photo: Path) -> None
         handle_file(plain_photo), "own-tiny", 2, 1, "coarse_map", 9, 17, api_name="/architecture"
     )
     # 24 x 40 pixels make 3 x 5 anchors of 8 x 8.
-    assert "### Coarse similarity map" in text and r"$$M_{coarse} = A K^T / \sqrt{C}$$" in text
+    assert "## Coarse similarity map" in text and r"$$M_{coarse} = A K^T / \sqrt{C}$$" in text
     assert "1 × 15 × 32" in text and "1 × 15 × 960" in text and "Untrained" not in text
     assert len(views) == 2
     for view in views:
@@ -203,6 +203,7 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
         "/failures_case",
         *("/attention", "/attention_figure", "/attention_depth", "/categories"),
         *("/anchors", "/anchors_plane", "/anchors_point"),
+        *("/enlarge", "/score", "/explain"),
     }
     names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale"]["parameters"]]
     assert names == ["image", "model", "compare_with", "tile", "output_format"]
