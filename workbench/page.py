@@ -67,7 +67,7 @@ def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool 
         UserError: the port is taken, or there is no package for the protocol.
     """
     if mcp and find_spec("mcp") is None:
-        raise UserError("The Model Context Protocol needs another package: pip install 'promptsr[mcp]'.")
+        raise UserError("The Model Context Protocol needs another package: pip install 'gradio[mcp]'.")
     # Kernels that have to be built are there by the time somebody has chosen an image.
     threading.Thread(target=kernels.why_not, daemon=True).start()
     try:

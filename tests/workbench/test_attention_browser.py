@@ -19,7 +19,7 @@ def start(page: Page, photo: Path) -> None:
     """The photograph with an own model, once its maps are there."""
     open_tab(page, "Attention")
     maps = page.locator("#attention-maps img")
-    expect(maps.nth(12)).to_be_visible(timeout=PATIENCE)  # of the sample that is there at first
+    expect(maps).to_have_count(13, timeout=PATIENCE)  # of the sample that is there at first
     choose(page, "attention-model", "own-tiny")
     send(page, photo, "attention")
     expect(page.locator("#attention-facts")).to_contain_text("40 × 24", timeout=PATIENCE)
