@@ -279,7 +279,7 @@ def ours(lr: Tensor) -> Tensor:
 result = ours(lr)
 with explicit_attention(network):
     same("by hand and explicit", result, network(lr))
-same("by hand and fused", result, network(lr))
+assert psnr_y(result, network(lr), 4) > 50  # dB, not `same`: rounding may choose the category where anchors are alike
 pd.Series({name: psnr_y(quantize(image), hr, 4) for name, image in (("bicubic", upscale(lr, 4)), ("by hand", result))})
 
 # %% [markdown]
