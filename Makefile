@@ -36,9 +36,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A file's tests stay on one worker, so that what is costly to set up is set up once.
+# A file's tests stay on one worker, so that what is costly to set up is set up once; tests/conftest.py orders the files.
 test: lint  ## lint, then every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 format: $(INSTALLED)  ## let ruff mend layout and simple findings
 	$(BIN)/ruff format .

@@ -35,6 +35,12 @@ def find_shared_data() -> tuple[Path | None, str]:
     return folder, str(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest go first, so that no worker is left with one when the others have nothing to do."""
+    long = ("workbench", "notebooks", "training", "cli", "benchmarks")
+    items.sort(key=lambda item: item.path.parent.name not in long)
+
+
 def pytest_report_header() -> str:
     """Says at the top of every run whether the tests on shared images can run."""
     return f"shared images: {find_shared_data()[1]}"
