@@ -39,6 +39,7 @@ def test_no_serious_finding(page: Page) -> None:
             page.locator(f"#{tab}-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
             page.locator(f"#{tab}-image img").wait_for()
             if tab == "lam":
+                expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
                 page.locator("#lam-steps input").fill("2")
             page.locator(start).click()
         expect(page.locator(result).first).to_be_visible(timeout=PATIENCE)
