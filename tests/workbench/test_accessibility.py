@@ -41,6 +41,8 @@ def test_no_serious_finding(page: Page) -> None:
             if tab == "lam":
                 expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
                 page.locator("#lam-steps input").fill("2")
+                page.locator("#lam-steps input").press("Tab")
+                page.wait_for_timeout(500)  # nobody types and clicks within the same instant, which the page may miss
             page.locator(start).click()
         expect(page.locator(result).first).to_be_visible(timeout=PATIENCE)
         expect(page.locator(f"#{tab}-status .running")).to_have_count(0, timeout=PATIENCE)
