@@ -34,22 +34,28 @@ def find_modules(root: Path) -> dict[str, Path]:
     return {name: path for name, path in names.items() if not name.endswith("__main__")}
 
 
-def _imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
-    """Dotted names of what a file imports, with `deferred` inside functions too; `from a import b` is named `a.b`."""
+def imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
+    """Dotted names of what a file imports absolutely, with `deferred` inside functions and for types too.
+
+    `from a import b` is named `a.b`.
+    """
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif deferred or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from _imported(node, deferred=deferred)
+        elif deferred or not (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        ):
+            yield from imported(node, deferred=deferred)
 
 
 def module_graph(modules: Mapping[str, Path], *, deferred: bool) -> dict[str, set[str]]:
     """Module -> modules of the project that it imports."""
     graph = {}
     for name, path in modules.items():
-        wanted = _imported(ast.parse(path.read_text()), deferred=deferred)
+        wanted = imported(ast.parse(path.read_text()), deferred=deferred)
         known = {each if each in modules else each.rpartition(".")[0] for each in wanted}
         graph[name] = {each for each in known if each in modules} - {name}
     return graph

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from docs import imports
+
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 300
 
@@ -43,16 +45,7 @@ def pins() -> dict[str, Version]:
 
 def imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
     """Top-level names of what `tree` imports absolutely; with `deferred`, those inside functions too."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield (node.module or "").partition(".")[0]
-        elif deferred or not (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-        ):
-            yield from imported(node, deferred=deferred)
+    return (name.partition(".")[0] for name in imports.imported(tree, deferred=deferred))
 
 
 def forbidden_imports(package: str, forbidden: set[str], *, deferred: bool) -> list[str]:

@@ -13,7 +13,7 @@ from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
 from promptsr.imaging import decode
 from workbench import models
-from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, sent_file, toast
 from workbench.diagram import ON_LOAD, diagram
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
@@ -110,8 +110,7 @@ def architecture(
     Raises:
         UserError: any of these is impossible.
     """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    sent_file(image)
     if None in (group, block, x, y):
         raise UserError("Group, block, x and y must be whole numbers.")
     network = models.network(model)

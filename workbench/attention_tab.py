@@ -15,7 +15,7 @@ from promptsr.files import replacing
 from promptsr.imaging import decode
 from promptsr.upscale import Progress
 from workbench import category_pictures, models, status
-from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, sent_file, toast
 from workbench.explored import draw, keep, looked, magnification, rows, small, view
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
@@ -143,7 +143,7 @@ def attention(
     Raises:
         UserError: any of these is impossible.
     """
-    _check(image)
+    sent_file(image)
     if None in (group, block, x, y):
         raise UserError("Group, block, x and y must be whole numbers.")
     seen = looked(image, model, int(group), int(block)).at(x, y, jacobian)
@@ -166,7 +166,7 @@ def figure(image: str, model: str, group: int, block: int, x: int, y: int, jacob
     Raises:
         UserError: as `attention`.
     """
-    _check(image)
+    sent_file(image)
     if None in (group, block, x, y):
         raise UserError("Click on a pixel first.")
     return keep(looked(image, model, int(group), int(block)).at(x, y, jacobian), Path(image).stem)
@@ -185,7 +185,7 @@ def depth(image: str, model: str) -> Iterator[tuple[Any, ...]]:
     Raises:
         UserError: no image, no such network, or one without anchors.
     """
-    _check(image)
+    sent_file(image)
 
     def tell(step: Descending) -> tuple[Any, ...]:
         text = f"Group {step.group + 1}, block {step.block + 1}"
@@ -219,8 +219,7 @@ def _case(place: Place) -> list[Any]:
 
 def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
     """What the network makes of the photograph around the pixel."""
-    _check(image)
-    assert image is not None
+    image = str(sent_file(image))
     whole, (height, width) = decode(Path(image)), small(image).shape[2:]
     scale = models.scale_of(name)
     x, y = (
@@ -230,21 +229,14 @@ def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
     return Place.around(image, "enlarge", models.with_bicubic(name), x, y)
 
 
-def _check(image: str | None) -> None:
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
-
-
 def _middle(image: str | None) -> tuple[int, int]:
-    _check(image)
-    assert image is not None
+    image = str(sent_file(image))
     height, width = small(image).shape[2:]
     return width // 2, height // 2
 
 
 def _clicked(image: str | None, event: gr.SelectData) -> tuple[int, int]:
-    _check(image)
-    assert image is not None
+    image = str(sent_file(image))
     factor = magnification(*small(image).shape[2:])
     x, y = (place // factor for place in point(event))
     return x, y

@@ -7,12 +7,12 @@ from analysis.figures.category_colors import category_overlay
 from analysis.figures.style import publish
 from analysis.superpixels import superpixel_study
 from analysis.views import picture
-from promptsr.errors import UserError
 from promptsr.files import replacing
 from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from workbench import models
 from workbench.comparing import from_array, to_picture
+from workbench.components import sent_file
 from workbench.explored import magnification, small
 from workbench.results import new_folder
 
@@ -30,8 +30,7 @@ def categories(image: str, model: str) -> tuple[list[tuple[str, str]], str, str,
     Raises:
         UserError: no image, no such network, or one without anchors.
     """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    sent_file(image)
     lr = small(image)
     study = superpixel_study(models.network(model), lr)
     photo, name, folder = picture(lr), Path(image).stem, new_folder()

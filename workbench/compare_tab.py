@@ -22,6 +22,7 @@ from workbench.components import (
     picture,
     point,
     samples,
+    sent_file,
     slider,
     tile_of,
     tile_size,
@@ -175,8 +176,7 @@ def compare_models(
     Raises:
         UserError: any of these is impossible, or an image too large.
     """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    sent_file(image)
     if len(set(names or [])) != len(names or []) or len(names or []) > MAX_MODELS:
         raise UserError(f"Choose up to {MAX_MODELS} different models, not {', '.join(names)}.")
     networks = [models.load(name) for name in names or []]

@@ -126,6 +126,17 @@ def _take_no_addresses(component: gr.Image | gr.File) -> None:
     setattr(component, "async_move_resource_to_block_cache", move_file)  # noqa: B010
 
 
+def sent_file(image: str | None) -> Path:
+    """The file of a photograph that was sent.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    if not image:
+        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    return Path(image)
+
+
 def displayable(path: Path, max_pixels: int = MAX_PIXELS) -> str:
     """The path of an image that browsers show: TIFF becomes PNG, which holds all that we read from TIFF."""
     picture = decode(path, max_pixels=max_pixels)

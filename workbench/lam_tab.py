@@ -17,7 +17,7 @@ from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.attributing import INPUT, Attributed, cut, keep_maps, magnification, view
 from workbench.comparing import MAX_PIXELS, ask, fit, keep, region_of
-from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, sent_file, toast
 from workbench.lam_table import HELP, numbers
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.samples import SIDES
@@ -145,8 +145,7 @@ def attribute(
     Raises:
         UserError: any of these is impossible, or an image too large.
     """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    sent_file(image)
     if not names or len(set(names)) != len(names) or len(names) > MAX_MODELS:
         raise UserError(f"Choose 1 to {MAX_MODELS} different models, not {', '.join(names or []) or 'none'}.")
     if steps is None or not 1 <= steps <= MAX_STEPS:

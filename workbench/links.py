@@ -97,11 +97,13 @@ def follow(page: gr.Blocks, tabs: gr.Tabs, destinations: Sequence[Destination]) 
 
     def opening(destination: Destination) -> Handler:
         def opened(request: gr.Request) -> list[Any]:
+            if (request.query_params.get("tab") or next(iter(TABS))) != destination.tab:
+                raise nothing()
             try:
-                tab, place = read(request.query_params)
+                _, place = read(request.query_params)
             except UserError as error:  # which `select` tells
                 raise nothing() from error
-            if place is None or (tab or "upscale") != destination.tab:
+            if place is None:
                 raise nothing()
             return destination.values(place)
 

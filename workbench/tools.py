@@ -6,11 +6,10 @@ from typing import Any
 import gradio as gr
 
 from analysis.lam import WINDOW
-from promptsr.errors import UserError
 from promptsr.imaging import decode, encode
 from promptsr.upscale import Upscaler
 from workbench import compare_tab, lam_tab, models
-from workbench.components import RUN, TOOL, choice, photo, toast
+from workbench.components import RUN, TOOL, choice, photo, sent_file, toast
 from workbench.results import new_folder
 from workbench.upscale_tab import MAX_PIXELS
 
@@ -47,7 +46,7 @@ def enlarge(image: str, model: str) -> str:
     Raises:
         UserError: no such model, or an unusable photograph.
     """
-    result = Upscaler(models.load(model))(decode(_sent(image), max_pixels=MAX_PIXELS))
+    result = Upscaler(models.load(model))(decode(sent_file(image), max_pixels=MAX_PIXELS))
     file = new_folder() / f"{Path(image).stem}-{model}.png"
     encode(result.picture, file)
     return str(file)
@@ -88,9 +87,3 @@ def explain(image: str, names: list[str], x: int, y: int) -> str:
     scale = models.scale_of(names[0]) if names else 0
     *_, (shown, *_) = lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)
     return lam_tab.draw_figure(shown)[0]
-
-
-def _sent(image: str) -> Path:
-    if not image:
-        raise UserError("There is no photograph: send one.")
-    return Path(image)

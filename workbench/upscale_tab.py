@@ -24,6 +24,7 @@ from workbench.components import (
     picture,
     point,
     samples,
+    sent_file,
     slider,
     tile_of,
     tile_size,
@@ -133,8 +134,7 @@ def upscale(image: str, model: str, compare_with: str, tile: str, output_format:
     Raises:
         UserError: any of these is impossible, or the image too large.
     """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    sent_file(image)
     if output_format not in list(_SUFFIXES):
         raise UserError(f"There is no format {output_format}: choose one of {', '.join(_SUFFIXES)}.")
     chosen = models.load(model)

@@ -11,11 +11,14 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+Run = Callable[[str, dict[str, str]], dict[str, Any]]
+"""Takes the name of a notebook and expressions by name, and gives their values."""
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, str]], dict[str, Any]]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Executes a notebook in quick mode, and gives the values of some expressions at its end.
 
     Nothing may be left in the folder where it runs.

@@ -1,9 +1,6 @@
 """Notebook 01: the network by hand is the network."""
 
-from collections.abc import Callable
-from typing import Any
-
-Run = Callable[[str, dict[str, str]], dict[str, Any]]
+from tests.notebooks.conftest import Run
 
 
 def test_architecture_tour(run: Run) -> None:

@@ -1,11 +1,8 @@
 """Notebook 06: what each convention counts, and which is the paper's."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-Run = Callable[[str, dict[str, str]], dict[str, Any]]
+from tests.notebooks.conftest import Run
 
 
 def test_complexity(run: Run) -> None:

@@ -1,11 +1,8 @@
 """Notebooks 02 to 05 run from a clean kernel, and say what is true."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-Run = Callable[[str, dict[str, str]], dict[str, Any]]
+from tests.notebooks.conftest import Run
 
 
 def test_local_attribution(run: Run) -> None:

@@ -1,14 +1,13 @@
 """Notebook 07: photographs kept apart, a training that runs, and scores of what came of it."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-Run = Callable[[str, dict[str, str]], dict[str, Any]]
+from tests.notebooks.conftest import Run
+
 VALUES = {
     "seen": "[path.stem for path in seen]",
     "unseen": "[path.stem for path in unseen]",
