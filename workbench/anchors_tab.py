@@ -17,13 +17,14 @@ from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.archives import unpack
 from workbench.components import PRIVATE, RUN, archive, choice, gallery, picture, toast
+from workbench.limits import in_force
 from workbench.results import new_folder
 from workbench.scatter import ON_LOAD
 from workbench.studied import ALL, Studied, keep_study
 from workbench.tabs import tab
 
 _WAYS = [("their mean", "mean"), ("in a row", "flattened"), ("each", "anchors")]
-_PER_CATEGORY, _MAX_PER_CATEGORY = 30, 500
+_PER_CATEGORY = 30
 _PERPLEXITY, _K, _PERMUTATIONS = 30, 5, 999
 _POINTS = LIMIT // 2
 """At most so many of every group, if every anchor is a point: a browser has to draw them."""
@@ -115,7 +116,7 @@ def build() -> None:
 
 def study(
     images: str | None,
-    model: str,
+    model: str | None,
     way: str,
     per_category: int,
     block: int,
@@ -140,12 +141,11 @@ def study(
     Raises:
         UserError: any of these is impossible.
     """
-    if per_category is None or not 2 <= per_category <= _MAX_PER_CATEGORY:
-        raise UserError(f"Take 2 to {_MAX_PER_CATEGORY} images per category, not {per_category}.")
-    if perplexity is None or seed is None or seed < 0:
-        raise UserError("Perplexity and seed must be numbers, and the seed 0 or more.")
-    if block is None:
-        raise UserError("The block must be a whole number.")
+    most = in_force().images_per_category
+    if not 2 <= per_category <= most:
+        raise UserError(f"Take 2 to {most} images per category, not {per_category}.")
+    if seed < 0:
+        raise UserError("The seed must be 0 or more.")
     if not model:
         raise UserError("Choose a PromptSR network with weights.")
     network = models.load(model)
@@ -159,7 +159,7 @@ def study(
         write_crops(root, per_category)
     found = find_image_set(root, per_category, seed)
     check_settings(found, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS)
-    with closing(collect_variants(network, found, folder / "collected", block=int(block), seed=seed)) as collecting:
+    with closing(collect_variants(network, found, folder / "collected", block=block, seed=seed)) as collecting:
         collected = yield from status.announced(collecting, _tell)
     with closing(
         analyse(collected, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS, seed=seed, limit=_POINTS)

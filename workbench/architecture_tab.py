@@ -1,7 +1,6 @@
 """The tab *Architecture*: a photograph walks through the network, and every box shows what leaves it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,13 +10,13 @@ from analysis.figures.style import png
 from analysis.figures.tour import draw_view
 from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
-from promptsr.imaging import decode
 from workbench import models
-from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, sent_file, toast
+from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast
 from workbench.diagram import ON_LOAD, diagram
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
 from workbench.samples import SIDES, sample_paths
+from workbench.sent import read_photograph, sent_file
 from workbench.status import definitions
 from workbench.tabs import tab
 
@@ -83,7 +82,7 @@ def build() -> tuple[Source, Destination]:
 
 
 def architecture(
-    image: str,
+    image: str | None,
     model: str,
     group: int,
     block: int,
@@ -110,16 +109,14 @@ def architecture(
     Raises:
         UserError: any of these is impossible.
     """
-    sent_file(image)
-    if None in (group, block, x, y):
-        raise UserError("Group, block, x and y must be whole numbers.")
+    image = str(sent_file(image))
     network = models.network(model)
     if box not in [each.key for each in boxes(network.config)]:
         known = ", ".join(each.key for each in boxes(network.config))
         raise UserError(f"This network has no box {box}: choose one of {known}.")
     question = image, model, group, block, x, y
     if walked is None or walked.question != question:
-        picture = decode(Path(image))
+        picture = read_photograph(image)
         small = shrink(picture.to_tensor(), LONGEST_SIDE)
         focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
         walked = Walked(question, walk(network, small, group=group - 1, block=block - 1, focus=focus))
@@ -177,6 +174,6 @@ def _restart(model: str) -> tuple[str, str, int, int]:
     return diagram(models.network(model).config, 1, 1, _FIRST_BOX), _FIRST_BOX, 1, 1
 
 
-def _middle(image: str) -> tuple[int, int]:
-    picture = decode(Path(image))
+def _middle(image: str | None) -> tuple[int, int]:
+    picture = read_photograph(image)
     return picture.width // 2, picture.height // 2

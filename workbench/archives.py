@@ -7,10 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from promptsr.errors import UserError
 from promptsr.imaging.decode import SUFFIXES
-
-MAX_IMAGES = 2000
-MAX_BYTES = 256 * 2**20
-"""Of all unpacked images together."""
+from workbench.limits import in_force
 
 
 def unpack(archive: Path, folder: Path) -> Path:
@@ -24,17 +21,18 @@ def unpack(archive: Path, folder: Path) -> Path:
     Raises:
         UserError: no ZIP file, a damaged or encrypted one, too much in it, or no folders of images.
     """
+    limits = in_force()
     try:
         with zipfile.ZipFile(archive) as zipped:
             images = [entry for entry in zipped.infolist() if _is_image(entry)]
             if not images:
                 raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
-            if len(images) > MAX_IMAGES:
+            if len(images) > limits.archive_images:
                 raise UserError(
-                    f"{archive.name} holds {len(images)} images, and the page takes {MAX_IMAGES} at most: "
+                    f"{archive.name} holds {len(images)} images, and the page takes {limits.archive_images} at most: "
                     "use `python -m analysis anchors`, which takes any number."
                 )
-            left = MAX_BYTES
+            left = limits.archive_bytes
             for number, entry in enumerate(images):
                 path = PurePosixPath(entry.filename)
                 target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
@@ -44,7 +42,8 @@ def unpack(archive: Path, folder: Path) -> Path:
                 left -= len(data)
                 if left < 0:
                     raise UserError(
-                        f"The images in {archive.name} take more than {MAX_BYTES // 2**20} MiB: send smaller ones."
+                        f"The images in {archive.name} take more than {limits.archive_bytes / 2**20:g} MiB: send "
+                        "smaller ones."
                     )
                 target.write_bytes(data)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:

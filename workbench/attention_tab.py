@@ -10,16 +10,15 @@ import gradio as gr
 from analysis.attention_depth import Descending, over_depth
 from analysis.figures.attention import draw_depth
 from analysis.figures.style import publish
-from promptsr.errors import UserError
 from promptsr.files import replacing
-from promptsr.imaging import decode
 from promptsr.upscale import Progress
 from workbench import category_pictures, models, status
-from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, sent_file, toast
+from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
 from workbench.explored import draw, keep, looked, magnification, rows, small, view
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
 from workbench.samples import SIDES, sample_paths
+from workbench.sent import read_photograph, sent_file
 from workbench.tabs import tab
 
 TAB = "attention"
@@ -124,7 +123,7 @@ def build() -> tuple[Source, Destination]:
 
 
 def attention(
-    image: str, model: str, group: int, block: int, x: int, y: int, jacobian: bool
+    image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool
 ) -> tuple[str, list[tuple[str, str]], list[dict[str, Any]], str]:
     """Shows where one block looks for one pixel.
 
@@ -143,10 +142,8 @@ def attention(
     Raises:
         UserError: any of these is impossible.
     """
-    sent_file(image)
-    if None in (group, block, x, y):
-        raise UserError("Group, block, x and y must be whole numbers.")
-    seen = looked(image, model, int(group), int(block)).at(x, y, jacobian)
+    image = str(sent_file(image))
+    seen = looked(image, model, group, block).at(x, y, jacobian)
     height, width = seen.photo.shape[:2]
     known = {"Input": f"{width} × {height}", "Pixel": f"{x}, {y}", "Block": f"group {group}, block {block}"}
     if "composed" in seen.weights:
@@ -160,19 +157,17 @@ def attention(
     return view(image, x, y), draw(seen), rows(seen), status.definitions(known)
 
 
-def figure(image: str, model: str, group: int, block: int, x: int, y: int, jacobian: bool) -> list[str]:
+def figure(image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool) -> list[str]:
     """One pixel as a figure for a paper (PNG, SVG) and as arrays (npz); arguments as for `attention`.
 
     Raises:
         UserError: as `attention`.
     """
-    sent_file(image)
-    if None in (group, block, x, y):
-        raise UserError("Click on a pixel first.")
-    return keep(looked(image, model, int(group), int(block)).at(x, y, jacobian), Path(image).stem)
+    image = str(sent_file(image))
+    return keep(looked(image, model, group, block).at(x, y, jacobian), Path(image).stem)
 
 
-def depth(image: str, model: str) -> Iterator[tuple[Any, ...]]:
+def depth(image: str | None, model: str) -> Iterator[tuple[Any, ...]]:
     """Numbers for the reach of attention in every block.
 
     Args:
@@ -185,7 +180,7 @@ def depth(image: str, model: str) -> Iterator[tuple[Any, ...]]:
     Raises:
         UserError: no image, no such network, or one without anchors.
     """
-    sent_file(image)
+    image = str(sent_file(image))
 
     def tell(step: Descending) -> tuple[Any, ...]:
         text = f"Group {step.group + 1}, block {step.block + 1}"
@@ -209,7 +204,7 @@ def _attention_asked(asked: tuple[Any, ...], jacobian: bool) -> tuple[Any, ...]:
 def _case(place: Place) -> list[Any]:
     """What opens a place here: the pixel in its middle, in the last block of its network."""
     image, name = str(place.image), place.network
-    whole, (height, width) = decode(place.image), small(image).shape[2:]
+    whole, (height, width) = read_photograph(place.image), small(image).shape[2:]
     x, y = place.pixel
     x, y = x * width // whole.width, y * height // whole.height
     config = models.network(name).config
@@ -220,7 +215,7 @@ def _case(place: Place) -> list[Any]:
 def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
     """What the network makes of the photograph around the pixel."""
     image = str(sent_file(image))
-    whole, (height, width) = decode(Path(image)), small(image).shape[2:]
+    whole, (height, width) = read_photograph(image), small(image).shape[2:]
     scale = models.scale_of(name)
     x, y = (
         None if start is None else scale * (2 * start + 1) * length // (2 * shrunk)

@@ -12,12 +12,12 @@ from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from workbench import models
 from workbench.comparing import from_array, to_picture
-from workbench.components import sent_file
 from workbench.explored import magnification, small
 from workbench.results import new_folder
+from workbench.sent import sent_file
 
 
-def categories(image: str, model: str) -> tuple[list[tuple[str, str]], str, str, list[str]]:
+def categories(image: str | None, model: str) -> tuple[list[tuple[str, str]], str, str, list[str]]:
     """Draws into which categories every block sorts the pixels of a photograph.
 
     Args:
@@ -30,7 +30,7 @@ def categories(image: str, model: str) -> tuple[list[tuple[str, str]], str, str,
     Raises:
         UserError: no image, no such network, or one without anchors.
     """
-    sent_file(image)
+    image = str(sent_file(image))
     lr = small(image)
     study = superpixel_study(models.network(model), lr)
     photo, name, folder = picture(lr), Path(image).stem, new_folder()

@@ -11,7 +11,7 @@ from analysis.comparison import Comparing, compare
 from promptsr.errors import UserError
 from promptsr.sr_model import common_scale
 from workbench import models, status
-from workbench.comparing import MAX_PIXELS, WAYS, Compared, ask, keep, region_of
+from workbench.comparing import WAYS, Compared, ask, keep, region_of
 from workbench.components import (
     HEAVY,
     PRIVATE,
@@ -22,17 +22,17 @@ from workbench.components import (
     picture,
     point,
     samples,
-    sent_file,
     slider,
     tile_of,
     tile_size,
     toast,
 )
+from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.samples import SIDES
+from workbench.sent import sent_file
 from workbench.tabs import tab
 
-MAX_MODELS = 4
 TAB = "compare"
 _SAMPLE_SIDE = SIDES[2]
 """Pixels that are shrunk first, so that networks take seconds for them."""
@@ -56,13 +56,14 @@ _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th
 
 def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
+    most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            image, sent = photo(MAX_PIXELS, label="Photograph", height=280, elem_id="compare-image")
+            image, sent = photo(label="Photograph", height=280, elem_id="compare-image")
             taken = samples(image, _SAMPLE_SIDE)
             way = gr.Radio(list(WAYS.items()), value="shrink", label="What to do with it", elem_id="compare-way")
-            hr_image, _ = photo(MAX_PIXELS, label="HR image", height=200, visible=False, elem_id="compare-hr")
+            hr_image, _ = photo(label="HR image", height=200, visible=False, elem_id="compare-hr")
             with gr.Group():
                 scale = gr.Radio(
                     [("×2", 2), ("×3", 3), ("×4", 4)], value=_SCALE, label="Scale", elem_id="compare-scale"
@@ -71,9 +72,9 @@ def build() -> tuple[Source, Destination]:
                     choices=models.of_scale(_SCALE),
                     value=models.pair(_SCALE),
                     multiselect=True,
-                    max_choices=MAX_MODELS,
+                    max_choices=most,
                     label="Models",
-                    info=f"up to {MAX_MODELS} of this scale",
+                    info=f"up to {most} of this scale",
                     elem_id="compare-models",
                 )
                 tile = tile_size("compare-tile")
@@ -158,7 +159,7 @@ def build() -> tuple[Source, Destination]:
 
 
 def compare_models(
-    image: str, way: str, hr_image: str | None, names: list[str], tile: str
+    image: str | None, way: str, hr_image: str | None, names: list[str] | None, tile: str
 ) -> Iterator[tuple[Any, Any, str]]:
     """Upscales a photograph with several models of one scale, and scores them where there is an HR image.
 
@@ -176,16 +177,17 @@ def compare_models(
     Raises:
         UserError: any of these is impossible, or an image too large.
     """
-    sent_file(image)
-    if len(set(names or [])) != len(names or []) or len(names or []) > MAX_MODELS:
-        raise UserError(f"Choose up to {MAX_MODELS} different models, not {', '.join(names)}.")
-    networks = [models.load(name) for name in names or []]
+    image = str(sent_file(image))
+    networks = models.load_several(names or [])
     question = ask(Path(image), way, Path(hr_image) if hr_image else None, common_scale(networks))
+    size = tile_of(tile)
+    for network in networks:
+        models.check_pass(network, size, *question.lr.shape[2:])
 
     def tell(step: Comparing) -> tuple[Any, Any, str]:
         return gr.skip(), gr.skip(), status.running(f"Upscaling with {step.model}", step.progress)
 
-    with closing(compare(networks, question.lr, question.hr, tile_of(tile))) as steps:
+    with closing(compare(networks, question.lr, question.hr, size)) as steps:
         comparison = yield from status.announced(steps, tell)
     shown = keep(Path(image).stem, comparison, question.metadata)
     height, width = question.lr.shape[2:]

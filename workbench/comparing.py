@@ -17,10 +17,10 @@ from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
+from workbench.limits import in_force
 from workbench.results import CLOSEUP, enlarge, new_folder
+from workbench.sent import read_photograph
 
-MAX_PIXELS = 8 * 2**20
-"""Of each result: several of them lie in memory at once."""
 WAYS = {
     "Shrink it first, score against it": "shrink",
     "Enlarge it, without scores": "enlarge",
@@ -46,23 +46,24 @@ def ask(image: Path, way: str, hr_image: Path | None, scale: int) -> Question:
     Raises:
         UserError: an unreadable or missing file, or results too large to compare.
     """
-    picture = decode(image, max_pixels=MAX_PIXELS)
+    picture = read_photograph(image)
     metadata = Metadata(icc=picture.metadata.icc)
     if way == "shrink":
         hr = crop_to_multiple(picture.to_tensor(), scale)
         if 0 in hr.shape:
             raise UserError(f"{image.name} is smaller than {scale} pixels: send a larger photograph.")
         return Question(make_lr(hr, scale), hr, metadata)
-    if picture.width * picture.height * scale**2 > MAX_PIXELS:
+    most = in_force().compared_pixels
+    if picture.width * picture.height * (1 if way == "shrink" else scale**2) > most:
         raise UserError(
             f"Results of {scale * picture.width} x {scale * picture.height} pixels are too large to compare "
-            f"(the limit is {MAX_PIXELS / 2**20:.0f} megapixels): crop the photograph, or let it be shrunk first."
+            f"(the limit is {most / 1e6:.1f} megapixels): crop the photograph, or let it be shrunk first."
         )
     if way == "enlarge":
         return Question(picture.to_tensor(), None, metadata)
     if hr_image is None:
         raise UserError("There is no HR image yet: drop one beside the photograph, or choose another way.")
-    return Question(picture.to_tensor(), decode(hr_image, max_pixels=MAX_PIXELS).to_tensor(), metadata)
+    return Question(picture.to_tensor(), read_photograph(hr_image).to_tensor(), metadata)
 
 
 def region_of(x: int | None, y: int | None, size: int | None) -> Region:

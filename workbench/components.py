@@ -11,12 +11,13 @@ import gradio as gr
 from gradio.events import Dependency
 
 from promptsr.errors import UserError
-from promptsr.imaging import decode, encode
-from promptsr.imaging.decode import MAX_PIXELS
-from workbench.results import new_folder
+from workbench.arguments import checker
+from workbench.limits import timely
 from workbench.samples import sample_paths
+from workbench.sent import displayable
 
-HEAVY: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
+NETWORK = "network"
+HEAVY: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": 1}
 """Arguments of every event that runs a network: they wait for each other."""
 RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", "show_progress": "hidden"}
 """Arguments of those that a button starts. By default Gradio ignores a press while it still holds the last run, which
@@ -31,7 +32,11 @@ Handler = Callable[..., Any]
 
 
 def toast(handler: Handler, kind: str = PAGE) -> Handler:
-    """A handler (function or generator) whose `UserError` becomes a toast with that message."""
+    """A handler (function or generator) whose `UserError` becomes a toast with that message.
+
+    Its arguments are checked against its signature, and a generator is stopped when its time is over.
+    """
+    check = checker(handler)
 
     @contextmanager
     def toasting() -> Iterator[None]:
@@ -45,7 +50,7 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
         @wraps(handler)
         def generator(*args: Any) -> Iterator[Any]:
             with toasting():
-                yield from handler(*args)
+                yield from timely(handler(*check(*args)))
 
         wrapped: Handler = generator
     else:
@@ -53,7 +58,7 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
         @wraps(handler)
         def function(*args: Any) -> Any:
             with toasting():
-                return handler(*args)
+                return handler(*check(*args))
 
         wrapped = function
     setattr(wrapped, "_mcp_type", kind)  # noqa: B010 (Gradio's mark, as its gr.mcp.tool() sets it)
@@ -66,11 +71,10 @@ def nothing() -> gr.Error:
 
 
 # Gradio writes a stub file beside the source of every subclass of a component, so single methods are replaced instead.
-def photo(max_pixels: int = MAX_PIXELS, **options: Any) -> tuple[gr.Image, Dependency]:
+def photo(**options: Any) -> tuple[gr.Image, Dependency]:
     """An image input whose handlers get the path of the very file that was sent: nothing is decoded on the way.
 
     Args:
-        max_pixels: larger images are refused as soon as they come.
         options: more arguments of `gr.Image`.
 
     Returns:
@@ -81,7 +85,7 @@ def photo(max_pixels: int = MAX_PIXELS, **options: Any) -> tuple[gr.Image, Depen
     )
 
     def readable(path: str | None) -> str | None:
-        return path and displayable(Path(path), max_pixels)
+        return path and displayable(Path(path))
 
     _take_no_addresses(image)
     _show_how(image, "photo.png")
@@ -124,27 +128,6 @@ def _take_no_addresses(component: gr.Image | gr.File) -> None:
         return await move(path)
 
     setattr(component, "async_move_resource_to_block_cache", move_file)  # noqa: B010
-
-
-def sent_file(image: str | None) -> Path:
-    """The file of a photograph that was sent.
-
-    Raises:
-        UserError: there is none yet.
-    """
-    if not image:
-        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
-    return Path(image)
-
-
-def displayable(path: Path, max_pixels: int = MAX_PIXELS) -> str:
-    """The path of an image that browsers show: TIFF becomes PNG, which holds all that we read from TIFF."""
-    picture = decode(path, max_pixels=max_pixels)
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return str(path)
-    copy = new_folder() / f"{path.stem}.png"
-    encode(picture, copy)
-    return str(copy)
 
 
 def choice(**options: Any) -> gr.Dropdown:

@@ -16,11 +16,12 @@ from analysis.figures.attention import draw_attention, group_overlay, overlay
 from analysis.figures.style import publish
 from analysis.tour import shrink
 from analysis.views import picture
-from promptsr.imaging import Metadata, decode, encode
+from promptsr.imaging import Metadata, encode
 from workbench import models
 from workbench.attributing import BLUE, framed
 from workbench.comparing import from_array, to_picture
 from workbench.results import new_folder
+from workbench.sent import read_photograph
 
 LONGEST_SIDE = 96
 """Photographs are scaled down to this many pixels: the maps of a block are stored."""
@@ -55,7 +56,7 @@ class Looked:
 @lru_cache(maxsize=4)
 def small(image: str) -> Tensor:
     """What goes through the network of a photograph: 1 x 3 x H x W in [0, 1]."""
-    return shrink(decode(Path(image)).to_tensor(), LONGEST_SIDE)
+    return shrink(read_photograph(image).to_tensor(), LONGEST_SIDE)
 
 
 # Maps take up to some hundred megabytes, so they are kept for the last blocks of all sessions and not for each.

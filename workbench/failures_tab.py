@@ -15,16 +15,15 @@ from analysis.figures.failures import draw_case, draw_texture
 from analysis.figures.style import png, publish
 from analysis.report import write_report
 from promptsr.errors import UserError
-from promptsr.imaging import decode
-from workbench import compare_tab, models, status
-from workbench.comparing import MAX_PIXELS
-from workbench.components import PRIVATE, RUN, choice, displayable, gallery, photos, picture, toast
+from workbench import models, status
+from workbench.components import PRIVATE, RUN, choice, gallery, photos, picture, toast
+from workbench.limits import in_force
 from workbench.places import Place, Source, onward
 from workbench.results import new_folder
 from workbench.samples import SIDES, sample_paths
+from workbench.sent import displayable, read_photograph
 from workbench.tabs import tab
 
-MAX_PHOTOS = 24
 _SAMPLE_SIDE = SIDES[2]
 _WINDOW, _COUNT = 48, 6
 
@@ -63,7 +62,7 @@ def build() -> Source:
                     choices=models.rivals(models.favourite()),
                     value=[models.BICUBIC],
                     multiselect=True,
-                    max_choices=compare_tab.MAX_MODELS - 1,
+                    max_choices=in_force().models_at_once - 1,
                     label="Loses to",
                     info="others of its scale",
                     elem_id="failures-against",
@@ -108,7 +107,7 @@ def build() -> Source:
 
 
 def search(
-    files: list[str] | None, model: str, against: list[str], window: int, cases: int
+    files: list[str] | None, model: str, against: list[str] | None, window: int, cases: int
 ) -> Iterator[tuple[Any, ...]]:
     """Searches photographs for the windows where a model loses most to the best of others.
 
@@ -126,11 +125,7 @@ def search(
         UserError: any of these is impossible, or an image is unreadable or too large.
     """
     own = models.load(model)
-    if len(against or []) >= compare_tab.MAX_MODELS:
-        raise UserError(f"Choose up to {compare_tab.MAX_MODELS - 1} models to lose to, not {len(against)}.")
-    if window is None or cases is None:
-        raise UserError("The window and the number of cases must be whole numbers.")
-    others = [models.load_rival(name, own.scale) for name in against or []]
+    others = models.load_several(against or [], own.scale, beside=1)
     paths = _check(files) if files else {path.name: path for path in sample_paths(_SAMPLE_SIDE)}
     pairs = [(path, None) for path in paths.values()]
     with closing(find_failures(own, others, pairs, window=window, count=cases)) as steps:
@@ -181,10 +176,10 @@ def _check(files: list[str]) -> dict[str, Path]:
     paths = {Path(file).name: Path(file) for file in files}
     if len(paths) < len(files):
         raise UserError("Two photographs have the same name: rename one of them.")
-    if len(paths) > MAX_PHOTOS:
-        raise UserError(f"Send up to {MAX_PHOTOS} photographs, not {len(paths)}: the command line takes more.")
+    if len(paths) > in_force().photos:
+        raise UserError(f"Send up to {in_force().photos} photographs, not {len(paths)}: the command line takes more.")
     for path in paths.values():
-        decode(path, max_pixels=MAX_PIXELS)
+        read_photograph(path)
     return paths
 
 

@@ -16,16 +16,16 @@ from promptsr.errors import UserError
 from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.attributing import INPUT, Attributed, cut, keep_maps, magnification, view
-from workbench.comparing import MAX_PIXELS, ask, fit, keep, region_of
-from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, sent_file, toast
+from workbench.comparing import ask, fit, keep, region_of
+from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
 from workbench.lam_table import HELP, numbers
+from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.samples import SIDES
+from workbench.sent import sent_file
 from workbench.tabs import tab
 
 TAB = "lam"
-MAX_MODELS = 4
-MAX_STEPS = 200
 PREVIEW = 10
 """Steps of the first maps: the diffusion index hardly changes after them."""
 _STEPS = 50
@@ -40,10 +40,11 @@ _WAYS = [("Shrink it first (HR known)", "shrink"), ("Enlarge it", "enlarge")]
 
 def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
+    most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            image, sent = photo(MAX_PIXELS, label="Photograph", height=220, elem_id="lam-image")
+            image, sent = photo(label="Photograph", height=220, elem_id="lam-image")
             taken = samples(image, _SAMPLE_SIDE)
             way = gr.Radio(_WAYS, value="shrink", label="What to do with it", elem_id="lam-way")
             with gr.Group():
@@ -52,9 +53,9 @@ def build() -> tuple[Source, Destination]:
                     choices=models.of_scale(_SCALE, gradients=True),
                     value=models.pair(_SCALE, gradients=True),
                     multiselect=True,
-                    max_choices=MAX_MODELS,
+                    max_choices=most,
                     label="Models",
-                    info=f"up to {MAX_MODELS} of this scale, with gradients",
+                    info=f"up to {most} of this scale, with gradients",
                     elem_id="lam-models",
                 )
         with gr.Column(scale=5, min_width=320):
@@ -124,7 +125,7 @@ def build() -> tuple[Source, Destination]:
 
 
 def attribute(
-    image: str, way: str, scale: int, names: list[str], x: int, y: int, window: int, steps: int
+    image: str | None, way: str, scale: int, names: list[str] | None, x: int, y: int, window: int, steps: int
 ) -> Iterator[tuple[Any, Any, Any, Any, str]]:
     """Attributes a window of the result to the pixels of the input, for several models of one scale.
 
@@ -145,12 +146,10 @@ def attribute(
     Raises:
         UserError: any of these is impossible, or an image too large.
     """
-    sent_file(image)
-    if not names or len(set(names)) != len(names) or len(names) > MAX_MODELS:
-        raise UserError(f"Choose 1 to {MAX_MODELS} different models, not {', '.join(names or []) or 'none'}.")
-    if steps is None or not 1 <= steps <= MAX_STEPS:
-        raise UserError(f"The number of steps must be 1 to {MAX_STEPS}, not {steps}.")
-    networks = [models.load_rival(name, scale) for name in names]
+    image = str(sent_file(image))
+    if not 1 <= steps <= in_force().steps:
+        raise UserError(f"The number of steps must be 1 to {in_force().steps}, not {steps}.")
+    networks = models.load_several(names or [], scale)
     methods = [LocalAttributionMap(network) for network in networks]
     place = region_of(x, y, window)
     question = ask(Path(image), way, None, scale)
@@ -263,10 +262,10 @@ def _place(image: str | None, way: str, scale: int, x: int | None, y: int | None
     return view(question, scale, region), region.x, region.y
 
 
-def _around(image: str, way: str, scale: int, window: int | None, event: gr.SelectData) -> tuple[Any, ...]:
+def _around(image: str | None, way: str, scale: int, window: int | None, event: gr.SelectData) -> tuple[Any, ...]:
     """The window around the pixel that was clicked on."""
     size = window or WINDOW
-    factor = magnification(ask(Path(image), way, None, scale), scale)
+    factor = magnification(ask(sent_file(image), way, None, scale), scale)
     x, y = (middle // factor - size // 2 for middle in point(event))
     return *_place(image, way, scale, x, y, size), status.idle("Press Attribute.")
 

@@ -13,6 +13,7 @@ import gradio as gr
 
 from promptsr.errors import UserError
 from workbench import models
+from workbench.arguments import checker
 from workbench.components import PRIVATE, Handler, nothing, toast
 from workbench.places import Destination, Place, Source
 from workbench.samples import SIDES, sample_paths
@@ -84,7 +85,7 @@ def connect(tabs: gr.Tabs, sources: Sequence[Source], destinations: Sequence[Des
 
 
 def _open(source: Source, destination: Destination, *values: Any) -> list[Any]:
-    place = source.place(*values)
+    place = source.place(*checker(source.place)(*values))
     return [address(destination.tab, place), gr.Tabs(selected=destination.tab), *destination.values(place)]
 
 

@@ -1,5 +1,6 @@
 """The models that the page offers, by name; never a path that came over the network."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from analysis.ablations import fresh
@@ -8,6 +9,7 @@ from promptsr.errors import UserError
 from promptsr.model.network import PromptSR
 from promptsr.sr_model import SRModel
 from promptsr.zoo import ModelInfo, list_models, load_model
+from workbench.limits import in_force
 
 BICUBIC = "bicubic"
 _FAVOURITE = "promptsr-tiny-x4"
@@ -80,7 +82,6 @@ def load_rival(name: str, scale: int) -> SRModel:
     return rival
 
 
-@lru_cache(maxsize=4)
 def load(name: str) -> SRModel:
     """A model with weights.
 
@@ -88,10 +89,49 @@ def load(name: str) -> SRModel:
         UserError: no such name, or no weights.
     """
     _check(name)
-    return load_model(name)
+    return _kept()(name)
 
 
-@lru_cache(maxsize=2)
+def load_several(names: Sequence[str], scale: int | None = None, beside: int = 0) -> list[SRModel]:
+    """Different models for one question.
+
+    Args:
+        names: theirs; `bicubic` means bicubic interpolation by `scale`.
+        scale: that all must have; None for any.
+        beside: models that the question has already.
+
+    Raises:
+        UserError: none, too many, or the same twice; no such name, no weights, or another scale.
+    """
+    most = in_force().models_at_once - beside
+    if not 1 <= len(names) <= most or len(set(names)) < len(names):
+        raise UserError(f"Choose 1 to {most} different models, not {', '.join(names[: most + 1]) or 'none'}.")
+    return [load(name) if scale is None else load_rival(name, scale) for name in names]
+
+
+def check_pass(model: SRModel, tile: str | int, height: int, width: int) -> None:
+    """Refuses tiles that take more memory than the page gives; "auto" never does.
+
+    Raises:
+        UserError: a forward pass of a tile (or of the whole image of `height` x `width`) would.
+    """
+    if tile == "auto" or model.tiling == "internal":
+        return
+    rows, columns = (side if tile == "whole" else min(int(tile), side) for side in (height, width))
+    needed, most = model.working_memory(rows, columns), in_force().pass_bytes
+    if needed > most:
+        raise UserError(
+            f"{model.name} would take {needed / 1e9:.1f} GB for {columns} x {rows} pixels at once, more than the limit "
+            f"of {most / 1e9:.1f} GB: choose smaller tiles, or auto."
+        )
+
+
+@lru_cache(maxsize=1)
+def _kept() -> Callable[[str], SRModel]:
+    """Loads models, and keeps as many as the limits allow."""
+    return lru_cache(maxsize=in_force().models_kept)(load_model)
+
+
 def network(name: str) -> PromptSR:
     """The PromptSR network of this name; one with fresh weights, always the same, where there are no trained ones.
 
@@ -105,7 +145,12 @@ def network(name: str) -> PromptSR:
             raise UserError(f"{name} is no PromptSR network: choose one of {', '.join(networks())}.")
         return found
     kind, _, scale = name.rpartition("-x")
-    return fresh(preset(kind, scale=int(scale)))
+    return _untrained(kind, int(scale))
+
+
+@lru_cache(maxsize=2)
+def _untrained(kind: str, scale: int) -> PromptSR:
+    return fresh(preset(kind, scale=scale))
 
 
 def networks() -> list[str]:

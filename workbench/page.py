@@ -18,7 +18,10 @@ from workbench import (
     tools,
     upscale_tab,
 )
+from workbench.access import is_own, users
+from workbench.limits import PUBLIC, Limits, enforce, in_force, read_limits
 from workbench.links import connect, follow
+from workbench.queueing import refuse_other_requests, share_fairly
 from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -54,26 +57,48 @@ def build() -> gr.Blocks:
     return page
 
 
-def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True, mcp: bool = False) -> None:
+def launch(
+    host: str | None = None,
+    port: int | None = None,
+    open_browser: bool = True,
+    mcp: bool = False,
+    public: bool = False,
+    limits: Path | None = None,
+) -> None:
     """Serves the page until the program is stopped.
 
     Args:
-        host: address to listen on; only this machine reaches the default.
+        host: address to listen on; by default only this machine reaches it, and all do if it is public.
         port: None for the first free one from 7860 on.
         open_browser: also open the page.
         mcp: also be a server of the Model Context Protocol, whose tools are the endpoints of the page.
+        public: for other machines: whoever asks has to log in as one of `access.users`, and limits are tighter.
+        limits: TOML file of other limits, see `limits.Limits`.
 
     Raises:
-        UserError: the port is taken, or there is no package for the protocol.
+        UserError: the port is taken, there is no package for the protocol, other machines would reach a page that is
+            not public, there are no users, or the limits cannot be read.
     """
+    host = host or ("0.0.0.0" if public else "127.0.0.1")
+    if not public and not is_own(host):
+        raise UserError(f"Other machines would reach {host}: add --public, which asks for a login and tightens limits.")
+    if public and mcp:
+        raise UserError("Assistants are served on this machine alone: leave out --mcp or --public.")
     if mcp and find_spec("mcp") is None:
         raise UserError("The Model Context Protocol needs another package: pip install 'gradio[mcp]'.")
+    auth = users() if public else None
+    base = PUBLIC if public else Limits()
+    enforce(read_limits(limits, base) if limits else base)
     # Kernels that have to be built are there by the time somebody has chosen an image.
     threading.Thread(target=kernels.why_not, daemon=True).start()
+    page = build().queue(max_size=in_force().waiting)
+    share_fairly(page)
+    refuse_other_requests(page)
     try:
-        build().launch(
+        page.launch(
             server_name=host,
             server_port=port,
+            auth=auth,
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,
@@ -81,7 +106,7 @@ def launch(host: str = "127.0.0.1", port: int | None = None, open_browser: bool 
             run_history=False,
             enable_monitoring=False,
             footer_links=["api"],
-            max_file_size="64mb",
+            max_file_size=in_force().upload_bytes,
             theme=theme(),
             css_paths=_STATIC / "style.css",
             favicon_path=_STATIC / "favicon.svg",

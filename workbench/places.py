@@ -10,9 +10,9 @@ import gradio as gr
 
 from analysis.comparison import Region
 from promptsr.errors import UserError
-from promptsr.imaging import decode
 from workbench import models
 from workbench.comparing import fit
+from workbench.sent import read_photograph
 from workbench.tabs import TABS
 
 _ONWARD = ("upscale", "compare", "lam", "attention", "architecture")
@@ -43,7 +43,7 @@ class Place:
         """
         if not image or not names:
             raise UserError("There is no place yet: choose a photograph and a model first.")
-        picture = decode(Path(image))
+        picture = read_photograph(image)
         scale = models.scale_of(names[0])
         factor = 1 if way == "shrink" else scale
         width, height = (factor * side // scale * scale for side in (picture.width, picture.height))

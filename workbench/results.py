@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 
 import gradio as gr
 import numpy as np
@@ -15,6 +16,8 @@ from promptsr.upscale import UpscaleResult
 
 CLOSEUP = 384
 """Side of a close-up in screen pixels."""
+ZOOM = 24
+"""At most so many screen pixels for one of the result."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,10 @@ class Shown:
         """Files with the same square of all three, enlarged without smoothing, around one pixel of the result.
 
         Raises:
-            UserError: the pixel lies outside of the result.
+            UserError: the pixel lies outside of the result, or the zoom is impossible.
         """
+        if not 1 <= zoom <= ZOOM:
+            raise UserError(f"The zoom must be 1 to {ZOOM}, not {zoom}.")
         width, height = self.scale * self.width, self.scale * self.height
         if not (0 <= x < width and 0 <= y < height):
             raise UserError(f"The point ({x}, {y}) lies outside of the {width} x {height} result: click on it.")
@@ -58,10 +63,11 @@ class Shown:
 
 
 def new_folder() -> Path:
-    """A folder of its own in Gradio's cache, from where files are served, and deleted after a day."""
+    """A folder of its own in Gradio's cache, from where files are served to whoever knows its name, which cannot be
+    guessed; deleted after a day."""
     cache = Path(gr.utils.get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=cache))
+    return Path(tempfile.mkdtemp(dir=cache, prefix=token_hex(16)))
 
 
 def show(photo: Path, picture: Picture, models: tuple[str, str], results: Sequence[UpscaleResult]) -> Shown:

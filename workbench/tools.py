@@ -1,17 +1,13 @@
 """What programs and assistants (Model Context Protocol) can ask for in one call; nobody sees it on the page."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from analysis.lam import WINDOW
-from promptsr.imaging import decode, encode
-from promptsr.upscale import Upscaler
-from workbench import compare_tab, lam_tab, models
-from workbench.components import RUN, TOOL, choice, photo, sent_file, toast
-from workbench.results import new_folder
-from workbench.upscale_tab import MAX_PIXELS
+from workbench import compare_tab, lam_tab, models, upscale_tab
+from workbench.components import RUN, TOOL, choice, photo, toast
+from workbench.limits import timely
 
 _STEPS = 20
 
@@ -20,7 +16,7 @@ def build() -> None:
     """Adds them to the page."""
     names = models.usable()
     with gr.Row(visible=False):
-        image, _ = photo(MAX_PIXELS, label="Photograph")
+        image, _ = photo(label="Photograph")
         model = choice(choices=names, value=models.favourite(), label="Model")
         several = choice(choices=names, value=models.pair(4), multiselect=True, label="Models")
         x, y = (gr.Number(value, precision=0, label=label) for value, label in ((32, "Left edge"), (32, "Upper edge")))
@@ -33,11 +29,11 @@ def build() -> None:
             gr.Button().click(toast(tool, TOOL), inputs, output, api_name=tool.__name__, **RUN)
 
 
-def enlarge(image: str, model: str) -> str:
+def enlarge(image: str | None, model: str) -> str:
     """Enlarges a photograph with a super-resolution network.
 
     Args:
-        image: the photograph, of up to 4 megapixels.
+        image: the photograph, within the limits of the page.
         model: name of the network; the number after the x says how many times it enlarges.
 
     Returns:
@@ -46,13 +42,11 @@ def enlarge(image: str, model: str) -> str:
     Raises:
         UserError: no such model, or an unusable photograph.
     """
-    result = Upscaler(models.load(model))(decode(sent_file(image), max_pixels=MAX_PIXELS))
-    file = new_folder() / f"{Path(image).stem}-{model}.png"
-    encode(result.picture, file)
+    *_, (_, _, _, file, _) = timely(upscale_tab.upscale(image, model, models.BICUBIC, "auto", "PNG"))
     return str(file)
 
 
-def score(image: str, names: list[str]) -> list[dict[str, Any]]:
+def score(image: str | None, names: list[str]) -> list[dict[str, Any]]:
     """Measures how well networks restore a photograph that was shrunk before.
 
     Args:
@@ -65,11 +59,11 @@ def score(image: str, names: list[str]) -> list[dict[str, Any]]:
     Raises:
         UserError: no such model, models of several scales, or an unusable photograph.
     """
-    *_, (_, rows, _) = compare_tab.compare_models(image, "shrink", None, names, "auto")
+    *_, (_, rows, _) = timely(compare_tab.compare_models(image, "shrink", None, names, "auto"))
     return list(rows)
 
 
-def explain(image: str, names: list[str], x: int, y: int) -> str:
+def explain(image: str | None, names: list[str], x: int, y: int) -> str:
     """Shows which pixels of a photograph networks use for a window of 16 x 16 pixels: local attribution maps (LAM).
 
     Args:
@@ -85,5 +79,5 @@ def explain(image: str, names: list[str], x: int, y: int) -> str:
         UserError: no such model, models of several scales, a window outside, or an unusable photograph.
     """
     scale = models.scale_of(names[0]) if names else 0
-    *_, (shown, *_) = lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)
+    *_, (shown, *_) = timely(lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS))
     return lam_tab.draw_figure(shown)[0]

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from promptsr.errors import UserError
-from promptsr.imaging import decode, encode
+from promptsr.imaging import encode
 from promptsr.upscale import Progress, Upscaler
 from workbench import models, status
 from workbench.components import (
@@ -18,27 +18,25 @@ from workbench.components import (
     PRIVATE,
     RUN,
     choice,
-    displayable,
     nothing,
     photo,
     picture,
     point,
     samples,
-    sent_file,
     slider,
     tile_of,
     tile_size,
     toast,
 )
+from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
-from workbench.results import Shown, new_folder, show
+from workbench.results import ZOOM, Shown, new_folder, show
 from workbench.samples import SIDES, sample_paths
+from workbench.sent import displayable, read_photograph, sent_file
 from workbench.status import announced
 from workbench.tabs import tab
 
 TAB = "upscale"
-MAX_PIXELS = 4 * 2**20
-"""Larger photographs are a matter for the command line."""
 _SAMPLE_SIDE = SIDES[0]
 """Pixels that take seconds to upscale."""
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
@@ -50,7 +48,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
             sample = str(sample_paths(_SAMPLE_SIDE)[1])
-            image, _ = photo(MAX_PIXELS, label="Photograph", value=sample, height=280, elem_id="upscale-image")
+            image, _ = photo(label="Photograph", value=sample, height=280, elem_id="upscale-image")
             samples(image, _SAMPLE_SIDE)
             with gr.Group():
                 model = choice(
@@ -86,7 +84,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
                 with gr.Row(equal_height=False):
                     result = picture("Click where to look closely", elem_id="magnifier-result")
                     with gr.Column(min_width=200):
-                        zoom = gr.Slider(1, 24, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
+                        zoom = gr.Slider(1, ZOOM, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
                         with gr.Group(), gr.Row():
                             x, y = (
                                 gr.Number(precision=0, label=name, min_width=90, elem_id=f"magnifier-{axis}")
@@ -118,7 +116,9 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     return Source(buttons, [x, y, shown], _here), Destination(TAB, [image, model, compared, asked], _case)
 
 
-def upscale(image: str, model: str, compare_with: str, tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
+def upscale(
+    image: str | None, model: str, compare_with: str, tile: str, output_format: str
+) -> Iterator[tuple[Any, ...]]:
     """Upscales a photograph with two models of the same scale.
 
     Args:
@@ -134,14 +134,18 @@ def upscale(image: str, model: str, compare_with: str, tile: str, output_format:
     Raises:
         UserError: any of these is impossible, or the image too large.
     """
-    sent_file(image)
+    image = str(sent_file(image))
     if output_format not in list(_SUFFIXES):
         raise UserError(f"There is no format {output_format}: choose one of {', '.join(_SUFFIXES)}.")
     chosen = models.load(model)
     rival = models.load_rival(compare_with, chosen.scale)
-    workers = [Upscaler(each, tile=tile_of(tile)) for each in (rival, chosen)]
+    size = tile_of(tile)
+    most = in_force().output_pixels
+    workers = [Upscaler(each, tile=size, max_output_pixels=most) for each in (rival, chosen)]
     yield _news("Reading the photograph")
-    photograph = decode(Path(image), max_pixels=MAX_PIXELS)
+    photograph = read_photograph(image)
+    for each in (rival, chosen):
+        models.check_pass(each, size, photograph.height, photograph.width)
     results = []
     for name, worker in zip((rival.name, model), workers, strict=True):
         yield _news(f"Upscaling with {name}")

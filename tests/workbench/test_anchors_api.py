@@ -127,7 +127,7 @@ def test_without_images_the_samples_are_cut_to_pieces(client: Client) -> None:
         ({"per_category": 10**6}, "Take 2 to 500 images per category"),
         ({"block": 3}, "greater than maximum"),
         ({"perplexity": 12}, "The perplexity must be from 1 to 11"),
-        ({"seed": -1}, "the seed 0 or more"),
+        ({"seed": -1}, "The seed must be 0 or more"),
     ],
 )
 def test_what_cannot_be_is_refused(client: Client, archive: Path, changed: dict[str, Any], message: str) -> None:

@@ -93,11 +93,11 @@ def test_unusable_files_are_refused(client: Client, deep_photo: Path, tmp_path: 
     text, cut, wide = tmp_path / "notes.png", tmp_path / "cut.png", tmp_path / "wide.png"
     text.write_text("No image at all.")
     cut.write_bytes(deep_photo.read_bytes()[:-400])
-    Image.new("L", (2**12 + 1, 2**10)).save(wide)
+    Image.new("L", (2**12 + 1, 2**11)).save(wide)
     for path, message in (
         (text, "notes.png is not an image we read"),
         (cut, "cut.png is damaged or incomplete"),
-        (wide, "wide.png has 4097 x 1024 pixels"),
+        (wide, "wide.png has 4097 x 2048 pixels"),
         (None, "There is no photograph yet"),
     ):
         with pytest.raises(AppError) as refusal:

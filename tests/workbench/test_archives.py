@@ -13,8 +13,9 @@ from PIL import Image
 
 from promptsr.errors import UserError
 from promptsr.imaging import decode
-from workbench import archives
+from workbench import limits
 from workbench.archives import unpack
+from workbench.limits import Limits
 
 
 def image(value: int) -> bytes:
@@ -81,13 +82,13 @@ def test_what_cannot_be_taken_is_refused_in_a_sentence(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"bad\.zip cannot be unpacked"):
         unpack(tmp_path / "bad.zip", tmp_path / "out")
     many = zipped(tmp_path / "many.zip", {f"church/{n}.png": image(n) for n in range(4)})
-    monkeypatch.setattr(archives, "MAX_IMAGES", 3)
+    monkeypatch.setattr(limits, "_in_force", Limits(archive_images=3))
     with pytest.raises(UserError, match=r"holds 4 images, and the page takes 3"):
         unpack(many, tmp_path / "out")
 
 
 def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(limits, "_in_force", Limits(archive_bytes=2**20))
     bomb = zipped(tmp_path / "bomb.zip", {"church/a.png": bytes(2**19), "church/b.png": bytes(2**24)})
     assert bomb.stat().st_size < 2**15
     with pytest.raises(UserError, match="take more than 1 MiB"):

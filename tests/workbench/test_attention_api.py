@@ -114,11 +114,11 @@ def test_categories_of_all_blocks(client: Client, plain_photo: Path, network: Pr
         ({"model": "bicubic-x4"}, "bicubic-x4 is no PromptSR network"),
         ({"x": 40}, "40"),
         ({"y": -1}, "-1"),
-        ({"x": None}, "Group, block, x and y must be whole numbers."),
+        ({"x": None}, "x must be a whole number, not nothing."),
     ],
 )
 def test_what_is_not_there_is_refused(client: Client, plain_photo: Path, changed: Any, message: str) -> None:
     for endpoint in ("/attention", "/attention_figure"):
         with pytest.raises(AppError) as refusal:
             ask(client, plain_photo, endpoint, **changed)
-        assert message in str(refusal.value) or "Click on a pixel first" in str(refusal.value)
+        assert message in str(refusal.value)

@@ -140,9 +140,9 @@ def test_figure_comes_in_three_formats(client: Client, garden: Path) -> None:
     ("changed", "message"),
     [
         ({"names": ["bicubic-x4", "bicubic-x3"]}, "bicubic-x3 enlarges x3 and bicubic-x4 x4: compare models of one"),
-        ({"names": [f"bicubic-x{n}" for n in (2, 3, 4)] + ["own-tiny", "x"]}, "Choose up to 4 different models, not"),
-        ({"names": ["own-tiny", "own-tiny"]}, "Choose up to 4 different models, not own-tiny, own-tiny."),
-        ({"names": []}, "There is no model to compare: name at least one."),
+        ({"names": [f"bicubic-x{n}" for n in (2, 3, 4)] + ["own-tiny", "x"]}, "Choose 1 to 4 different models, not"),
+        ({"names": ["own-tiny", "own-tiny"]}, "Choose 1 to 4 different models, not own-tiny, own-tiny."),
+        ({"names": []}, "Choose 1 to 4 different models, not none."),
         ({"names": ["../models/own-tiny"]}, "There is no model ../models/own-tiny"),
         ({"way": "hr"}, "There is no HR image yet"),
         ({"way": "guess"}, "is not in the list of choices: ['shrink', 'enlarge', 'hr']"),
@@ -164,7 +164,7 @@ def test_unfit_images_are_refused(client: Client, plain_photo: Path, tmp_path: P
     for image, changed, message in (
         (None, {}, "There is no photograph yet"),
         (tiny, {}, "tiny.png is smaller than 4 pixels"),
-        (large, {"way": "enlarge"}, "Results of 4096 x 4096 pixels are too large to compare (the limit is 8 mega"),
+        (large, {"way": "enlarge"}, "Results of 4096 x 4096 pixels are too large to compare (the limit is 8.4 mega"),
         (
             plain_photo,
             {"way": "hr", "hr_image": plain_photo},
@@ -183,7 +183,7 @@ def test_what_is_not_there_cannot_be_shown(server: Server, client: Client, plain
     for arguments, api_name, message in (
         ((150, 0, 16), "/compare_at", r"window of 16 pixels at \(150, 0\) does not lie in the 160 x 96 image"),
         ((0, -1, 16), "/compare_figure", r"\(0, -1\) does not lie in the 160 x 96 image"),
-        ((None, 0, 16), "/compare_at", "must be whole numbers"),
+        ((None, 0, 16), "/compare_at", "x must be a whole number, not nothing."),
         (("HR", "Input"), "/compare_pair", "There is no picture HR: choose one of Input, bicubic-x4, own-tiny"),
         (("HR", 8, True), "/compare_differences", "There is no picture HR"),
     ):

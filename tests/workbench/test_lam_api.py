@@ -153,7 +153,7 @@ def test_a_flat_window_has_no_diffusion_index(client: Client, tmp_path: Path) ->
     [
         ({"x": 104}, "A window of 16 pixels at (104, 28) does not lie in the 120 x 84 image with 1 pixel to spare"),
         ({"y": -1}, "does not lie in the 120 x 84 image"),
-        ({"x": None}, "must be whole numbers"),
+        ({"x": None}, "x must be a whole number, not nothing."),
         ({"window": 0}, "A window of 0 pixels"),
         ({"window": 129}, "A window of 129 pixels is too large: use one of up to 128."),
         ({"steps": 0}, "The number of steps must be 1 to 200, not 0."),
@@ -187,10 +187,10 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """The models of this process: those that come with the package, and those of a folder."""
     monkeypatch.setenv(OWN_MODELS, str(tmp_path))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    for kept in (models.known, models.load):
+    for kept in (models.known, models._kept):
         kept.cache_clear()
     yield tmp_path
-    for kept in (models.known, models.load):
+    for kept in (models.known, models._kept):
         kept.cache_clear()
 
 

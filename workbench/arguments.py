@@ -1,0 +1,84 @@
+"""What handlers are given, checked against their signatures: whoever asks without a browser can send anything."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial, reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from promptsr.errors import UserError
+
+_BOUND = 2**31
+_LETTERS, _ENTRIES = 1000, 1000
+_PLAIN: dict[Any, tuple[Any, str]] = {
+    bool: (Annotated[bool, Field(strict=True)], "true or false"),
+    int: (Annotated[int, Field(gt=-_BOUND, lt=_BOUND)], "a whole number"),
+    float: (Annotated[float, Field(allow_inf_nan=False)], "a number"),
+    str: (Annotated[str, Field(max_length=_LETTERS)], f"text of up to {_LETTERS} characters"),
+    NoneType: (None, "nothing"),
+}
+"""What JSON can carry: the type that values are held against, and what it is called."""
+
+Check = Callable[..., list[Any]]
+
+
+def checker(handler: Callable[..., Any]) -> Check:
+    """A function that takes the arguments of a handler and returns them as its signature has them, so far as it asks
+    for numbers, text, truth values, and lists of these; all others pass as they are.
+
+    Whole numbers have 32 bits, others are finite, text and lists are not endless, and nothing stands for a value only
+    where the signature says so.
+
+    Raises (the returned function):
+        UserError: a value of another kind; the message names it.
+    """
+    function = handler.func if isinstance(handler, partial) else handler
+    hints = get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(handler).parameters.values())
+    adapters: list[tuple[str, TypeAdapter[Any], str] | None] = []
+    for parameter in parameters:
+        known = _bounded(hints.get(parameter.name))
+        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        adapters.append((parameter.name, TypeAdapter(known[0]), known[1]) if known and positional else None)
+
+    def check(*values: Any) -> list[Any]:
+        checked = list(values)
+        for place, (adapter, value) in enumerate(zip(adapters, values, strict=False)):
+            if adapter is not None:
+                name, expected, kind = adapter
+                try:
+                    checked[place] = expected.validate_python(value)
+                except ValidationError as error:
+                    raise UserError(f"{name} must be {kind}, not {_short(value)}.") from error
+        return checked
+
+    return check
+
+
+def _bounded(hint: Any) -> tuple[Any, str] | None:
+    """The type with its bounds, and what it is called; None where it is more than JSON can carry."""
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    parts = [_bounded(part) for part in get_args(hint)]
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, (part for part, _ in known)), " or ".join(name for _, name in known)
+    if get_origin(hint) is list:
+        return Annotated[list[known[0][0]], Field(max_length=_ENTRIES)], f"a list, each of it {known[0][1]}"  # type: ignore[misc]
+    return None
+
+
+def _short(value: Any) -> str:
+    """What was sent, as far as it fits into a sentence."""
+    if value is None:
+        return "nothing"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = "this"
+    return text if len(text) <= 60 else f"{text[:57]}..."
