@@ -91,7 +91,7 @@ def launch(
     enforce(read_limits(limits, base) if limits else base)
     # Kernels that have to be built are there by the time somebody has chosen an image.
     threading.Thread(target=kernels.why_not, daemon=True).start()
-    page = build().queue(max_size=in_force().waiting)
+    page = build().queue(max_size=in_force().waiting, api_open=False)  # nobody passes the queue by
     share_fairly(page)
     refuse_other_requests(page)
     try:

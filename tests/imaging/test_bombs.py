@@ -1,0 +1,165 @@
+"""Small files that unpack to very much: refused by their header, or read without unpacking the rest."""
+
+import io
+import resource
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from promptsr.errors import ImageError
+from promptsr.imaging import decode
+
+_BOMB = 256 * 2**20
+"""Bytes that a compressed part of a file unpacks to."""
+_ROOM = 64 * 2**20
+"""Bytes that reading the file may take beyond what the program has."""
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def huge_png() -> bytes:
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    body = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def huge_gif() -> bytes:
+    screen = struct.pack("<HHBBB", 60000, 60000, 0x80, 0, 0) + bytes(6)
+    frame = b"," + struct.pack("<HHHHB", 0, 0, 60000, 60000, 0) + b"\x02\x02D\x01\0"
+    return b"GIF89a" + screen + frame + b";"
+
+
+def huge_tiff() -> bytes:
+    tags = [(256, 60000), (257, 60000), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 60000), (279, 2**31)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def huge_jpeg() -> bytes:
+    """A JPEG whose frame header says 65000 x 65000."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    data = bytearray(buffer.getvalue())
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)
+    return bytes(data)
+
+
+def huge_webp() -> bytes:
+    """A lossless WebP whose header says 16383 x 16383, the most that there is."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "WEBP", lossless=True)
+    data = bytearray(buffer.getvalue())
+    start = data.index(b"VP8L") + 9  # behind the chunk's name, its size, and the signature
+    (packed,) = struct.unpack_from("<I", data, start)
+    struct.pack_into("<I", data, start, packed & 0xF0000000 | 16382 << 14 | 16382)  # 14 bits for each side, less 1
+    return bytes(data)
+
+
+HUGE = {"png": huge_png(), "jpeg": huge_jpeg(), "webp": huge_webp(), "tiff": huge_tiff(), "gif": huge_gif()}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_what_its_header_calls_huge_is_refused(kind: str, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = tmp_path / "huge.png"
+    path.write_bytes(HUGE[kind])
+    with pytest.raises(
+        ImageError, match=r"^huge.png has .* megapixels\), more than the limit of 67.1 megapixels; crop"
+    ):
+        decode(path)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < _ROOM
+
+
+def bomb(part: str) -> bytes:
+    """A PNG of 4 x 4 pixels, in which a part unpacks to `_BOMB` bytes."""
+    packed = zlib.compress(bytes(_BOMB), 9)
+    parts = {
+        "profile": png_chunk(b"iCCP", b"x\0\0" + packed),
+        "text": png_chunk(b"zTXt", b"x\0\0" + packed),
+        "XMP": png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed),
+        "pixels": png_chunk(b"IDAT", packed),
+    }
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0))
+    pixels = b"" if part == "pixels" else png_chunk(b"IDAT", zlib.compress(bytes(4 * 13)))
+    return b"\x89PNG\r\n\x1a\n" + header + parts[part] + pixels + png_chunk(b"IEND", b"")
+
+
+def test_what_is_packed_in_a_small_image_takes_no_memory(tmp_path: Path) -> None:
+    """In a process of its own, whose memory nothing else has used."""
+    for part in ("profile", "text", "XMP", "pixels"):
+        (tmp_path / f"{part}.png").write_bytes(bomb(part))
+        assert (tmp_path / f"{part}.png").stat().st_size < 2**20
+    program = """
+import resource, sys
+from pathlib import Path
+from promptsr.imaging import decode
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    picture = decode(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(path.stem, picture.color.sum(), grown * 1024)
+"""
+    found = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in found.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["XMP", "pixels", "profile", "text"]
+    assert all(int(row[1]) == 0 and int(row[2]) < _ROOM for row in rows)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SIMPLE  =                    T" + b" " * 50 + b"BITPIX  =                    8".ljust(80),  # FITS
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 2 +X 2\n" + bytes(16),
+        b"\x76\x2f\x31\x01\x02\0\0\0",  # OpenEXR
+        b"\xb6\xa6\xf2\x08" + bytes(60),  # libvips' own
+        b"\x08\xf2\xa6\xb6" + bytes(60),
+        b"\0\0\0\x1cftypheic\0\0\0\0mif1heic",
+        b"\0\0\0\x1cftypavif\0\0\0\0mif1avif",
+        b"\xff\x0a" + bytes(30),  # JPEG XL
+        b"\xff\x4f\xff\x51" + bytes(40),  # JPEG 2000
+        b"8BPS\0\1" + bytes(30),  # Photoshop
+        b"MATLAB 5.0 MAT-file" + bytes(120),
+        b"\x5c\x01\0\0" + bytes(344),  # Analyze, NIfTI
+        b"push graphic-context\nimage over 0,0 0,0 'https://192.0.2.1/x'\n",  # ImageMagick's own
+        b"1,2,3\n4,5,6\n",
+    ],
+    ids=[
+        "fits",
+        "hdr",
+        "exr",
+        "vips",
+        "vips swapped",
+        "heic",
+        "avif",
+        "jxl",
+        "jp2",
+        "psd",
+        "mat",
+        "nifti",
+        "mvg",
+        "csv",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".v", ".csv", ".fits"])
+def test_rare_decoders_are_never_asked(data: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"picture{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="is not an image we read; convert it to PNG, JPEG, WebP or TIFF"):
+        decode(path)
+
+
+def test_the_headers_are_those_of_the_formats() -> None:
+    """Without the sizes, these files would be read."""
+    for kind in ("jpeg", "webp"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, kind, lossless=True)
+        assert np.all(decode(buffer.getvalue()).color == 0)
