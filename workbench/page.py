@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from promptsr import kernels
 from promptsr.errors import UserError
@@ -19,6 +20,7 @@ from workbench import (
     upscale_tab,
 )
 from workbench.access import is_own, users
+from workbench.doors import Doors
 from workbench.limits import PUBLIC, Limits, enforce, in_force, read_limits
 from workbench.links import connect, follow
 from workbench.queueing import refuse_other_requests, share_fairly
@@ -99,6 +101,7 @@ def launch(
             server_name=host,
             server_port=port,
             auth=auth,
+            app_kwargs={"middleware": [Middleware(Doors)]},
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,
