@@ -16,7 +16,7 @@ from promptsr.errors import UserError
 from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.archives import unpack
-from workbench.components import PRIVATE, RUN, archive, choice, gallery, picture, toast
+from workbench.components import PRIVATE, RUN, archive, choice, gallery, picture, toast, told
 from workbench.limits import in_force
 from workbench.results import new_folder
 from workbench.scatter import ON_LOAD
@@ -107,9 +107,9 @@ def build() -> None:
     light: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
     drawing = toast(draw), [plane, studied], plot
     forgetting = _forget, None, [point, facts, shown]
-    run.success(_planes, studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
+    run.success(toast(_planes), studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
     plane.input(*drawing, api_name="anchors_plane", **light).then(*forgetting, **PRIVATE)
-    plot.click(_point, None, point, **PRIVATE).then(
+    plot.click(toast(_point), None, point, **PRIVATE).then(
         toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **light
     )
 
@@ -224,7 +224,7 @@ def _forget() -> tuple[None, str, list[Any]]:
 
 
 def _point(event: gr.EventData) -> int:
-    return int(event.point)
+    return told(event, "point", int)
 
 
 def _tell(step: Collecting | Stage) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from analysis.figures.tour import draw_view
 from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
 from workbench import models
-from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast
+from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast, told
 from workbench.diagram import ON_LOAD, diagram
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
@@ -71,7 +71,7 @@ def build() -> tuple[Source, Destination]:
     picked = picture.click(toast(_pick), model, [picture, box, group, block], **PRIVATE)
     picked.then(*walking, api_name="architecture", show_progress="minimal", **HEAVY)
     model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE).success(*walking, **again)
-    image.select(point, None, [x, y], **PRIVATE).then(*walking, **again)
+    image.select(toast(point), None, [x, y], **PRIVATE).then(*walking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
     opened.select(*walking, **again)
@@ -166,7 +166,7 @@ def _describe(stop: Stop, trained: bool) -> str:
 
 
 def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
-    box, group, block = str(event.box), int(event.group), int(event.block)
+    box, group, block = told(event, "box", str), told(event, "group", int), told(event, "block", int)
     return diagram(models.network(model).config, group, block, box), box, group, block
 
 

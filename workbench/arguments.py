@@ -26,36 +26,57 @@ Check = Callable[..., list[Any]]
 
 
 def checker(handler: Callable[..., Any]) -> Check:
-    """A function that takes the arguments of a handler and returns them as its signature has them, so far as it asks
-    for numbers, text, truth values, and lists of these; all others pass as they are.
+    """A function that takes the arguments of a handler and returns them as its signature has them: numbers, text, truth
+    values and lists of these are held against it, and what a session keeps must be there if the signature says so.
 
     Whole numbers have 32 bits, others are finite, text and lists are not endless, and nothing stands for a value only
     where the signature says so.
 
     Raises (the returned function):
-        UserError: a value of another kind; the message names it.
+        UserError: a value of another kind, with its name; or a session that keeps nothing yet.
     """
     function = handler.func if isinstance(handler, partial) else handler
     hints = get_type_hints(function, include_extras=True)
-    parameters = list(inspect.signature(handler).parameters.values())
-    adapters: list[tuple[str, TypeAdapter[Any], str] | None] = []
-    for parameter in parameters:
-        known = _bounded(hints.get(parameter.name))
-        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        adapters.append((parameter.name, TypeAdapter(known[0]), known[1]) if known and positional else None)
+    parameters = inspect.signature(handler).parameters.values()
+    checks = [
+        _check(parameter.name, hints.get(parameter.name))
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
 
     def check(*values: Any) -> list[Any]:
-        checked = list(values)
-        for place, (adapter, value) in enumerate(zip(adapters, values, strict=False)):
-            if adapter is not None:
-                name, expected, kind = adapter
-                try:
-                    checked[place] = expected.validate_python(value)
-                except ValidationError as error:
-                    raise UserError(f"{name} must be {kind}, not {_short(value)}.") from error
-        return checked
+        checked = [each(value) for each, value in zip(checks, values, strict=False)]
+        return [*checked, *values[len(checked) :]]
 
     return check
+
+
+def _check(name: str, hint: Any) -> Callable[[Any], Any]:
+    """What is done with one value."""
+    bounded = _bounded(hint)
+    if bounded is not None:
+        adapter, kind = TypeAdapter(bounded[0]), bounded[1]
+
+        def plain(value: Any) -> Any:
+            try:
+                return adapter.validate_python(value)
+            except ValidationError as error:
+                raise UserError(f"{name} must be {kind}, not {_short(value)}.") from error
+
+        return plain
+
+    def held(value: Any) -> Any:
+        if value is None and _is_class(hint):
+            raise UserError("There is nothing here yet: begin with the button of this tab.")
+        return value
+
+    return held
+
+
+def _is_class(hint: Any) -> bool:
+    """Whether a hint names a single kind of values, and so not nothing."""
+    kind = get_origin(hint) or hint
+    return isinstance(kind, type) and kind not in (Any, UnionType)
 
 
 def _bounded(hint: Any) -> tuple[Any, str] | None:

@@ -140,12 +140,12 @@ def build() -> tuple[Source, Destination]:
     gr.on([reference.input, limit.input, signed.input], *subtracting, api_name="compare_differences", **light)
     gr.on([x.submit, y.submit, size.submit, x.blur, y.blur, size.blur], *looking, api_name="compare_at", **light)
     draw.click(*drawing, api_name="compare_figure", show_progress="minimal")
-    whole.select(_around, [size, shown], [x, y], **PRIVATE).then(*looking, **PRIVATE)
+    whole.select(toast(_around), [size, shown], [x, y], **PRIVATE).then(*looking, **PRIVATE)
     for each in (run, opened):
         # To Gradio a cancelled run may or may not be a failed one.
         each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
         offered = each.success(
-            _offer, [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
+            toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
         )
         for showing in (pairing, subtracting, looking):
             offered.then(*showing, **PRIVATE)
@@ -153,7 +153,7 @@ def build() -> tuple[Source, Destination]:
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE)
     way.change(lambda way: gr.Image(visible=way == "hr"), way, hr_image, **PRIVATE)
-    scale.input(_offer_models, scale, chosen, **PRIVATE)
+    scale.input(toast(_offer_models), scale, chosen, **PRIVATE)
     source = Source(buttons, [image, way, chosen, x, y, size], _here)
     return source, Destination(TAB, [image, way, scale, chosen, x, y, size, asked], _case)
 

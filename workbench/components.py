@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.events import Dependency
@@ -29,6 +29,7 @@ PAGE, TOOL = "page", "tool"
 """Kinds of handlers: what only a page with its state can use, and what assistants can use too."""
 
 Handler = Callable[..., Any]
+Told = TypeVar("Told", int, str)
 
 
 def toast(handler: Handler, kind: str = PAGE) -> Handler:
@@ -190,6 +191,24 @@ def point(event: gr.SelectData) -> tuple[int, int]:
     """The pixel of an image that was clicked on, as x and y: what `.select` is to fill into two number fields.
 
     The handler that uses them takes the numbers and not the event, so that it works without a browser too.
+
+    Raises:
+        UserError: it was not a click on a picture.
     """
-    x, y = event.index
+    try:
+        x, y = map(int, event.index)
+    except (TypeError, ValueError) as error:
+        raise UserError("Click on a place in the picture.") from error
     return x, y
+
+
+def told(event: gr.EventData, name: str, kind: type[Told]) -> Told:
+    """What a click says of itself under a name.
+
+    Raises:
+        UserError: it says nothing of this kind.
+    """
+    try:
+        return kind(getattr(event, name))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError("Click on one of the things that are shown.") from error

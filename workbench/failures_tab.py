@@ -16,7 +16,7 @@ from analysis.figures.style import png, publish
 from analysis.report import write_report
 from promptsr.errors import UserError
 from workbench import models, status
-from workbench.components import PRIVATE, RUN, choice, gallery, photos, picture, toast
+from workbench.components import PRIVATE, RUN, choice, gallery, photos, picture, toast, told
 from workbench.limits import in_force
 from workbench.places import Place, Source, onward
 from workbench.results import new_folder
@@ -102,7 +102,7 @@ def build() -> Source:
     describing = toast(describe), [number, found], [details, closeup]
     run.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
     number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
-    shown.select(_number, None, number, **PRIVATE)
+    shown.select(toast(_number), None, number, **PRIVATE)
     return Source(buttons, [number, found], _here)
 
 
@@ -212,7 +212,7 @@ def _summary(study: FailureStudy) -> dict[str, str]:
 
 
 def _number(event: gr.SelectData) -> int:
-    return int(event.index) + 1
+    return told(event, "index", int) + 1
 
 
 def _offer_rivals(model: str, against: list[str]) -> gr.Dropdown:

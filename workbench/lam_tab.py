@@ -111,14 +111,14 @@ def build() -> tuple[Source, Destination]:
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
     gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **light)
     shown.change(*overlaying, **PRIVATE)
-    shown.change(_begin_with, shown, [crops, figure, drawn], **PRIVATE)
+    shown.change(toast(_begin_with), shown, [crops, figure, drawn], **PRIVATE)
     draw.click(toast(draw_figure), shown, [figure, drawn], api_name="lam_figure", show_progress="minimal")
 
     placing = toast(_place), [image, way, scale, x, y, window], [whole, x, y]
     gr.on([x.submit, y.submit, window.submit, x.blur, y.blur, window.blur, way.input], *placing, **PRIVATE)
     clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y, news], **PRIVATE)
-    clicked.success(_ask_again, [*question, shown], asked, **PRIVATE)
-    scale.input(_offer_models, scale, chosen, **PRIVATE).then(*placing, **PRIVATE)
+    clicked.success(toast(_ask_again), [*question, shown], asked, **PRIVATE)
+    scale.input(toast(_offer_models), scale, chosen, **PRIVATE).then(*placing, **PRIVATE)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE).then(*placing, **PRIVATE)
     return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)

@@ -11,6 +11,8 @@ from promptsr.errors import UserError
 from workbench.components import NETWORK
 from workbench.limits import in_force
 
+_NOWHERE = {"index": None, "value": None}
+
 
 def share_fairly(page: gr.Blocks) -> None:
     """One person has only so many questions that need a network in the queue; to be called after `page.queue`.
@@ -21,6 +23,8 @@ def share_fairly(page: gr.Blocks) -> None:
     push = queue.push
 
     async def push_fairly(body: Any, request: Any, username: str | None) -> Any:
+        # A click that does not say where it was would be an error within Gradio.
+        body.event_data = _NOWHERE | (body.event_data if isinstance(body.event_data, dict) else {})
         function = page.fns.get(body.fn_index)
         most = in_force().waiting_each
         if function is not None and function.concurrency_id == NETWORK:

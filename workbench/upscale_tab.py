@@ -104,14 +104,14 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     )
     cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
     magnifying = toast(magnify), [x, y, zoom, shown], closeups
-    clicked = result.select(point, None, [x, y], **PRIVATE)
+    clicked = result.select(toast(point), None, [x, y], **PRIVATE)
     clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
     for each in (run, opened):
         # To Gradio a cancelled run may or may not be a failed one.
         each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
     for each in (run, opened, page.load(_welcome, None, outputs, **PRIVATE)):
         each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
-        each.success(_middle, [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
+        each.success(toast(_middle), [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
     gr.on([zoom.release, x.submit, y.submit], *magnifying, **PRIVATE)
     return Source(buttons, [x, y, shown], _here), Destination(TAB, [image, model, compared, asked], _case)
 

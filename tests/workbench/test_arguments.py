@@ -39,7 +39,7 @@ def test_what_passes_is_of_the_kind_that_the_signature_names(values: list[Any]) 
     assert type(names) is list and all(type(each) is str for each in names)
     assert type(share) is float and math.isfinite(share)
     assert type(flag) is bool
-    assert state is values[-1]  # no kind that is checked
+    assert state is values[-1] and state is not None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_what_passes_is_of_the_kind_that_the_signature_names(values: list[Any]) 
         (3, math.nan, "share must be a number, not nan."),
         (3, math.inf, "share must be a number, not inf."),
         (4, "yes", "flag must be true or false, not 'yes'."),
+        (5, None, "There is nothing here yet: begin with the button of this tab."),
     ],
 )
 def test_other_values_are_refused_by_the_name_of_the_field(place: int, value: Any, message: str) -> None:
@@ -69,6 +70,12 @@ def test_other_values_are_refused_by_the_name_of_the_field(place: int, value: An
 def test_what_says_nothing_of_its_values_takes_them_all(function: Callable[..., None]) -> None:
     given: list[Any] = [None, ["a"], 0.5, True, {}] if isinstance(function, partial) else [object()]
     assert checker(function)(*given) == given
+
+
+def test_a_session_may_keep_nothing_where_the_signature_says_so() -> None:
+    def later(kept: dict[str, int] | None, anything: Any) -> None: ...
+
+    assert checker(later)(None, None) == [None, None]
 
 
 def test_whole_numbers_may_come_as_others_do() -> None:
