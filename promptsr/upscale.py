@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from promptsr.errors import ConfigError, UserError
+from promptsr.fallbacks import SafeForward
 from promptsr.generators import finish
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.memory import enough_for_result
@@ -41,15 +42,19 @@ class UpscaleResult:
     too_large: int | None = None
     """Longer side of the first tile (or whole image) that memory did not suffice for; None if it always did."""
 
+    failed: tuple[str, ...] = ()
+    """A sentence for each way of computing that was given up, for this image or one before; see `fallbacks`."""
+
     @property
     def note(self) -> str | None:
-        """A sentence for the user, if memory ran out."""
-        if self.too_large is None:
-            return None
-        return (
-            f"Memory ran out at a side of {self.too_large} pixels, so the rest went through in tiles of {self.tile}; "
-            "what was finished by then was kept."
-        )
+        """For the user, if memory ran out or something else failed on the way."""
+        sentences = list(self.failed)
+        if self.too_large is not None:
+            sentences.append(
+                f"Memory ran out at a side of {self.too_large} pixels, so the rest went through in tiles of "
+                f"{self.tile}; what was finished by then was kept."
+            )
+        return " ".join(sentences) or None
 
 
 class Upscaler:
@@ -65,9 +70,10 @@ class Upscaler:
             suffice for is cut into tiles of half its side, and so is all that follows, see `UpscaleResult.note`.
         overlap: input pixels that neighbouring tiles share, see `promptsr.tiling.spans`.
         memory_budget: bytes that one forward pass may use, as `model.working_memory` says.
-        device: "cpu", "cuda", "cuda:1", ...
+        device: "cpu", "cuda", "cuda:1", ...; if it fails on the way, the CPU goes on.
         max_output_pixels: larger results are refused before any work is done.
-        half: let PyTorch compute in float16 where that is customary (`torch.autocast`): faster and smaller on a GPU.
+        half: let PyTorch compute in float16 where that is customary (`torch.autocast`): faster and smaller on a GPU;
+            full precision goes on from where it gives values that are not finite.
 
     Raises:
         UserError: an impossible setting, float16 for a model that is not known to bear it, or a device that this
@@ -93,9 +99,8 @@ class Upscaler:
             raise ConfigError(f"The overlap of the tiles must be 0 or more pixels, not {overlap}.")
         if half and not model.half_precision:
             raise ConfigError(f"{model.name} is not known to be safe in half precision: use full precision.")
-        self._device = find_device(device)
-        self._half = half
-        self._model = model.to(self._device)
+        self._model = model
+        self._forward = SafeForward(model, find_device(device), half)
         self._tile = tile
         self._overlap = overlap
         self._memory_budget = memory_budget
@@ -125,7 +130,8 @@ class Upscaler:
         with enough_for_result():
             result = _assemble(picture, outputs)
         tile = run.limit if run.limit < max(picture.height, picture.width) else None
-        return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, run.too_large)
+        failed = tuple(self._forward.notes)
+        return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, run.too_large, failed)
 
     def upscale_tensor(self, images: Tensor) -> Generator[Progress, None, Tensor]:
         """Upscales a bare tensor, one image and one tile at a time; see `stream`.
@@ -177,18 +183,6 @@ class Upscaler:
         limit = self.tile_for(height, width) or max(height, width)
         model = self._model
         return TiledRun(model.name, self._forward, model.scale, self._overlap, model.min_tile, limit)
-
-    @torch.inference_mode()
-    def _forward(self, tile: Tensor) -> Tensor:
-        """1 x 3 x h x w -> 3 x sh x sw float32 on the CPU."""
-        with torch.autocast(self._device.type, torch.float16, enabled=self._half):
-            output: Tensor = self._model(tile.to(self._device))[0].float().cpu()
-        if not output.isfinite().all():
-            raise UserError(
-                f"{self._model.name} gave values that are not finite (NaN or infinity), so no image was made: its "
-                "weights are damaged or do not suit this device; try another checkpoint or device."
-            )
-        return output
 
 
 def _fill_transparent(picture: Picture) -> Picture:

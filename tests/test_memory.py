@@ -102,9 +102,8 @@ def test_finished_tiles_are_kept_and_all_that_follow_are_small() -> None:
             network.most = 32 * 32  # another program has taken the memory
         return type(network).forward(network, x)
 
-    upscaler = Upscaler(SRModel("toy", 2, nn.Identity()), tile=64)
-    upscaler._model = model(network)
     network.forward = shrink  # type: ignore[method-assign]
+    upscaler = Upscaler(model(network), tile=64)
     steps: list[Progress] = []
     stream = upscaler.upscale_tensor(source)
     result = finish(stream, steps.append)

@@ -45,6 +45,10 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
             yield
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
+        except OSError as error:
+            raise gr.Error(
+                f"The server could not read or write its files ({error.strerror}): try again later.",
+            ) from error
 
     if inspect.isgeneratorfunction(handler):
 

@@ -29,6 +29,10 @@ _LOADERS = {
 }
 _CHANNELS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb16": (3, 4), "cmyk": (4, 5)}
 _ORIENTATION = 0x0112
+_LARGEST_PIXEL = 16
+"""Bytes of a file for each pixel that we decode: twice what 16-bit colour with alpha takes uncompressed."""
+_ALWAYS = 64 * 2**20
+"""Bytes that a file may have in any case, for metadata and further pages."""
 
 
 def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -43,11 +47,12 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         max_pixels: larger images are refused by their header, before any pixel is decoded.
 
     Raises:
-        ImageError: no such file, not one of these formats, too large, damaged or cut short, or holding pixels that
-            8 or 16 bits cannot represent (floating point, 32 bit, signed, more than one extra channel).
+        ImageError: no such file, not one of these formats, too large (in pixels, or in bytes for so many), damaged or
+            cut short, or holding pixels that 8 or 16 bits cannot represent (floating point, 32 bit, signed, more than
+            one extra channel).
     """
     name = source.name if isinstance(source, Path) else "The image"
-    opened = _open(source)
+    opened = _open(source, max_pixels)
     found = pyvips.vips_lib.vips_foreign_find_load_source(opened.pointer)
     loader = None if found == pyvips.ffi.NULL else _LOADERS.get(pyvips.ffi.string(found).decode())
     if loader is None:
@@ -81,17 +86,23 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(images)
 
 
-def _open(source: Path | bytes) -> pyvips.Source:
+def _open(source: Path | bytes, max_pixels: int) -> pyvips.Source:
     if isinstance(source, bytes):
         if not source:
             raise ImageError("The image is empty (0 bytes); send it again.")
         return pyvips.Source.new_from_memory(source)
     try:
         with source.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
                 raise ImageError(f"{source.name} is empty (0 bytes); download it or export it again.")
-            # The open file rather than its path, which libvips might take for a path with options, or have cached.
-            return pyvips.Source.new_from_descriptor(file.fileno())
+            if size > max(_LARGEST_PIXEL * max_pixels, _ALWAYS):
+                raise ImageError(
+                    f"{source.name} has {size / 1e6:.0f} MB, more than an image within the limit of "
+                    f"{max_pixels / 1e6:.1f} megapixels needs; crop it or scale it down first."
+                )
+            # In memory, since libvips maps files: one that is cut short while it is read would kill the program.
+            return pyvips.Source.new_from_memory(file.read())
     except FileNotFoundError as error:
         raise ImageError(f"{source} does not exist; check the path.") from error
     except IsADirectoryError as error:
