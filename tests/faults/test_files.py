@@ -20,7 +20,13 @@ from workbench.components import toast
 
 COMMAND = str(Path(sys.executable).with_name("promptsr"))
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-FORMATS: dict[str, dict[str, Any]] = {"PNG": {}, "JPEG": {"quality": 95}, "WEBP": {"lossless": True}, "TIFF": {}, "GIF": {}}
+KINDS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+    "GIF": {},
+}
 CHANGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda data: data[:1000],
     "emptied": lambda data: b"",
@@ -29,14 +35,14 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_image_that_changes_while_it_is_read_is_that_of_before(
     kind: str, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its header and its pixels; libvips alone maps some formats, and the program would end with SIGBUS."""
     path, buffer = tmp_path / "photo", io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, kind, **FORMATS[kind])
+    Image.fromarray(PIXELS).save(buffer, kind, **KINDS[kind])
     path.write_bytes(buffer.getvalue())
     before = decode(path)
     module = sys.modules["promptsr.imaging.decode"]
