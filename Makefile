@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures walk architecture quality bench lock clean
+.PHONY: help install app test lint format lab notebooks pictures walk fuzz architecture quality bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -39,6 +39,11 @@ lint: $(INSTALLED)  ## ruff and mypy
 # A file's tests stay on one worker, so that what is costly to set up is set up once; tests/conftest.py orders the files.
 test: lint  ## lint, then every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+# New inputs every time, where the tests take the same few. What fails is kept in outputs/fuzz.
+fuzz: $(INSTALLED)  ## damaged files, odd settings and requests, for FUZZ_MINUTES (10) each
+	$(BIN)/python -m tests.fuzz --minutes $(or $(FUZZ_MINUTES),10)
+	FUZZ_MINUTES=$(or $(FUZZ_MINUTES),10) $(BIN)/python -m pytest -q -s --timeout 0 tests/workbench/test_fuzzed_endpoints.py
 
 format: $(INSTALLED)  ## let ruff mend layout and simple findings
 	$(BIN)/ruff format .

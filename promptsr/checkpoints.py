@@ -1,11 +1,13 @@
 """Weights on disk: one safetensors file that holds the tensors and the configuration that gives them meaning."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,6 +18,8 @@ from promptsr.files import replacing
 from promptsr.model.network import PromptSR
 
 _FORMAT = "promptsr"
+_MOST_TABLES = 2**30
+"""Bytes that a network may need beside its weights, for the positions in its windows: 40 times those of PromptSR."""
 
 
 def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor], info: dict[str, Any]) -> None:
@@ -51,8 +55,12 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
         raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
     with _opened(path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    with torch.device("meta"):
+        outline = PromptSR(config)  # takes no memory, whatever the file asks for
+    _check_fit(path, outline.state_dict(), state)
+    if sum(table.nbytes for table in outline.buffers()) > _MOST_TABLES:
+        raise CheckpointError(f"{path} asks for windows too large for so many blocks: choose a smaller network.")
     network = PromptSR(config)
-    _check_fit(path, network.state_dict(), state)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
@@ -84,7 +92,7 @@ def read_info(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for names that are too long as well
         raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
     try:
         with safe_open(path, framework="pt") as file:
@@ -100,6 +108,7 @@ def _check_fit(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, T
         ("lacks", sorted(expected.keys() - found.keys())),
         ("has the unknown", sorted(found.keys() - expected.keys())),
         ("has the wrong shape in", [k for k in sorted(expected) if k in found and expected[k].shape != found[k].shape]),
+        ("has the wrong type in", [k for k in sorted(found) if not found[k].is_floating_point()]),
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""

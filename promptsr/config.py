@@ -12,13 +12,14 @@ from promptsr.errors import ConfigError
 # Far above any sensible network: a typing error or a damaged file should not ask for all the memory there is.
 _LARGEST = {
     "channels": 1024,
-    "groups": 64,
-    "blocks_per_group": 64,
+    "groups": 16,
+    "blocks_per_group": 16,
     "anchor_stride": 64,
     "window_size": 64,
     "category_size": 4096,
     "heads": 64,
 }
+_LARGEST_MULTIPLE = 512
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class ModelConfig:
             raise ConfigError(f"scale must be 1, 2, 3, 4 or 8, not {self.scale}.")
         if self.anchor_stride % 2:
             raise ConfigError(f"anchor_stride must be even, not {self.anchor_stride}.")
+        if self.size_multiple > _LARGEST_MULTIPLE:
+            raise ConfigError(
+                f"window_size ({self.window_size}) and anchor_stride ({self.anchor_stride}) must have a common "
+                f"multiple of at most {_LARGEST_MULTIPLE}, to which every image is padded."
+            )
         if not 0 <= self.prompt_update <= 1:
             raise ConfigError(f"prompt_update must lie between 0 and 1, not {self.prompt_update}.")
         if not 0 < self.mlp_ratio <= 16 or round(self.channels * self.mlp_ratio) < 1:

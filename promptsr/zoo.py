@@ -76,16 +76,16 @@ def load_model(name: str | Path) -> SRModel:
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
     path = _checkpoint(str(name))
-    if path.is_file():
+    if os.path.isfile(path):
         return _open(str(name), path)
     if str(name) in {f"{preset}-x{scale}" for preset in _PRESETS_LISTED for scale in SCALES}:
         raise CheckpointError(
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
     path = Path(name)
-    if FUNCTION.fullmatch(str(name)) and not path.exists():
+    if FUNCTION.fullmatch(str(name)) and not os.path.exists(path):
         return load_function(str(name))
-    if path.suffix or path.exists():
+    if path.suffix or os.path.exists(path):
         return _open(path.stem, path)
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
 
@@ -126,7 +126,7 @@ def list_models() -> list[ModelInfo]:
 def _checkpoint(name: str) -> Path:
     """Where the weights of a named model lie, if there are any."""
     bundled = WEIGHTS / f"{name}.safetensors"
-    return bundled if bundled.is_file() else _own_checkpoints().get(name, bundled)
+    return bundled if os.path.isfile(bundled) else _own_checkpoints().get(name, bundled)
 
 
 def _own_checkpoints() -> dict[str, Path]:

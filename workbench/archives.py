@@ -2,9 +2,11 @@
 
 import re
 import zipfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from promptsr.downloads.unpack import DAMAGES
 from promptsr.errors import UserError
 from promptsr.imaging.decode import SUFFIXES
 from workbench.limits import in_force
@@ -22,33 +24,42 @@ def unpack(archive: Path, folder: Path) -> Path:
         UserError: no ZIP file, a damaged or encrypted one, too much in it, or no folders of images.
     """
     limits = in_force()
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            images = [entry for entry in zipped.infolist() if _is_image(entry)]
-            if not images:
-                raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
-            if len(images) > limits.archive_images:
+    with _readable(archive), zipfile.ZipFile(archive) as zipped:
+        images = [entry for entry in zipped.infolist() if _is_image(entry)]
+        if not images:
+            raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
+        if len(images) > limits.archive_images:
+            raise UserError(
+                f"{archive.name} holds {len(images)} images, and the page takes {limits.archive_images} at most: "
+                "use `python -m analysis anchors`, which takes any number."
+            )
+        left = limits.archive_bytes
+        for number, entry in enumerate(images):
+            path = PurePosixPath(entry.filename)
+            target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
+            with zipped.open(entry) as stream:
+                data = stream.read(left + 1)  # what the archive says of sizes may be untrue
+            left -= len(data)
+            if left < 0:
                 raise UserError(
-                    f"{archive.name} holds {len(images)} images, and the page takes {limits.archive_images} at most: "
-                    "use `python -m analysis anchors`, which takes any number."
+                    f"The images in {archive.name} take more than {limits.archive_bytes / 2**20:g} MiB: send "
+                    "smaller ones."
                 )
-            left = limits.archive_bytes
-            for number, entry in enumerate(images):
-                path = PurePosixPath(entry.filename)
-                target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with zipped.open(entry) as stream:
-                    data = stream.read(left + 1)  # what the archive says of sizes may be untrue
-                left -= len(data)
-                if left < 0:
-                    raise UserError(
-                        f"The images in {archive.name} take more than {limits.archive_bytes / 2**20:g} MiB: send "
-                        "smaller ones."
-                    )
                 target.write_bytes(data)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UserError(f"{archive.name} cannot be unpacked ({error}): send a plain ZIP file.") from error
+            except OSError as error:
+                raise UserError(f"Cannot write to {folder} ({error.strerror}): make room there.") from error
     return folder
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    """Raises UserError: the archive is damaged or encrypted."""
+    try:
+        yield
+    except (OSError, *DAMAGES) as error:
+        raise UserError(f"{archive.name} cannot be unpacked ({error}): send a plain ZIP file.") from error
 
 
 def _is_image(entry: zipfile.ZipInfo) -> bool:
@@ -58,5 +69,5 @@ def _is_image(entry: zipfile.ZipInfo) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name of letters, digits, dots, blanks, underscores and hyphens that is no path."""
-    return re.sub(r"[^\w. -]+", "_", name).strip(". ")[:80] or "unnamed"
+    """A name of letters, digits, dots, blanks, underscores and hyphens that is no path, of 80 bytes at most."""
+    return re.sub(r"[^\w. -]+", "_", name).strip(". ").encode()[:80].decode(errors="ignore") or "unnamed"

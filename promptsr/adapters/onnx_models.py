@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +43,7 @@ def load_onnx(path: Path) -> SRModel:
         CheckpointError: the file is missing or damaged, takes something else, is no super-resolution network, or
             onnxruntime is not installed.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
         raise CheckpointError(f"{path} needs onnxruntime: install it with `pip install onnxruntime onnx`.")
@@ -54,7 +55,7 @@ def load_onnx(path: Path) -> SRModel:
     options.log_severity_level = 4  # its errors come as exceptions as well
     try:
         graph = onnx.load(path, load_external_data=False).graph
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # protobuf and onnxruntime have many types for this
         raise CheckpointError(
             f"{path} is damaged, or made for another version of onnxruntime: export it again, with opset 17."

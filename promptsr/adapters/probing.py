@@ -31,8 +31,8 @@ def find_scale(name: str, network: nn.Module) -> int:
     what = f"a test image of 1 x 3 x {height} x {width}"
     try:
         output: Any = network(image)
-    except UserError:
-        raise
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
     except Exception as error:  # whatever the user's code may raise
         raise CheckpointError(
             f"{name} failed on {what} ({describe(error)}): it must take B x 3 x H x W of any size; let it pad."

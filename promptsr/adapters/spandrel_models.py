@@ -12,11 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptsr.adapters.bounded_size import BoundedSize
 from promptsr.adapters.probing import describe, estimate_bytes_per_pixel, has_gradients
 from promptsr.adapters.torchvision_operators import import_torchvision
 from promptsr.errors import CheckpointError
 from promptsr.peers import peer_titles
 from promptsr.sr_model import SRModel
+
+_SMALLEST = (2, 4, 8, 16, 32, 64)
+"""Sides in pixels to which an image of one pixel is padded, until the network takes it."""
 
 
 def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
@@ -35,7 +39,8 @@ def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of how its architectures are written
-            found = spandrel.ModelLoader().load_from_state_dict(content)
+            with BoundedSize.by(content):
+                found = spandrel.ModelLoader().load_from_state_dict(content)
     except spandrel.UnsupportedModelError as error:
         raise CheckpointError(
             f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
@@ -90,7 +95,9 @@ class SpandrelNetwork(nn.Module):
 
     @torch.no_grad()  # a tensor of inference mode that a network keeps would break its gradients
     def settle_padding(self) -> None:
-        """Runs the architecture once on an image of odd sides, to see whether they must be padded to multiples.
+        """Runs the architecture on an image of odd sides, to see whether they must be padded to multiples.
+
+        And then on one of a single pixel, to see how far that must be padded: not all architectures say so.
 
         Raises:
             Exception: it fails on padded images as well.
@@ -104,6 +111,13 @@ class SpandrelNetwork(nn.Module):
         if padding_needed:
             self._size = required
             self(image)
+        for side in _SMALLEST:
+            try:
+                if self(image[..., :1, :1]).shape[2:] == (self._scale, self._scale):
+                    return
+            except Exception:
+                self._size = replace(self._size, minimum=max(self._size.minimum, side))
+        raise ValueError("it takes no image of a single pixel, however it is padded")
 
     def forward(self, image: Tensor) -> Tensor:
         """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""

@@ -1,5 +1,6 @@
 """Reads checkpoints of other authors without running anything that they hold."""
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from promptsr.errors import CheckpointError
 
@@ -29,9 +32,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, by the names its authors gave, as they nested it; empty if that is no dictionary.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or could run code.
+        CheckpointError: the file is missing, damaged, could run code, or holds sparse, quantised or repeated tensors.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
     try:
         if path.suffix.lower() == ".safetensors":
@@ -47,4 +50,12 @@ def read_tensors(path: Path) -> dict[str, Any]:
                 f"{path} holds more than tensors and could run code, so it was not opened: save its state_dict alone."
             ) from error
         raise CheckpointError(f"{path} is truncated or not a PyTorch file: download it again.") from error
+    if any(isinstance(value, Tensor) and not _is_plain(value) for value in tree_leaves(content)):
+        raise CheckpointError(f"{path} holds unusual tensors: save it with dense tensors that hold all their values.")
     return {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether every value of a tensor lies in the file: a few bytes can also stand for any number of values."""
+    dense = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
+    return dense and tensor.nbytes <= tensor.untyped_storage().nbytes()

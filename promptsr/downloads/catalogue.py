@@ -26,7 +26,7 @@ class RemoteFile:
     """64 hexadecimal digits, lower case."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"https?://[^/]+/.*[^/]", self.url) or self.name in ("", ".", "..") or "/" in self.name:
+        if not re.fullmatch(r"https?://[^/]+/.*[^/]", self.url) or not _is_plain(self.name):
             raise ValueError(f"{self.url!r} is no http address of a file")
         if type(self.size) is not int or self.size < 1:
             raise ValueError(f"size = {self.size!r} is no number of bytes")
@@ -49,8 +49,10 @@ class Unpacking:
     """The most bytes that may come out."""
 
     def __post_init__(self) -> None:
-        for pattern in self.members:
-            re.compile(pattern)
+        if not isinstance(self.members, Mapping):
+            raise TypeError("members is no table")
+        for pattern, replacement in self.members.items():
+            re.sub(pattern, replacement, "")  # raises if one of them is none, or they do not fit
         if not self.members or type(self.limit) is not int or self.limit < 1:
             raise ValueError("unpack takes members and a limit of at least 1 byte")
 
@@ -104,6 +106,11 @@ class Entry:
         return folder / (self.name if self.is_folder or not self.files else self.files[0].name)
 
 
+def _is_plain(name: str) -> bool:
+    """Whether this is the name of a file, and no path."""
+    return name.isprintable() and name not in ("", ".", "..") and "/" not in name
+
+
 def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
     """The entries by name, in the order of the file.
 
@@ -116,7 +123,7 @@ def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
     path = path or Path(os.environ.get(SOURCES) or _BUILT_IN)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(
             f"{path} cannot be read as a list of sources ({error}): mend it or unset {SOURCES}."
         ) from error
@@ -124,12 +131,14 @@ def load_catalogue(path: Path | None = None) -> dict[str, Entry]:
     for name, table in tables.items():
         try:
             catalogue[name] = _entry(name, table)
-        except (TypeError, ValueError, re.error) as error:
+        except (TypeError, ValueError, LookupError, OverflowError, RecursionError, re.error) as error:
             raise ConfigError(f"{path} has a wrong entry {name} ({error}): mend it or unset {SOURCES}.") from error
     return catalogue
 
 
 def _entry(name: str, table: dict[str, Any]) -> Entry:
+    if not isinstance(table, dict):
+        raise TypeError("it is no table")
     # A key that a class does not have is a TypeError.
     files = tuple(RemoteFile(**file) for file in table.pop("files", []))
     unpack = table.pop("unpack", None)

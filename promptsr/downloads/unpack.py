@@ -1,7 +1,9 @@
 """Archives: only what is wanted, only regular files, never outside the folder, never more than was said."""
 
+import lzma
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -18,6 +20,11 @@ from promptsr.downloads.transfer import Step, check_space
 from promptsr.errors import DownloadError, UserError
 from promptsr.files import make_ordinary
 
+DAMAGES = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError),
+)
+"""What Python's readers of archives raise for damaged ones, beside OSError."""
 _CHUNK = 1 << 18
 
 
@@ -54,7 +61,7 @@ def unpack(archive: Path, unpacking: Unpacking, target: Path) -> Generator[Step,
                     yield Step(f"unpacking {archive.name}", done, total)
         make_ordinary(folder, 0o777)  # mkdtemp makes it private
         os.rename(folder, target)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGES as error:
         raise DownloadError(f"{archive} cannot be unpacked ({error}): delete it and fetch it again.") from error
     except OSError as error:
         raise UserError(

@@ -1,5 +1,6 @@
 """Reading image files, by libvips alone, and refusing with a plain sentence what cannot be read faithfully."""
 
+import math
 import os
 import re
 import struct
@@ -137,7 +138,8 @@ def _metadata(image: pyvips.Image) -> Metadata:
         exif = _upright(exif.removeprefix(b"Exif\0\0"))
     if xmp is not None:
         xmp = re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[2-8]', rb"\g<1>1", xmp)
-    return Metadata(icc, exif, xmp, image.xres)
+    density = image.xres if 0 < image.xres < math.inf else Metadata.density  # what a damaged tag says is no density
+    return Metadata(icc, exif, xmp, density)
 
 
 def _upright(exif: bytes) -> bytes | None:

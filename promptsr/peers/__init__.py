@@ -4,6 +4,7 @@ Each network is written anew in one file. Weights are their authors' own and do 
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -44,9 +45,7 @@ def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
     for kind in _networks():
         renamed = {_rename(name, kind.NAMES): value for name, value in state.items()}
         for scale in _SCALES:
-            with torch.device("meta"):
-                expected = kind(scale).state_dict()
-            if _shapes(expected) == _shapes(renamed):
+            if _expected()[kind, scale] == _shapes(renamed):
                 network = kind(scale).eval().requires_grad_(False)
                 try:
                     network.load_state_dict(renamed, strict=True)
@@ -54,6 +53,12 @@ def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
                     raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.") from error
                 return SRModel(path.stem, scale, network, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
     return None
+
+
+@cache  # building nine networks takes a while, even without values
+def _expected() -> dict[tuple[type[Peer], int], dict[str, torch.Size]]:
+    with torch.device("meta"):
+        return {(kind, scale): _shapes(kind(scale).state_dict()) for kind in _networks() for scale in _SCALES}
 
 
 def _networks() -> list[type[Peer]]:

@@ -25,7 +25,17 @@ _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 class _Loader(yaml.SafeLoader):
-    """Where YAML 1.1 surprises, YAML 1.2: 1e-4 is a number, `off` a word. A key may stand only once."""
+    """Where YAML 1.1 surprises, YAML 1.2: 1e-4 is a number, `off` a word. A key may stand only once.
+
+    Aliases are refused: a few lines of them stand for more than memory holds.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias stands there, write its value out", mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -45,6 +55,20 @@ _Loader.add_implicit_resolver(_BOOL, re.compile("(true|True|TRUE|false|False|FAL
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def _parsed(text: str) -> Any:
+    """What a document holds. Raises yaml.YAMLError: it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # of dates and !!tags that lie
+        raise yaml.YAMLError(str(error)) from error
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -79,7 +103,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """The settings in a file, on top of those of its base."""
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        settings = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"There is no recipe {path} ({error.strerror}): see configs/ for those there are.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -112,7 +136,7 @@ def _replace(settings: dict[str, Any], override: str) -> None:
         settings[parent] = dict(below) if isinstance(below, dict) else {}
         settings = settings[parent]
     try:
-        settings[name] = yaml.load(text, _Loader)
+        settings[name] = _parsed(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{key} cannot be read from {text!r}: quote it as YAML does.") from error
 

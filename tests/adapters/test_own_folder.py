@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ class Compact(nn.Module):
 PARAMETERS = (27 * 8 + 8) + 8 + (72 * 8 + 8) + 8 + (72 * 12 + 12)
 
 
-def write_onnx(path: Path) -> None:
+def write_onnx(path: Path | IO[bytes]) -> None:
     scales = numpy_helper.from_array(torch.tensor([1.0, 1.0, 3.0, 3.0]).numpy(), "scales")
     kind = TensorProto.FLOAT
     graph = helper.make_graph(

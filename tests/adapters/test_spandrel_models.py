@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import resource
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -184,6 +185,33 @@ def test_unknown_and_altered_networks_are_refused(compact: tuple[nn.Module, Path
     network = build("Compact", **SMALL["Compact"])
     del network.body[2]  # type: ignore[union-attr, operator]
     assert "but its tensors do not fit" in refused(save(network, tmp_path / f"altered{suffix}"))
+
+
+@pytest.mark.parametrize("architecture", SMALL)
+@pytest.mark.parametrize("size", [(1, 1), (3, 40)])
+def test_the_smallest_images_are_enlarged(tmp_path: Path, architecture: str, size: tuple[int, int]) -> None:
+    model = load_model(save(build(architecture, **SMALL[architecture]), tmp_path / "mine.pth"))
+    assert model(picture(*size)).shape == (1, 3, 2 * size[0], 2 * size[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("body.0.weight", torch.zeros(30_000, 3, 3, 3), "its tensors do not fit"),
+        ("body.400000.weight", torch.zeros(4), "its tensors do not fit"),
+        ("body.0.weight", torch.zeros(1).expand(30_000, 3, 3, 3), "unusual tensors"),
+        ("body.0.weight", torch.zeros(8, 3, 3, 3).to_sparse(), "unusual tensors"),
+    ],
+    ids=["wide", "deep", "repeated", "sparse"],
+)
+def test_a_small_file_cannot_ask_for_much(tmp_path: Path, name: str, tensor: Tensor, message: str) -> None:
+    state = build("Compact", num_feat=8, num_conv=1, upscale=2).state_dict() | {name: tensor}
+    if "body.400000" in name:
+        state |= {f"body.{n}.{part}": torch.zeros(8) for n in (399_999, 400_000) for part in ("weight", "bias")}
+    torch.save(state, tmp_path / "much.pth")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert message in refused(tmp_path / "much.pth")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18  # KiB
 
 
 def test_without_spandrel_the_message_says_what_to_install(

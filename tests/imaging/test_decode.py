@@ -197,6 +197,11 @@ def test_cmyk_jpeg_becomes_srgb(embedded: bool) -> None:
     assert picture.metadata.icc is None and not picture.grey and picture.alpha is None
 
 
+def test_a_density_of_zero_is_none() -> None:
+    assert decode(tiff_of(COLOR, photometric="rgb", resolution=(10, 10))).metadata.density == pytest.approx(10 / 25.4)
+    assert decode(tiff_of(COLOR, photometric="rgb", resolution=(0, 0))).metadata.density == 1
+
+
 def test_ultra_hdr_photograph_is_read_as_its_jpeg() -> None:
     linear = pyvips.Image.new_from_array(np.full((16, 16, 3), 0.25, dtype=np.float32)).copy(interpretation="scrgb")
     data = linear.uhdrsave_buffer()

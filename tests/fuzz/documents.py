@@ -1,0 +1,151 @@
+"""Settings that people write: recipes in YAML, lists of sources in TOML, names of models."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from promptsr.adapters import FUNCTION
+from promptsr.config import ModelConfig
+from promptsr.downloads import catalogue
+from promptsr.downloads.catalogue import load_catalogue
+from promptsr.errors import CheckpointError, ConfigError
+from promptsr.training.recipe_files import load_recipe
+from promptsr.zoo import load_model
+from tests.fuzz.mutations import damaged
+from tests.fuzz.target import Target
+
+_CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+_YAML = """data: [a, b]
+model: {preset: promptsr-tiny, scale: 2}
+steps: 100
+lr: 1e-4
+first_half: {patch: 32, batch: 4}
+"""
+_BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join(9 * ['*' + old])}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+_VALUES = ["2020-99-99", "0b_", "!!int x", "!!float x", "!!binary x", "*a", "&a b", "{}", "[]", "? ", ".inf", "1:99"]
+_VALUES += [
+    "<<: *a",
+    "null",
+    "~",
+    "1e999",
+    "'",
+    '"\\x',
+    "!!python/name:os.system a",
+    "[" * 2000,
+    "9" * 5000,
+    "- ",
+    "\0",
+]
+_KEYS = ["data", "base", "init", "model", "steps", "lr", "batch", "clip", "seed", "halve_at", "first_half", "<<", "?"]
+_LINES = st.builds("{}: {}".format, st.sampled_from(_KEYS), st.sampled_from(_VALUES) | st.text(max_size=8))
+
+_TOML = """[one]
+title = "a"
+licence = "b"
+page = "c"
+evidence = "d"
+files = [{ url = "https://example.org/a/b.zip", size = 3, sha256 = "%s" }]
+unpack = { members = { "a/(.*)" = 'b/\\1' }, limit = 9 }
+""" % (64 * "0")
+_PIECES = [
+    "one = 5",
+    "[one.two]",
+    'files = ""',
+    "unpack = []",
+    'members = ["a"]',
+    "limit = -1",
+    "[" * 2000,
+    "x = 1e999",
+]
+_PIECES += [
+    '"(" = "a"',
+    '"a{99999999999}" = ""',
+    '"a" = 5',
+    '"(.+)" = "\\\\7"',
+    'name = "x"',
+    '"%00"',
+    '"%2e%2e"',
+    "[[a]]",
+]
+
+
+def _texts(sound: Callable[[], list[str]], pieces: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
+    """Sound files, damaged, or with lines put in or in place of others."""
+    encoded = [text.encode() for text in sound()]
+
+    def edited(data: bytes, lines: list[tuple[int, str, bool]]) -> bytes:
+        whole = data.decode().splitlines()
+        for place, line, instead in lines:
+            place %= len(whole) + 1
+            whole[place : place + instead] = [line]
+        return "\n".join(whole).encode(errors="surrogatepass")
+
+    line = st.tuples(st.integers(0, 60), pieces, st.booleans())
+    return damaged(encoded) | st.builds(edited, st.sampled_from(encoded), st.lists(line, max_size=3))
+
+
+@cache
+def _recipes() -> list[str]:
+    return [_YAML, _BOMB, _YAML + _BOMB, *(path.read_text() for path in sorted(_CONFIGS.glob("*.yaml")))]
+
+
+@cache
+def _catalogues() -> list[str]:
+    return [_TOML, catalogue._BUILT_IN.read_text(encoding="utf-8")]
+
+
+def check_recipe(data: bytes, folder: Path) -> None:
+    """A recipe whose network is one, in a file of any name."""
+    path = folder / "recipe.yaml"
+    path.write_bytes(data)
+    recipe = load_recipe(path)
+    assert recipe.steps >= 1 and recipe.batch >= 1 and recipe.patch >= 1 and recipe.data
+    assert ModelConfig.from_dict(recipe.model.to_dict()) == recipe.model
+
+
+def check_override(text: str, folder: Path) -> None:
+    """As a recipe, for what is given on the command line."""
+    path = folder / "recipe.yaml"
+    path.write_text(_YAML)
+    load_recipe(path, [text])
+
+
+def check_catalogue(data: bytes, folder: Path) -> None:
+    """What is in the list ends in the folder that is asked for, and says where every member goes."""
+    path = folder / "sources.toml"
+    path.write_bytes(data)
+    for entry in load_catalogue(path).values():
+        assert entry.path(folder).parent == folder
+        assert all(file.name.isprintable() and (folder / file.name).parent == folder for file in entry.files)
+        if entry.unpack is not None:
+            for member in ("a/b", "", "\n"):
+                assert isinstance(entry.unpack.target(member), str | None)
+
+
+def check_name(name: str, _: Path) -> None:
+    """A name that is none."""
+    assume(not FUNCTION.fullmatch(name))  # that would run code, as it should
+    load_model(name)
+
+
+_NAMES = st.one_of(
+    st.text(max_size=30),
+    st.text(min_size=1, max_size=5).map(lambda text: 300 * text),
+    st.builds(
+        "{}{}".format, st.sampled_from(["bicubic-x", "promptsr-tiny-x", "promptsr-x", "../", "/", "~"]), st.text()
+    ),
+)
+
+TARGETS = [
+    Target("recipe", st.deferred(lambda: _texts(_recipes, _LINES)), check_recipe, ConfigError, quick=15),
+    Target("override", _LINES.map(lambda line: line.replace(": ", "=", 1)), check_override, ConfigError),
+    Target(
+        "catalogue", st.deferred(lambda: _texts(_catalogues, st.sampled_from(_PIECES))), check_catalogue, ConfigError
+    ),
+    Target("model-name", _NAMES, check_name, CheckpointError, quick=15),
+]
