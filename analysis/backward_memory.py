@@ -25,7 +25,7 @@ def kept_bytes_per_pixel(model: SRModel) -> float:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the graph would hold a result that holds the graph, and neither would ever go
 
     image = torch.zeros(1, 3, _SIDE, _SIDE, device=model.device, requires_grad=True)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -1,5 +1,6 @@
 """What a network keeps for its way back, against a count by hand, and what is refused for it."""
 
+import gc
 import subprocess
 import sys
 
@@ -32,6 +33,18 @@ def test_what_is_kept_is_counted_once() -> None:
     assert all(parameter.grad is None for parameter in model.network.parameters())
     with torch.no_grad():
         assert kept_bytes_per_pixel(model) > 100
+
+
+def test_nothing_of_the_trial_stays() -> None:
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
+
+    model = SRModel("layers", 2, Layers())
+    before = tensors()
+    for _ in range(3):
+        kept_bytes_per_pixel(model)
+    assert tensors() == before
 
 
 MEASURE = """
