@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,39 +34,41 @@ Told = TypeVar("Told", int, str)
 def toast(handler: Handler, kind: str = PAGE) -> Handler:
     """A handler (function or generator) whose `UserError` becomes a toast with that message.
 
-    Its arguments are checked against its signature, and a generator is stopped when its time is over.
+    Its arguments are checked against its signature, and a generator is stopped when its time is over. Nothing else is
+    kept of an error: Gradio holds on to it for a while, and its traceback would hold files and images.
     """
     check = checker(handler)
-
-    @contextmanager
-    def toasting() -> Iterator[None]:
-        try:
-            yield
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except OSError as error:
-            raise gr.Error(
-                f"The server could not read or write its files ({error.strerror}): try again later.",
-            ) from error
-
     if inspect.isgeneratorfunction(handler):
 
         @wraps(handler)
         def generator(*args: Any) -> Iterator[Any]:
-            with toasting():
+            try:
                 yield from timely(handler(*check(*args)))
+                return
+            except (UserError, OSError) as error:
+                message = _message(error)
+            raise gr.Error(message, print_exception=False)
 
         wrapped: Handler = generator
     else:
 
         @wraps(handler)
         def function(*args: Any) -> Any:
-            with toasting():
+            try:
                 return handler(*check(*args))
+            except (UserError, OSError) as error:
+                message = _message(error)
+            raise gr.Error(message, print_exception=False)
 
         wrapped = function
     setattr(wrapped, "_mcp_type", kind)  # noqa: B010 (Gradio's mark, as its gr.mcp.tool() sets it)
     return wrapped
+
+
+def _message(error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return f"The server could not read or write its files ({error.strerror}): try again later."
 
 
 def nothing() -> gr.Error:
