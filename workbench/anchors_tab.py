@@ -17,6 +17,7 @@ from promptsr.upscale import Progress
 from workbench import models, status
 from workbench.archives import unpack
 from workbench.components import PRIVATE, RUN, archive, choice, gallery, picture, toast, told
+from workbench.device import on_device
 from workbench.limits import in_force
 from workbench.results import new_folder
 from workbench.scatter import ON_LOAD
@@ -114,6 +115,7 @@ def build() -> None:
     )
 
 
+@on_device
 def study(
     images: str | None,
     model: str | None,

@@ -1,6 +1,6 @@
 """The tab *Architecture*: a photograph walks through the network, and every box shows what leaves it."""
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -12,6 +12,7 @@ from analysis.tour import Stop, Tour, shrink, walk
 from promptsr.errors import UserError
 from workbench import models
 from workbench.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast, told
+from workbench.device import on_device
 from workbench.diagram import ON_LOAD, diagram
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
@@ -30,20 +31,12 @@ _LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": 
 _UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictures show what chance makes of them."
 
 
-@dataclass(frozen=True, eq=False)
-class Walked:
-    """The last walk of a session, and what it was asked for."""
-
-    question: tuple[Any, ...]
-    tour: Tour
-
-
 def build() -> tuple[Source, Destination]:
     """Adds the tab to the page."""
     first = models.first_network()
     sample = sample_paths(_SAMPLE_SIDE)[1]
     with tab(TAB) as opened:
-        walked, asked = gr.State(None), gr.State(None)
+        asked = gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(
                 label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
@@ -66,7 +59,7 @@ def build() -> tuple[Source, Destination]:
                 for name, number in zip(("group", "block", "x", "y"), (1, 1, *_middle(str(sample))), strict=True)
             )
 
-    walking = toast(architecture), [image, model, group, block, box, x, y, walked], [text, views, walked]
+    walking = toast(architecture), [image, model, group, block, box, x, y], [text, views]
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
     picked = picture.click(toast(_pick), model, [picture, box, group, block], **PRIVATE)
     picked.then(*walking, api_name="architecture", show_progress="minimal", **HEAVY)
@@ -76,11 +69,12 @@ def build() -> tuple[Source, Destination]:
         new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
     opened.select(*walking, **again)
     # Once: server and browser both tell of the change.
-    asked.change(toast(_architecture_asked), [asked, walked], walking[2], trigger_mode="once", **again)
+    asked.change(toast(_architecture_asked), asked, walking[2], trigger_mode="once", **again)
     source = Source(buttons, [image, model, x, y], _here)
     return source, Destination(TAB, [image, model, picture, box, group, block, x, y, asked], _case)
 
 
+@on_device
 def architecture(
     image: str | None,
     model: str,
@@ -89,8 +83,7 @@ def architecture(
     box: str,
     x: int,
     y: int,
-    walked: Walked | None,
-) -> tuple[str, list[tuple[str, str]], Walked]:
+) -> tuple[str, list[tuple[str, str]]]:
     """Shows one box at work on a photograph.
 
     Args:
@@ -101,10 +94,9 @@ def architecture(
         box: key of the box, see `analysis.boxes`.
         x: column of the pixel to follow, in the photograph as it was sent.
         y: its row.
-        walked: the last walk of this session.
 
     Returns:
-        What is to be said about the box (Markdown), its pictures with their titles, and the walk.
+        What is to be said about the box (Markdown), and its pictures with their titles.
 
     Raises:
         UserError: any of these is impossible.
@@ -114,25 +106,30 @@ def architecture(
     if box not in [each.key for each in boxes(network.config)]:
         known = ", ".join(each.key for each in boxes(network.config))
         raise UserError(f"This network has no box {box}: choose one of {known}.")
-    question = image, model, group, block, x, y
-    if walked is None or walked.question != question:
-        picture = read_photograph(image)
-        small = shrink(picture.to_tensor(), LONGEST_SIDE)
-        focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
-        walked = Walked(question, walk(network, small, group=group - 1, block=block - 1, focus=focus))
-    stop = walked.tour.stops[box]
+    tour = _walked(image, model, group, block, x, y)
+    stop = tour.stops[box]
     folder = new_folder()
     pictures = []
     for number, view in enumerate(stop.views):
         file = folder / f"{box}-{number}.png"
-        file.write_bytes(png(draw_view(view, walked.tour)))
+        file.write_bytes(png(draw_view(view, tour)))
         pictures.append((str(file), view.title))
-    return _describe(stop, models.known()[model].has_weights), pictures, walked
+    return _describe(stop, models.known()[model].has_weights), pictures
 
 
-def _architecture_asked(asked: tuple[Any, ...], walked: Walked | None) -> tuple[str, list[tuple[str, str]], Walked]:
+# A walk takes some megabytes, so the last ones of all sessions are kept and not one for each.
+@lru_cache(maxsize=4)
+def _walked(image: str, model: str, group: int, block: int, x: int, y: int) -> Tour:
+    """The photograph's way through the network; a second box of it costs nothing."""
+    picture = read_photograph(image)
+    small = shrink(picture.to_tensor(), LONGEST_SIDE)
+    focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
+    return walk(models.network(model), small, group=group - 1, block=block - 1, focus=focus)
+
+
+def _architecture_asked(asked: tuple[Any, ...]) -> tuple[str, list[tuple[str, str]]]:
     _, image, name, group, block, box, x, y = asked
-    return architecture(image, name, group, block, box, x, y, walked)
+    return architecture(image, name, group, block, box, x, y)
 
 
 def _case(place: Place) -> list[Any]:

@@ -14,6 +14,7 @@ from promptsr.files import replacing
 from promptsr.upscale import Progress
 from workbench import category_pictures, models, status
 from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.device import on_device
 from workbench.explored import draw, keep, looked, magnification, rows, small, view
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import new_folder
@@ -122,6 +123,7 @@ def build() -> tuple[Source, Destination]:
     return source, Destination(TAB, [image, model, group, block, x, y, asked], _case)
 
 
+@on_device
 def attention(
     image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool
 ) -> tuple[str, list[tuple[str, str]], list[dict[str, Any]], str]:
@@ -157,6 +159,7 @@ def attention(
     return view(image, x, y), draw(seen), rows(seen), status.definitions(known)
 
 
+@on_device
 def figure(image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool) -> list[str]:
     """One pixel as a figure for a paper (PNG, SVG) and as arrays (npz); arguments as for `attention`.
 
@@ -167,6 +170,7 @@ def figure(image: str | None, model: str, group: int, block: int, x: int, y: int
     return keep(looked(image, model, group, block).at(x, y, jacobian), Path(image).stem)
 
 
+@on_device
 def depth(image: str | None, model: str) -> Iterator[tuple[Any, ...]]:
     """Numbers for the reach of attention in every block.
 

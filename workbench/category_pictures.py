@@ -12,11 +12,13 @@ from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from workbench import models
 from workbench.comparing import from_array, to_picture
+from workbench.device import on_device
 from workbench.explored import magnification, small
 from workbench.results import new_folder
 from workbench.sent import sent_file
 
 
+@on_device
 def categories(image: str | None, model: str) -> tuple[list[tuple[str, str]], str, str, list[str]]:
     """Draws into which categories every block sorts the pixels of a photograph.
 

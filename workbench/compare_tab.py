@@ -27,6 +27,7 @@ from workbench.components import (
     tile_size,
     toast,
 )
+from workbench.device import on_device
 from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.samples import SIDES
@@ -158,6 +159,7 @@ def build() -> tuple[Source, Destination]:
     return source, Destination(TAB, [image, way, scale, chosen, x, y, size, asked], _case)
 
 
+@on_device
 def compare_models(
     image: str | None, way: str, hr_image: str | None, names: list[str] | None, tile: str
 ) -> Iterator[tuple[Any, Any, str]]:

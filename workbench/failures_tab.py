@@ -17,6 +17,7 @@ from analysis.report import write_report
 from promptsr.errors import UserError
 from workbench import models, status
 from workbench.components import PRIVATE, RUN, choice, gallery, photos, picture, toast, told
+from workbench.device import on_device
 from workbench.limits import in_force
 from workbench.places import Place, Source, onward
 from workbench.results import new_folder
@@ -106,6 +107,7 @@ def build() -> Source:
     return Source(buttons, [number, found], _here)
 
 
+@on_device
 def search(
     files: list[str] | None, model: str, against: list[str] | None, window: int, cases: int
 ) -> Iterator[tuple[Any, ...]]:

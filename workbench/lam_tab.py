@@ -18,6 +18,7 @@ from workbench import models, status
 from workbench.attributing import INPUT, Attributed, cut, keep_maps, magnification, view
 from workbench.comparing import ask, fit, keep, region_of
 from workbench.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.device import on_device
 from workbench.lam_table import HELP, numbers
 from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
@@ -124,6 +125,7 @@ def build() -> tuple[Source, Destination]:
     return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)
 
 
+@on_device
 def attribute(
     image: str | None, way: str, scale: int, names: list[str] | None, x: int, y: int, window: int, steps: int
 ) -> Iterator[tuple[Any, Any, Any, Any, str]]:

@@ -1,5 +1,7 @@
 """What programs and assistants (Model Context Protocol) can ask for in one call; nobody sees it on the page."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -7,7 +9,6 @@ import gradio as gr
 from analysis.lam import WINDOW
 from workbench import compare_tab, lam_tab, models, upscale_tab
 from workbench.components import RUN, TOOL, choice, photo, toast
-from workbench.limits import timely
 
 _STEPS = 20
 
@@ -29,7 +30,7 @@ def build() -> None:
             gr.Button().click(toast(tool, TOOL), inputs, output, api_name=tool.__name__, **RUN)
 
 
-def enlarge(image: str | None, model: str) -> str:
+def enlarge(image: str | None, model: str) -> Iterator[Any]:
     """Enlarges a photograph with a super-resolution network.
 
     Args:
@@ -37,16 +38,17 @@ def enlarge(image: str | None, model: str) -> str:
         model: name of the network; the number after the x says how many times it enlarges.
 
     Returns:
-        The result as PNG.
+        The result as PNG, which comes last.
 
     Raises:
         UserError: no such model, or an unusable photograph.
     """
-    *_, (_, _, _, file, _) = timely(upscale_tab.upscale(image, model, models.BICUBIC, "auto", "PNG"))
-    return str(file)
+    with closing(upscale_tab.upscale(image, model, models.BICUBIC, "auto", "PNG")) as steps:
+        for _, _, _, file, _ in steps:
+            yield file
 
 
-def score(image: str | None, names: list[str]) -> list[dict[str, Any]]:
+def score(image: str | None, names: list[str]) -> Iterator[Any]:
     """Measures how well networks restore a photograph that was shrunk before.
 
     Args:
@@ -54,16 +56,17 @@ def score(image: str | None, names: list[str]) -> list[dict[str, Any]]:
         names: of up to four networks of one scale.
 
     Returns:
-        For each network PSNR (dB) and SSIM on the luma channel Y, seconds, and parameters.
+        For each network PSNR (dB) and SSIM on the luma channel Y, seconds, and parameters; they come last.
 
     Raises:
         UserError: no such model, models of several scales, or an unusable photograph.
     """
-    *_, (_, rows, _) = timely(compare_tab.compare_models(image, "shrink", None, names, "auto"))
-    return list(rows)
+    with closing(compare_tab.compare_models(image, "shrink", None, names, "auto")) as steps:
+        for _, rows, _ in steps:
+            yield rows
 
 
-def explain(image: str | None, names: list[str], x: int, y: int) -> str:
+def explain(image: str | None, names: list[str], x: int, y: int) -> Iterator[Any]:
     """Shows which pixels of a photograph networks use for a window of 16 x 16 pixels: local attribution maps (LAM).
 
     Args:
@@ -73,11 +76,14 @@ def explain(image: str | None, names: list[str], x: int, y: int) -> str:
         y: its upper edge.
 
     Returns:
-        A figure with a map and the diffusion index (DI) of each network.
+        A figure with a map and the diffusion index (DI) of each network, which comes last.
 
     Raises:
         UserError: no such model, models of several scales, a window outside, or an unusable photograph.
     """
     scale = models.scale_of(names[0]) if names else 0
-    *_, (shown, *_) = timely(lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS))
-    return lam_tab.draw_figure(shown)[0]
+    with closing(lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)) as steps:
+        for step in steps:
+            shown = step[0]
+            yield gr.skip()
+    yield lam_tab.draw_figure(shown)[0]

@@ -28,6 +28,7 @@ from workbench.components import (
     tile_size,
     toast,
 )
+from workbench.device import on_device
 from workbench.limits import in_force
 from workbench.places import Destination, Place, Source, new_question, onward
 from workbench.results import ZOOM, Shown, new_folder, show
@@ -116,6 +117,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     return Source(buttons, [x, y, shown], _here), Destination(TAB, [image, model, compared, asked], _case)
 
 
+@on_device
 def upscale(
     image: str | None, model: str, compare_with: str, tile: str, output_format: str
 ) -> Iterator[tuple[Any, ...]]:
@@ -184,13 +186,14 @@ def _welcome(request: gr.Request) -> tuple[Any, ...]:
     """A finished result, so that there is something to see from the first moment on; made once for everybody."""
     if request.query_params.get("sample"):  # a link asks for something else
         raise nothing()
-    if not all(path.exists() for path in (_first_result()[0].result, Path(_first_result()[3]))):
-        _first_result.cache_clear()  # files live for a day
-    return _first_result()
+    if not all(path.exists() for path in (first_result()[0].result, Path(first_result()[3]))):
+        first_result.cache_clear()  # files live for a day
+    return first_result()
 
 
 @lru_cache(maxsize=1)
-def _first_result() -> tuple[Any, ...]:
+def first_result() -> tuple[Any, ...]:
+    """What the page opens with."""
     *_, last = upscale(str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG")
     return last
 

@@ -1,0 +1,55 @@
+"""One device for everybody: handlers that run a network take turns at it, and give back what they took."""
+
+import ctypes
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import wraps
+from typing import Any
+
+_TOKEN = threading.RLock()
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+"""Of glibc, which otherwise keeps what threads have freed: half a gigabyte after some hundred requests."""
+
+
+def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler (function or generator) that holds the device while it works; a generator lends it between its steps.
+
+    Gradio's queue starts one such handler after the other. But it counts a cancelled one as ended while the step that
+    it was at, a tile or a pass, still runs in its thread: without this, the next would run beside it.
+    """
+    if inspect.isgeneratorfunction(handler):
+
+        @wraps(handler)
+        def generator(*args: Any, **options: Any) -> Iterator[Any]:
+            try:
+                with closing(handler(*args, **options)) as work:
+                    while True:
+                        with _TOKEN:
+                            try:
+                                step = next(work)
+                            except StopIteration:
+                                return
+                        yield step
+            finally:
+                _give_back()
+
+        return generator
+
+    @wraps(handler)
+    def function(*args: Any, **options: Any) -> Any:
+        try:
+            with _TOKEN:
+                return handler(*args, **options)
+        finally:
+            _give_back()
+
+    return function
+
+
+def _give_back() -> None:
+    """Freed memory goes back to the system."""
+    if _TRIM is not None:
+        _TRIM(0)
