@@ -1,5 +1,6 @@
 """Puts the tabs together and serves them, to this machine alone and without asking any other."""
 
+import os
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from promptsr import kernels
 from promptsr.errors import UserError
 from workbench import (
     anchors_tab,
@@ -28,6 +28,9 @@ from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
 _DAY = 24 * 60 * 60
+_SESSIONS = 100
+"""Pages whose results are remembered, those used last. Gradio keeps half a megabyte for each, and so for each request
+of a program."""
 _HEADER = """
 <header class="masthead">
   <div>
@@ -91,11 +94,13 @@ def launch(
     auth = users() if public else None
     base = PUBLIC if public else Limits()
     enforce(read_limits(limits, base) if limits else base)
-    # Kernels that have to be built are there by the time somebody has chosen an image.
-    threading.Thread(target=kernels.why_not, daemon=True).start()
+    # Nobody looks at Gradio's record of events, which it sums up after every one of them.
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     page = build().queue(max_size=in_force().waiting, api_open=False)  # nobody passes the queue by
     share_fairly(page)
     refuse_other_requests(page)
+    # Kernels that have to be built, and what the page opens with, are there by the time somebody comes.
+    threading.Thread(target=upscale_tab.first_result, daemon=True).start()
     try:
         page.launch(
             server_name=host,
@@ -110,6 +115,7 @@ def launch(
             enable_monitoring=False,
             footer_links=["api"],
             max_file_size=in_force().upload_bytes,
+            state_session_capacity=_SESSIONS,
             theme=theme(),
             css_paths=_STATIC / "style.css",
             favicon_path=_STATIC / "favicon.svg",
