@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.calls import call, pointer
+from promptsr.kernels.calls import call, operator, pointer
 
 # What a token is looked up for in `attend_all`
 NOTHING, KEY_OF_QUERY, QUERY_OF_KEY = 0, 1, 2
@@ -29,7 +29,19 @@ class _Groups(ctypes.Structure):
     )
 
 
-@torch.library.custom_op("promptsr::attend_all", mutates_args=())
+def _keep_all(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    q, k, v, ctx.scale, _choose = inputs
+    out, logsum, choice = output
+    ctx.mark_non_differentiable(choice)
+    ctx.save_for_backward(q, k, v, out, logsum)
+
+
+def _differentiate_all(ctx: Any, to_out: Tensor, _to_logsum: Any, _to_choice: Any) -> tuple[Tensor | None, ...]:
+    to_q, to_k, to_v = attend_all_backward(*ctx.saved_tensors, to_out, ctx.scale)
+    return to_q, to_k, to_v, None, None
+
+
+@operator(_differentiate_all, _keep_all)
 def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
     """softmax(scale q k^T) v, with the most similar partners found on the way.
 
@@ -59,14 +71,14 @@ def _choices(b: int, n: int, m: int, choose: int) -> Sequence[int]:
     return {NOTHING: (0,), KEY_OF_QUERY: (b, n), QUERY_OF_KEY: (b, m)}[choose]
 
 
-@attend_all.register_fake
+@torch.library.register_fake("promptsr::attend_all")
 def _(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
     (b, n, _c), m = q.shape, k.shape[1]
     choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
     return torch.empty_like(q, memory_format=torch.contiguous_format), q.new_empty(b, n), choice
 
 
-@torch.library.custom_op("promptsr::attend_all_backward", mutates_args=())
+@operator()
 def attend_all_backward(
     q: Tensor, k: Tensor, v: Tensor, out: Tensor, logsum: Tensor, to_out: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,28 +90,28 @@ def attend_all_backward(
     return to_q, to_k, to_v
 
 
-@attend_all_backward.register_fake
+@torch.library.register_fake("promptsr::attend_all_backward")
 def _(q: Tensor, k: Tensor, v: Tensor, *_rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     dense = torch.contiguous_format
     return tuple(torch.empty_like(x, memory_format=dense) for x in (q, k, v))  # type: ignore[return-value]
 
 
-def _keep_all(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    q, k, v, ctx.scale, _choose = inputs
-    out, logsum, choice = output
-    ctx.mark_non_differentiable(choice)
-    ctx.save_for_backward(q, k, v, out, logsum)
+def _keep_groups(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    qkv, members, scale, _heads, ctx.per_image, ctx.fillers, bias, masks, mask_of_group = inputs
+    ctx.save_for_backward(qkv, members, scale, bias, masks, mask_of_group, *output)
 
 
-def _differentiate_all(ctx: Any, to_out: Tensor, _to_logsum: Any, _to_choice: Any) -> tuple[Tensor | None, ...]:
-    to_q, to_k, to_v = attend_all_backward(*ctx.saved_tensors, to_out, ctx.scale)
-    return to_q, to_k, to_v, None, None
+def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Tensor | None, ...]:
+    qkv, _members, scale, bias, *_rest = ctx.saved_tensors
+    to_qkv, to_bias = attend_groups_backward(*ctx.saved_tensors, to_out, ctx.per_image, ctx.fillers)
+    to_scale = None
+    if ctx.needs_input_grad[2]:  # s = scale q k^T, and the gradient of q is scale ds k
+        c = qkv.shape[1] // 3
+        to_scale = ((qkv[:, :c] * to_qkv[:, :c]).sum() / scale).reshape(scale.shape)
+    return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
 
 
-attend_all.register_autograd(_differentiate_all, setup_context=_keep_all)
-
-
-@torch.library.custom_op("promptsr::attend_groups", mutates_args=())
+@operator(_differentiate_groups, _keep_groups)
 def attend_groups(
     qkv: Tensor,
     members: Tensor,
@@ -151,12 +163,12 @@ def _groups(
     return _Groups(pointer(members), *numbers, pointer(bias), count, pointer(masks), pointer(mask_of_group))
 
 
-@attend_groups.register_fake
+@torch.library.register_fake("promptsr::attend_groups")
 def _(qkv: Tensor, members: Tensor, scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
     return qkv.new_empty(len(qkv), qkv.shape[1] // 3), qkv.new_empty(len(members), heads, members.shape[1])
 
 
-@torch.library.custom_op("promptsr::attend_groups_backward", mutates_args=())
+@operator()
 def attend_groups_backward(
     qkv: Tensor,
     members: Tensor,
@@ -182,29 +194,11 @@ def attend_groups_backward(
     return to_qkv, to_bias
 
 
-@attend_groups_backward.register_fake
+@torch.library.register_fake("promptsr::attend_groups_backward")
 def _(qkv: Tensor, _members: Tensor, _scale: Tensor, bias: Tensor | None, *_rest: Any) -> tuple[Tensor, Tensor]:
     dense = torch.contiguous_format
     to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias, memory_format=dense)
     return torch.empty_like(qkv, memory_format=dense), to_bias
-
-
-def _keep_groups(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    qkv, members, scale, _heads, ctx.per_image, ctx.fillers, bias, masks, mask_of_group = inputs
-    ctx.save_for_backward(qkv, members, scale, bias, masks, mask_of_group, *output)
-
-
-def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Tensor | None, ...]:
-    qkv, _members, scale, bias, *_rest = ctx.saved_tensors
-    to_qkv, to_bias = attend_groups_backward(*ctx.saved_tensors, to_out, ctx.per_image, ctx.fillers)
-    to_scale = None
-    if ctx.needs_input_grad[2]:  # s = scale q k^T, and the gradient of q is scale ds k
-        c = qkv.shape[1] // 3
-        to_scale = ((qkv[:, :c] * to_qkv[:, :c]).sum() / scale).reshape(scale.shape)
-    return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
-
-
-attend_groups.register_autograd(_differentiate_groups, setup_context=_keep_groups)
 
 
 # For whoever counts with torch: forward two products; backward five, since the similarities are made again.

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from promptsr.errors import UserError, first_line
 from promptsr.files import CACHE, cache_folder, replacing
 
@@ -46,12 +44,16 @@ class NoKernelsError(Exception):
     """There are no kernels on this machine; the message says why, as a sentence."""
 
 
-@torch.compiler.assume_constant_result  # a compiled network keeps the answer that it was compiled with
 def why_not() -> str | None:
     """Why plain torch is used in place of the kernels, as a sentence; None while they are in use."""
     if _disabled:
         return "The kernels are switched off for now."
     return _load()[1]
+
+
+# A compiled network keeps the answer that it was compiled with. This is what `torch.compiler.assume_constant_result`
+# sets, but that loads the compiler first, which takes longer than all of torch, and most runs compile nothing.
+why_not._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def library() -> ctypes.CDLL:

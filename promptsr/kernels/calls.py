@@ -1,7 +1,8 @@
 """How the kernels are called: with tensors, numbers and structures, from the threads that torch has."""
 
 import ctypes
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,37 @@ from promptsr.kernels.build import library, why_not
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """What float32 holds without loss."""
+R = TypeVar("R")
+
+
+def operator(
+    backward: Callable[..., Any] | None = None, keep: Callable[..., None] | None = None
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Makes a function the torch operator `promptsr::NAME` for the CPU; it must change none of its arguments.
+
+    `torch.library.custom_op` does the same, but loads torch's compiler when such an operator is first called, which
+    takes longer than all of torch.
+
+    Args:
+        backward: the gradients to the arguments, from what was kept and the gradients to the results. None: there are
+            none, and whoever wants one gets a RuntimeError.
+        keep: puts aside what `backward` needs. Both are as `torch.library.register_autograd` wants them.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        name = f"promptsr::{function.__name__}"
+
+        def refuse(*_: Any) -> None:
+            raise RuntimeError(f"{name} has no gradient.")
+
+        schema = torch.library.infer_schema(function, mutates_args=())
+        torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
+        torch.library.impl(name, "cpu", function)
+        torch.library.register_autograd(name, backward or refuse, setup_context=keep)
+        made: Callable[..., R] = getattr(torch.ops.promptsr, function.__name__)
+        return made
+
+    return decorate
 
 
 def usable(tensor: Tensor) -> bool:

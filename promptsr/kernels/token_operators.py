@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.calls import call, pointer
+from promptsr.kernels.calls import call, operator, pointer
 
 
 class _Linear(ctypes.Structure):
@@ -32,7 +32,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> _Linear:
     return _Linear(pointer(weight), pointer(bias), into, out)
 
 
-@torch.library.custom_op("promptsr::linear", mutates_args=())
+@operator()
 def linear(
     x: Tensor,
     norm_weight: Tensor | None,
@@ -61,7 +61,7 @@ def linear(
     return out
 
 
-@linear.register_fake
+@torch.library.register_fake("promptsr::linear")
 def _(
     x: Tensor,
     _norm_weight: Tensor | None,
@@ -79,7 +79,7 @@ def _(x: torch.Size, *rest: Any, **_outputs: Any) -> int:
     return 2 * prod(x) * weight[0]
 
 
-@torch.library.custom_op("promptsr::feed_forward", mutates_args=())
+@operator()
 def feed_forward(
     x: Tensor,
     norm_weight: Tensor,
@@ -113,7 +113,7 @@ def feed_forward(
     return out
 
 
-@feed_forward.register_fake
+@torch.library.register_fake("promptsr::feed_forward")
 def _(x: Tensor, *_rest: object) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 

@@ -1,5 +1,7 @@
 """The kernels of linear layers and of the feed-forward network, against torch's own in float64."""
 
+import subprocess
+import sys
 from contextlib import ExitStack
 
 import pytest
@@ -142,6 +144,23 @@ def test_the_network_without_kernels_gives_the_same(settings: dict[str, int]) ->
 @pytest.mark.parametrize("normed", [True, False])
 def test_torch_finds_the_operators_sound(normed: bool) -> None:
     norm = (torch.ones(8), torch.zeros(8)) if normed else (None, None)
-    torch.library.opcheck(operators.linear, (normal(3, 5, 8), *norm, 1e-5, normal(6, 8), None))
+    torch.library.opcheck(torch.ops.promptsr.linear, (normal(3, 5, 8), *norm, 1e-5, normal(6, 8), None))
     arguments = (normal(3, 8), torch.ones(8), torch.zeros(8), 1e-5, normal(6, 8), normal(6), normal(8, 6), normal(8))
-    torch.library.opcheck(operators.feed_forward, arguments)
+    torch.library.opcheck(torch.ops.promptsr.feed_forward, arguments)
+
+
+@available
+def test_a_gradient_is_refused() -> None:
+    x = normal(3, 8).requires_grad_()
+    with pytest.raises(RuntimeError, match="promptsr::linear has no gradient"):
+        operators.linear(x, None, None, 0.0, normal(6, 8), None).sum().backward()
+
+
+def test_nobody_waits_for_a_compiler_that_is_not_used() -> None:
+    code = (
+        "import sys, torch; from promptsr import load_model\n"
+        "load_model('promptsr-tiny-x4')(torch.rand(1, 3, 9, 8, requires_grad=True)).sum().backward()\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False\n"
