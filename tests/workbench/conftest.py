@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import pytest
 import torch
 from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from promptsr import Upscaler, build_model, load_model
 from promptsr.checkpoints import save_checkpoint
@@ -34,6 +35,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PATIENCE = 60_000  # milliseconds: the processor may be shared
 
@@ -131,36 +133,52 @@ def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
+def browser(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """Reaches nothing but this machine, and keeps what it has compiled of the page from one test to the next."""
+    folder = tmp_path_factory.mktemp("browser")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
+        context = playwright.chromium.launch_persistent_context(folder, executable_path=chromium_path, args=FLAGS)
+        context.set_default_timeout(PATIENCE)
+        yield context
+        context.close()
+
+
+@contextmanager
+def watched(browser: BrowserContext) -> Iterator[list[str]]:
+    """What pages ask of other machines within this context; in the end the pages and what they have kept are gone."""
+    outside: list[str] = []
+
+    def watch(request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            outside.append(request.url)
+
+    browser.on("request", watch)
+    try:
+        yield outside
+    finally:
+        browser.remove_listener("request", watch)
+        browser.clear_cookies()
+        first, *pages = browser.pages  # it ends with its last page
+        storage = {"storageTypes": "local_storage,indexeddb"}
+        for origin in {urlsplit(page.url)._replace(path="", query="", fragment="").geturl() for page in pages}:
+            browser.new_cdp_session(first).send("Storage.clearDataForOrigin", {"origin": origin, **storage})
+        for page in pages:
+            page.close()
 
 
 @pytest.fixture(params=[1280])
-def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(browser: BrowserContext, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page, freshly opened; afterwards it must have asked nobody else, and complained about nothing."""
-    context = browser.new_context(viewport={"width": request.param, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE)
-    outside, complaints = [], []
-
-    def watch(route: Route) -> None:
-        address = urlsplit(route.request.url)
-        if address.scheme in ("data", "blob") or address.hostname in ("127.0.0.1", "localhost"):
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", watch)
-    page = context.new_page()
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
-    page.goto(server.url)
-    page.locator(".closeup img").nth(2).wait_for(state="attached")  # the result that it opens with
-    yield page
-    context.close()
+    complaints: list[str] = []
+    with watched(browser) as outside:
+        page = browser.new_page()
+        page.set_viewport_size({"width": request.param, "height": 900})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
+        page.goto(server.url)
+        page.locator(".closeup img").nth(2).wait_for(state="attached")  # the result that it opens with
+        yield page
     assert (outside, complaints) == ([], [])
 
 
