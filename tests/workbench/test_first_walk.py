@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext
 
 from docs.walk import walk
+from tests.workbench.conftest import watched
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
 
 
-def test_from_opening_to_a_downloaded_figure(page: Page, server: Server, tmp_path: Path) -> None:
-    fresh = page.context.new_page()
-    fresh.goto(server.url)
-    seconds = walk(fresh, tmp_path)
+def test_from_opening_to_a_downloaded_figure(browser: BrowserContext, server: Server, tmp_path: Path) -> None:
+    with watched(browser) as outside:
+        page = browser.new_page()
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(server.url)
+        seconds = walk(page, tmp_path)
+    assert outside == []
     first, *_, last = seconds
     assert (first, last) == ("first result", "download")
     pictures = sorted(tmp_path.glob("[1-9]-*.png"))
