@@ -48,6 +48,8 @@ class Limits:
     """In a study of anchor prompts."""
     seconds: Count = 1800
     """Of work on one question, from when it is begun."""
+    sessions: Count = 100
+    """Open pages whose results are remembered, those used last; half a megabyte each."""
     waiting: Count = 128
     """Events in the queue, light ones too, of all people together."""
     waiting_each: Count = 8

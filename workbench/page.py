@@ -28,9 +28,6 @@ from workbench.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
 _DAY = 24 * 60 * 60
-_SESSIONS = 100
-"""Pages whose results are remembered, those used last. Gradio keeps half a megabyte for each, and so for each request
-of a program."""
 _HEADER = """
 <header class="masthead">
   <div>
@@ -115,7 +112,7 @@ def launch(
             enable_monitoring=False,
             footer_links=["api"],
             max_file_size=in_force().upload_bytes,
-            state_session_capacity=_SESSIONS,
+            state_session_capacity=in_force().sessions,
             theme=theme(),
             css_paths=_STATIC / "style.css",
             favicon_path=_STATIC / "favicon.svg",
