@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from promptsr.downloads.unpack import DAMAGES
+from promptsr.downloads.unpack import DAMAGES, open_plain
 from promptsr.errors import UserError
 from promptsr.imaging.decode import SUFFIXES
 from workbench.limits import in_force
@@ -37,7 +37,7 @@ def unpack(archive: Path, folder: Path) -> Path:
         for number, entry in enumerate(images):
             path = PurePosixPath(entry.filename)
             target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
-            with zipped.open(entry) as stream:
+            with open_plain(zipped, entry) as stream:
                 data = stream.read(left + 1)  # what the archive says of sizes may be untrue
             left -= len(data)
             if left < 0:

@@ -22,10 +22,21 @@ from promptsr.files import make_ordinary
 
 DAMAGES = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, NotImplementedError, OverflowError, RuntimeError, ValueError),
+    *(EOFError, LookupError, NotImplementedError, OverflowError, RuntimeError, ValueError),
 )
 """What Python's readers of archives raise for damaged ones, beside OSError."""
 _CHUNK = 1 << 18
+
+
+def open_plain(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    """The content of a member that is stored or deflated; a few bytes make the other methods ask for much memory.
+
+    Raises:
+        zipfile.BadZipFile: it is compressed by another method. And the others of `DAMAGES`.
+    """
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("it is compressed by an unusual method")
+    return file.open(entry)
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
 
 def _from_zip(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     mode = info.external_attr >> 16  # 0 where the archive was not made on Unix
-    return _Member(info.filename, info.file_size, not S_IFMT(mode) or S_ISREG(mode), lambda: file.open(info))
+    return _Member(info.filename, info.file_size, not S_IFMT(mode) or S_ISREG(mode), lambda: open_plain(file, info))
 
 
 def _from_tar(file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:

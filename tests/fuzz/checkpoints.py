@@ -74,7 +74,9 @@ _WIDE = st.lists(st.sampled_from([1, 3, 64, 4096, 2**20]), min_size=1, max_size=
 _NEW = st.one_of(
     st.sampled_from(_DTYPES).map(lambda dtype: lambda old: old.to(dtype)),
     _SHAPES.map(lambda shape: lambda _: torch.zeros(shape)),
-    st.sampled_from([float("nan"), float("inf"), 1e30, 0.0]).map(lambda value: lambda old: torch.full_like(old, value)),
+    st.sampled_from([float("nan"), float("inf"), 1e30, 0.0]).map(
+        lambda value: lambda old: torch.full_like(old.float(), value)
+    ),
     st.just(lambda old: old.flatten()),
 )
 _ODD = st.one_of(
@@ -237,7 +239,12 @@ def _target(name: str, suffix: str, inputs: Callable[[], st.SearchStrategy[bytes
     def written(data: bytes, folder: Path) -> None:
         path = folder / f"strange{suffix}"
         path.write_bytes(data)
-        check(path)
+        try:
+            check(path)
+        except CheckpointError as error:
+            if suffix == ".onnx":  # onnxruntime allocates what a graph asks for: that this may fail is known
+                raise CheckpointError(str(error)) from None
+            raise
 
     return Target(f"checkpoint-{name}", st.deferred(inputs), written, CheckpointError, quick)
 

@@ -87,6 +87,21 @@ def test_what_cannot_be_taken_is_refused_in_a_sentence(tmp_path: Path, monkeypat
         unpack(many, tmp_path / "out")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_unusual_compression_is_refused(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w", method) as archive:
+        archive.writestr("church/a.png", image(1))
+    with pytest.raises(UserError, match=r"compressed by an unusual method\): send a plain ZIP file"):
+        unpack(tmp_path / "odd.zip", tmp_path / "out")
+
+
+def test_long_names_are_cut_by_their_bytes(tmp_path: Path) -> None:
+    long = 80 * "\U00010330"  # four bytes each
+    folder = unpack(zipped(tmp_path / "long.zip", {f"{long}/{long}.png": image(7)}), tmp_path / "out")
+    [path] = folder.rglob("*.png")
+    assert decode(path).color[0, 0, 0] == 7 and path.parent.name == 20 * "\U00010330"
+
+
 def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_in_force", Limits(archive_bytes=2**20))
     bomb = zipped(tmp_path / "bomb.zip", {"church/a.png": bytes(2**19), "church/b.png": bytes(2**24)})
