@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
@@ -11,16 +12,21 @@ if WORKERS or "OMP_NUM_THREADS" not in os.environ:
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(WORKERS or 1)))
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"]
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+from tests.offline import sitecustomize as offline  # noqa: E402
+
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("promptsr", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("promptsr")
 
+OFFLINE = str(Path(__file__).parent / "offline")
+"""On PYTHONPATH it keeps programs from reaching other machines."""
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Keeps Gradio's client, which programs of users import and we do not, from telling others that it is in use."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -44,6 +50,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_report_header() -> str:
     """Says at the top of every run whether the tests on shared images can run."""
     return f"shared images: {find_shared_data()[1]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lists the other machines that this process, or what it has started, asked for anything; all are refused."""
+    record = tmp_path_factory.mktemp("outside") / "asked.txt"
+    record.touch()
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # behind one on this machine there would be others
+    os.environ[offline.RECORD] = str(record)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (OFFLINE, os.environ.get("PYTHONPATH"))))
+    offline.guard(str(record))
+    return record
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_is_asked(outside: Path) -> Iterator[None]:
+    """Every test fails that asked another machine for anything."""
+    yield
+    asked = outside.read_text().split()
+    outside.write_text("")
+    assert asked == []
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from skimage import data
 
 from promptsr.imaging import decode
 from promptsr.zoo import load_model
+from tests.conftest import QUIET
 
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -81,7 +82,8 @@ def photo(copy: Path) -> Path:
 
 
 def run(copy: Path, *arguments: object) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(copy), "GRADIO_ANALYTICS_ENABLED": "False"}
+    path = f"{copy}{os.pathsep}{os.environ['PYTHONPATH']}"
+    environment = {**os.environ, **QUIET, "PYTHONPATH": path}
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

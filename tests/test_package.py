@@ -17,6 +17,7 @@ from skimage import data
 from promptsr.imaging import decode
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
+from tests.conftest import OFFLINE
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("promptsr", "analysis", "workbench")
@@ -67,7 +68,7 @@ def pip(*arguments: object) -> None:
 
 def run(place: Path, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs a program of the new environment in the folder that it lies in."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"} | {"PYTHONPATH": OFFLINE}
     command = list(map(str, (place / "env" / "bin" / name, *arguments)))
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
 

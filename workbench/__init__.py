@@ -2,5 +2,7 @@
 
 import os
 
-# Gradio's client asks Hugging Face who is asking, and tells it so, at the first call of a tool; before it is imported.
-os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Read when Gradio is imported. Else it tells its makers of some runs, and asks huggingface.co at every call of a tool
+# who is calling.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,6 @@ from promptsr.config import preset
 from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.zoo import OWN_MODELS
 
-HERE = Path(__file__).parent
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -40,6 +40,9 @@ FLAGS = [
 PATIENCE = 60_000  # milliseconds: the processor may be shared
 
 
+huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process
+
+
 @dataclass(frozen=True)
 class Server:
     """A workbench that serves this machine only."""
@@ -47,8 +50,6 @@ class Server:
     url: str
     weights: Path
     """Of the model that the page calls `own-tiny`, an x4 network with windows of 8."""
-    record: Path
-    """Lists every address outside of this machine that the server tried to reach."""
 
     def expected(self, source: Path, target: Path, tile: int) -> bytes:
         """The file that `promptsr upscale` writes with `own-tiny` for this image and tile; `target` says the format."""
@@ -67,17 +68,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             torch.nn.init.normal_(parameter, std=0.02)
     save_checkpoint(weights, preset("promptsr-tiny"), network.state_dict(), {})
     (folder / "models" / "broken.safetensors").write_bytes(b"no weights")
-    record = folder / "reached.txt"
-    record.touch()
     port = _free_port()
     process = subprocess.Popen(
-        [sys.executable, HERE / "guarded.py", str(port), record],
-        cwd=HERE.parents[1],
+        [Path(sys.executable).with_name("promptsr"), "app", "--no-browser", "--mcp", "--port", str(port)],
         env={
-            **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+            **os.environ,
+            "GRADIO_ANALYTICS_ENABLED": "True",  # what the page itself has to switch off
+            "HF_HUB_OFFLINE": "0",
             OWN_MODELS: str(weights.parent),
             "GRADIO_TEMP_DIR": str(folder / "cache"),
-            "GRADIO_ANALYTICS_ENABLED": "True",  # what the page itself has to switch off
         },
         stdout=(folder / "log.txt").open("w"),
         stderr=subprocess.STDOUT,
@@ -85,7 +84,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, process, folder / "log.txt")
-        yield Server(url, weights, record)
+        yield Server(url, weights)
     finally:
         process.terminate()
         process.wait(timeout=20)

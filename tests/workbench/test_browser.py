@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from promptsr.zoo import list_models
-from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send
+from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send, watched
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
@@ -180,5 +180,15 @@ def test_light_and_dark(page: Page) -> None:
     assert background() == light
 
 
-def test_server_asked_nobody_else(server: Server) -> None:
-    assert server.record.read_text() == ""
+def test_browser_reaches_nobody_else(browser: BrowserContext) -> None:
+    failures: list[str | None] = []
+    urls = ["http://192.0.2.1/", "https://elsewhere.example/"]
+    with watched(browser) as outside:
+        page = browser.new_page()
+        page.on("requestfailed", lambda request: failures.append(request.failure))
+        for url in urls:
+            assert (
+                page.evaluate("url => fetch(url, {mode: 'no-cors'}).then(() => 'came', () => 'failed')", url)
+                == "failed"
+            )
+    assert outside == urls and failures == ["net::ERR_NAME_NOT_RESOLVED"] * 2

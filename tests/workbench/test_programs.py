@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -21,6 +22,7 @@ from promptsr.imaging import decode, encode
 from promptsr.sr_model import SRModel
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
+from tests.conftest import QUIET
 from tests.workbench.conftest import PATIENCE
 
 if TYPE_CHECKING:
@@ -94,7 +96,8 @@ def test_snippets_work_as_they_stand(page: Page, plain_photo: Path, tmp_path: Pa
         expect(block.first).to_be_visible(timeout=PATIENCE)
         code = block.first.locator("pre").first.inner_text().replace("print(result)", _CHECK.format(width=width))
         assert "handle_file('photo.png')" in code
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+        command, environment = [sys.executable, "-c", code], os.environ | QUIET
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stderr
 
 
