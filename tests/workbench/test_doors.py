@@ -31,7 +31,7 @@ def call(stranger: httpx.Client, name: str, data: list[Any]) -> str:
 
 
 def test_files_of_the_machine_are_not_served(stranger: httpx.Client, server: Server) -> None:
-    cache = server.record.parent / "cache"
+    cache = server.weights.parents[1] / "cache"
     paths = [
         "/etc/passwd",
         str(ROOT / "README.md"),
@@ -78,18 +78,17 @@ def test_nothing_but_what_was_sent_is_read(
         answer = call(stranger, name, data)
         assert answer.startswith("event: error\ndata: {"), (name, answer)  # and not `data: null`: that would be a crash
         assert "root:" not in answer
-    assert server.record.read_text() == ""
 
 
 def test_names_of_files_lead_nowhere(stranger: httpx.Client, server: Server, plain_photo: Path) -> None:
-    cache, data = server.record.parent / "cache", plain_photo.read_bytes()
-    before = {path for path in server.record.parent.rglob("*") if cache not in path.parents}
+    cache, data = server.weights.parents[1] / "cache", plain_photo.read_bytes()
+    before = {path for path in server.weights.parents[1].rglob("*") if cache not in path.parents}
     for name in ("../../../evil.png", "/tmp/evil.png", "..\\..\\evil.png", "a/../../b.png", "x" * 300 + ".png", ".."):
         answer = stranger.post("/gradio_api/upload", files={"files": (name, data)})
         if answer.status_code == 200:
             [path] = answer.json()
             assert cache in Path(path).resolve().parents and ".." not in Path(path).parts
-    assert {path for path in server.record.parent.rglob("*") if cache not in path.parents} == before
+    assert {path for path in server.weights.parents[1].rglob("*") if cache not in path.parents} == before
     assert not Path("/tmp/evil.png").exists()
 
 
@@ -124,7 +123,6 @@ def test_nobody_passes_the_queue_by(stranger: httpx.Client) -> None:
 )
 def test_doors_that_the_page_does_not_need_are_shut(stranger: httpx.Client, server: Server, route: str) -> None:
     assert stranger.get(route, follow_redirects=False).status_code in (404, 405)
-    assert server.record.read_text() == ""
 
 
 @pytest.mark.parametrize("route", ["vibe-edit/", "undo-vibe-edit/", "process_recording", "stream/x"])

@@ -101,7 +101,6 @@ def test_only_documented_refusals_come_back(server: Server, plain_photo: Path) -
     print(f"\nendpoints: {sum(found.values())} requests with seed {seed}: {dict(found)}")
     assert not wrong
     assert min(found["answered"], found["refused"]) > 0.02 * sum(found.values())
-    assert server.record.read_text() == ""
 
 
 def test_a_body_that_is_no_request_is_refused(server: Server) -> None:

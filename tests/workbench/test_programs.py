@@ -59,7 +59,6 @@ def test_an_assistant_enlarges(server: Server, plain_photo: Path, tmp_path: Path
     encode(Upscaler(model)(decode(plain_photo)).picture, tmp_path / "expected.png")
     assert not result.isError
     assert np.array_equal(np.asarray(picture_of(result)), np.asarray(Image.open(tmp_path / "expected.png")))
-    assert server.record.read_text() == ""  # Gradio's client would ask Hugging Face first
 
 
 def test_an_assistant_asks_why(server: Server, garden: Path) -> None:
