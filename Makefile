@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures walk fuzz architecture quality bench lock clean
+.PHONY: help install app test lint format lab notebooks pictures walk fuzz architecture quality bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -75,6 +75,9 @@ bench: $(INSTALLED)  ## measure speed, training and memory beside other networks
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python benchmarks/memory.py
+
+soak: $(INSTALLED)  ## 20 users of the workbench at once, for ten minutes: benchmarks/results/soak.md
+	$(BIN)/python benchmarks/soak.py --minutes 10 --users 20 --seed 0
 
 # CUDA libraries come with torch's own pin, and the local part of a version (+cpu) differs between machines.
 lock: $(INSTALLED)  ## pin in constraints.txt what .venv holds now

@@ -1,11 +1,8 @@
 """A running workbench with a model of its own, the client and the browser that use it, and what people do there."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
+from benchmarks.soak_server import ROOT, answers, free_port
 from promptsr import Upscaler, build_model, load_model
 from promptsr.checkpoints import save_checkpoint
 from promptsr.config import preset
@@ -50,6 +48,8 @@ class Server:
     url: str
     weights: Path
     """Of the model that the page calls `own-tiny`, an x4 network with windows of 8."""
+    passes: Path
+    """Lists every pass through a network, see `benchmarks.soak_server.read_passes`."""
 
     def expected(self, source: Path, target: Path, tile: int) -> bytes:
         """The file that `promptsr upscale` writes with `own-tiny` for this image and tile; `target` says the format."""
@@ -68,9 +68,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             torch.nn.init.normal_(parameter, std=0.02)
     save_checkpoint(weights, preset("promptsr-tiny"), network.state_dict(), {})
     (folder / "models" / "broken.safetensors").write_bytes(b"no weights")
-    port = _free_port()
+    passes = folder / "passes.txt"
+    passes.touch()
+    port = free_port()
     process = subprocess.Popen(
-        [Path(sys.executable).with_name("promptsr"), "app", "--no-browser", "--mcp", "--port", str(port)],
+        [sys.executable, ROOT / "benchmarks" / "soak_server.py", str(port), passes, "--mcp"],
         env={
             **os.environ,
             "GRADIO_ANALYTICS_ENABLED": "True",  # what the page itself has to switch off
@@ -83,8 +85,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, process, folder / "log.txt")
-        yield Server(url, weights)
+        if not answers(url, process):
+            pytest.fail(f"The workbench did not start:\n{(folder / 'log.txt').read_text()}")
+        yield Server(url, weights, passes)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -230,21 +233,3 @@ def click_at(image: Locator, across: float, down: float) -> tuple[float, float]:
     left, top = (frame["width"] - scale * width) / 2, (frame["height"] - scale * height) / 2
     image.click(position={"x": left + across * scale * width, "y": top + down * scale * height})
     return across * width, down * height
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
-        if process.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"The workbench did not start:\n{log.read_text()}")
