@@ -51,7 +51,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
             ) from error
         raise CheckpointError(f"{path} is truncated or not a PyTorch file: download it again.") from error
     if any(isinstance(value, Tensor) and not _is_plain(value) for value in tree_leaves(content)):
-        raise CheckpointError(f"{path} holds unusual tensors: save it with dense tensors that hold all their values.")
+        raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.")
     return {str(name): value for name, value in content.items()} if isinstance(content, Mapping) else {}
 
 
