@@ -144,7 +144,7 @@ def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 if __name__ == "__main__":
-    record_passes(Path(sys.argv[2]))
-    from workbench.page import launch
+    from workbench.page import launch  # first: it keeps Gradio's libraries quiet before they are imported
 
+    record_passes(Path(sys.argv[2]))
     launch(port=int(sys.argv[1]), open_browser=False, mcp="--mcp" in sys.argv)

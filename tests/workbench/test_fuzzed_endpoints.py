@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.workbench.conftest import Server
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))
-QUICK = 250
+QUICK = 120
 """Requests where no minutes are given."""
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 2, 4, 16, 2**31, -(2**63), 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"), "",

@@ -68,8 +68,8 @@ def written(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     for name, write in KINDS.items():
         write(folder / name)
     promptsr = Path(sys.executable).with_name("promptsr")
-    options = ["--model", server.weights, "--tile", "16", "--format", "png", "--output", folder / "out"]
-    subprocess.run([promptsr, "upscale", folder, *options], check=True, capture_output=True)
+    command: list[str | Path] = [promptsr, "upscale", folder, "--model", server.weights, "--output", folder / "out"]
+    subprocess.run([*command, "--tile", "16", "--format", "png"], check=True, capture_output=True)
     return {name: (folder / name, folder / "out" / f"{Path(name).stem}.png") for name in KINDS}
 
 
