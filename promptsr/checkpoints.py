@@ -55,14 +55,24 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
         raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
     with _opened(path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    with torch.device("meta"):
-        outline = PromptSR(config)  # takes no memory, whatever the file asks for
-    _check_fit(path, outline.state_dict(), state)
-    if sum(table.nbytes for table in outline.buffers()) > _MOST_TABLES:
-        raise CheckpointError(f"{path} asks for windows too large for so many blocks: choose a smaller network.")
+    if not _is_modest(config):
+        with torch.device(
+            "meta"
+        ):  # takes no memory, whatever the file asks for, but seconds: it loads torch's compiler
+            outline = PromptSR(config)
+        _check_fit(path, outline.state_dict(), state)
+        if sum(table.nbytes for table in outline.buffers()) > _MOST_TABLES:
+            raise CheckpointError(f"{path} asks for windows too large for so many blocks: choose a smaller network.")
     network = PromptSR(config)
+    _check_fit(path, network.state_dict(), state)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
+
+
+def _is_modest(config: ModelConfig) -> bool:
+    """Whether a network takes some ten megabytes at most, as those of the paper do."""
+    blocks = config.groups * config.blocks_per_group
+    return blocks <= 16 and config.channels <= 64 and config.window_size <= 16 and config.mlp_ratio <= 4
 
 
 def read_config(path: Path) -> ModelConfig:

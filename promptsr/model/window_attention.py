@@ -60,15 +60,10 @@ class WindowSelfAttention(Explicit):
         return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C
 
 
-def _places(window: int) -> Tensor:
-    """0 to ws - 1. (On the meta device, `torch.arange` would load torch's compiler, which takes seconds.)"""
-    return torch.ones(window, dtype=torch.long).cumsum(0) - 1
-
-
 def _relative_positions(window: int) -> Tensor:
     """Index into the table of (2 ws - 1)^2 biases for each pair of tokens of a window: ws^2 x ws^2."""
-    places = _places(window)
-    y, x = places.repeat_interleave(window), places.repeat(window)
+    y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+    y, x = y.flatten(), x.flatten()
     dy = y[:, None] - y[None, :] + window - 1
     dx = x[:, None] - x[None, :] + window - 1
     return dy * (2 * window - 1) + dx
@@ -79,7 +74,7 @@ def _shift_masks(window: int, shift: int) -> Tensor:
 
     Tokens that are no neighbours in the image are -100 apart, as in Swin; the others 0.
     """
-    wrapped = _places(window) >= window - shift
+    wrapped = torch.arange(window) >= window - shift
     y = wrapped[:, None].expand(window, window).flatten()
     x = wrapped[None, :].expand(window, window).flatten()
     apart_y = y[:, None] != y[None, :]
