@@ -133,7 +133,7 @@ class User:
         outcome = "answered" if right else "wrong"
         self._told(Record("download", begun, ended, None, "", outcome, f"{photo.name}, {model}, {tile}, {name}"))
         if draw.random() < 0.5 and ask == window.ask:
-            await self._magnify(window, draw, 90)
+            await self._magnify(window, draw, 80)  # pixels, as many as the least result has
 
     async def _magnify(self, window: Window, draw: random.Random, side: int) -> None:
         place = [draw.randrange(side), draw.randrange(side), draw.randint(1, 24), None]

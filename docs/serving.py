@@ -1,7 +1,6 @@
 """A running workbench and a browser that has it open, for the scripts beside this one."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Error, Page, sync_playwright
+
+from benchmarks.soak_server import free_port
 
 _SECONDS = 60
 
@@ -20,9 +21,7 @@ def opened_workbench() -> Iterator[Page]:
     browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser_path is None:
         sys.exit("There is no Chromium or Chrome on this machine: install one.")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = Path(sys.executable).with_name("promptsr")
     server = subprocess.Popen([command, "app", "--no-browser", "--port", str(port)])
     try:

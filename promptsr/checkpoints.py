@@ -56,9 +56,8 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
     with _opened(path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if not _is_modest(config):
-        with torch.device(
-            "meta"
-        ):  # takes no memory, whatever the file asks for, but seconds: it loads torch's compiler
+        # Takes no memory, whatever the file asks for, but seconds: the meta device loads torch's compiler.
+        with torch.device("meta"):
             outline = PromptSR(config)
         _check_fit(path, outline.state_dict(), state)
         if sum(table.nbytes for table in outline.buffers()) > _MOST_TABLES:

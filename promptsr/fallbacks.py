@@ -21,7 +21,7 @@ class SafeForward:
     which the device fails, such as a GPU that is unplugged or was reset, on the CPU. Both stay so for later images.
 
     Args:
-        model: on the CPU; it stays there, since a device that is lost takes what lies on it along.
+        model: on the CPU; a copy goes elsewhere, since a device that is lost takes what lies on it along.
         device: where to begin.
         half: whether to begin in half precision (`torch.autocast`).
     """
@@ -30,8 +30,8 @@ class SafeForward:
         self._spare = model
         self._device = device
         self._half = half
-        elsewhere = device != torch.device("cpu") and any(True for _ in model.network.parameters())
-        self._model = deepcopy(model).to(device) if elsewhere else model
+        elsewhere = device != torch.device("cpu") and model.has_tensors
+        self._model = (deepcopy(model) if elsewhere else model).to(device)
         self.notes: list[str] = []
         """A sentence for everything that failed so far."""
 

@@ -45,8 +45,17 @@ class SRModel:
 
     @property
     def device(self) -> torch.device:
-        tensors = [*self.network.parameters(), *self.network.buffers()]
+        tensors = self._tensors
         return tensors[0].device if tensors else torch.device("cpu")
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether there is anything to move to another device; an ONNX session has nothing."""
+        return bool(self._tensors)
+
+    @property
+    def _tensors(self) -> list[Tensor]:
+        return [*self.network.parameters(), *self.network.buffers()]
 
     def working_memory(self, height: int, width: int) -> int:
         """Bytes that a forward pass over one image of this size, in LR pixels, is expected to need at its peak."""

@@ -64,3 +64,11 @@ def test_half_precision_is_refused_where_it_is_not_known_to_be_safe() -> None:
 
 def test_a_model_names_its_architecture_and_counts_its_parameters() -> None:
     assert (model().architecture, model().parameters) == ("Doubling", 36)
+
+
+def test_tensors_are_parameters_or_buffers() -> None:
+    """What has any goes to another device with its input; an ONNX session has none, and cannot be copied."""
+    buffered = nn.Module()
+    buffered.register_buffer("kernel", torch.ones(3))
+    for network, found in ((nn.Identity(), False), (nn.Conv2d(3, 3, 1), True), (buffered, True)):
+        assert SRModel("toy", 2, network).has_tensors is found

@@ -1,6 +1,7 @@
 """What every tab builds with: inputs that reach the server as they are, errors as toasts, one queue for networks."""
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -68,7 +69,8 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
 def _message(error: UserError | OSError) -> str:
     if isinstance(error, UserError):
         return str(error)
-    return f"The server could not read or write its files ({error.strerror}): try again later."
+    logging.getLogger(__name__).error("A handler could not read or write its files", exc_info=error)
+    return f"The server could not read or write its files ({error.strerror or error}): try again later."
 
 
 def nothing() -> gr.Error:

@@ -3,7 +3,7 @@
 Only samples can be linked to: what people send stays with them. Everything but the tab may be left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import gradio as gr
 
 from promptsr.errors import UserError
 from workbench import models
-from workbench.arguments import checker
+from workbench.arguments import Check, checker
 from workbench.components import PRIVATE, Handler, nothing, toast
 from workbench.places import Destination, Place, Source
 from workbench.samples import SIDES, sample_paths
@@ -75,17 +75,18 @@ def connect(tabs: gr.Tabs, sources: Sequence[Source], destinations: Sequence[Des
     """Makes every button open its tab at the place, and the address say so."""
     link = gr.Textbox(visible="hidden")
     for source in sources:
+        check = checker(source.place)
         for destination in destinations:
             if destination.tab in source.buttons:
-                opening = toast(partial(_open, source, destination))
+                opening = toast(partial(_open, source.place, check, destination))
                 opened = source.buttons[destination.tab].click(
                     opening, source.inputs, [link, tabs, *destination.inputs], **PRIVATE
                 )
                 opened.success(None, link, None, js="link => { history.replaceState(history.state, '', link); }")
 
 
-def _open(source: Source, destination: Destination, *values: Any) -> list[Any]:
-    place = source.place(*checker(source.place)(*values))
+def _open(find: Callable[..., Place], check: Check, destination: Destination, *values: Any) -> list[Any]:
+    place = find(*check(*values))
     return [address(destination.tab, place), gr.Tabs(selected=destination.tab), *destination.values(place)]
 
 

@@ -7,8 +7,15 @@ from typing import Any
 import gradio as gr
 
 from analysis.lam import WINDOW
-from workbench import compare_tab, lam_tab, models, upscale_tab
+from promptsr.imaging import encode
+from promptsr.upscale import Upscaler
+from workbench import compare_tab, lam_tab, models
 from workbench.components import RUN, TOOL, choice, photo, toast
+from workbench.device import on_device
+from workbench.limits import in_force
+from workbench.results import new_folder
+from workbench.sent import read_photograph, sent_file
+from workbench.status import announced
 
 _STEPS = 20
 
@@ -30,6 +37,7 @@ def build() -> None:
             gr.Button().click(toast(tool, TOOL), inputs, output, api_name=tool.__name__, **RUN)
 
 
+@on_device
 def enlarge(image: str | None, model: str) -> Iterator[Any]:
     """Enlarges a photograph with a super-resolution network.
 
@@ -43,9 +51,12 @@ def enlarge(image: str | None, model: str) -> Iterator[Any]:
     Raises:
         UserError: no such model, or an unusable photograph.
     """
-    with closing(upscale_tab.upscale(image, model, models.BICUBIC, "auto", "PNG")) as steps:
-        for _, _, _, file, _ in steps:
-            yield file
+    upscaler = Upscaler(models.load(model), max_output_pixels=in_force().output_pixels)
+    with closing(upscaler.stream(read_photograph(image))) as steps:
+        result = yield from announced(steps, lambda _: gr.skip())
+    file = new_folder() / f"{sent_file(image).stem}-{model}.png"
+    encode(result.picture, file)
+    yield str(file)
 
 
 def score(image: str | None, names: list[str]) -> Iterator[Any]:

@@ -61,13 +61,8 @@ def _parsed(text: str) -> Any:
     """What a document holds. Raises yaml.YAMLError: it is none."""
     try:
         return yaml.load(text, _Loader)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # of dates and !!tags that lie
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # Of dates and !!tags that lie.
         raise yaml.YAMLError(str(error)) from error
 
 

@@ -35,10 +35,10 @@ _VALUES += [
     "'",
     '"\\x',
     "!!python/name:os.system a",
-    "[" * 2000,
-    "9" * 5000,
     "- ",
     "\0",
+    "[" * 2000,
+    "9" * 5000,
 ]
 _KEYS = ["data", "base", "init", "model", "steps", "lr", "batch", "clip", "seed", "halve_at", "first_half", "<<", "?"]
 _LINES = st.builds("{}: {}".format, st.sampled_from(_KEYS), st.sampled_from(_VALUES) | st.text(max_size=8))

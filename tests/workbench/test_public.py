@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.soak_server import answers, free_port
 from workbench.access import USERS
 from workbench.limits import PUBLIC
 
@@ -33,9 +31,7 @@ ROUTES = (
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("public")
     (folder / "limits.toml").write_text(f"upload_bytes = {UPLOAD}\n")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         str(Path(sys.executable).with_name("promptsr")),
         "app",
@@ -56,13 +52,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
-            assert process.poll() is None, (folder / "log.txt").read_text()
-            try:
-                httpx.get(address, timeout=5)
-                break
-            except httpx.HTTPError:
-                time.sleep(0.2)
+        assert answers(address, process), (folder / "log.txt").read_text()
         yield address
         assert not any(word in (folder / "log.txt").read_text() for word in (*PASSWORDS.values(), "Traceback"))
     finally:
@@ -164,4 +154,3 @@ def test_nobody_fills_the_queue_alone(ada: httpx.Client, bob: httpx.Client, plai
             "event_id": answer.json()["event_id"],
         }
         assert ada.post("/gradio_api/cancel", json=body).status_code == 200
-    assert json.dumps(other.json())
