@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -140,12 +141,20 @@ class User:
         await self._checked("magnify", window.ask("magnify", place), lambda answer: len(answer.data) == 3)
 
     async def _break_off(self, how: str, window: Window) -> None:
-        """While it waits for its turn, or after some tiles."""
+        """While it waits for its turn, or after some tiles: those that are told of, which are not all."""
         tiles = self._working.randint(0, 3)
-        word = "estimation" if tiles == 0 else f"-x4: {tiles} of"
-        cut = Cut(how, lambda line: word in line)
+
+        def enough(line: str) -> bool:
+            done = re.search(r"-x4: (\d+) of", line)
+            return "estimation" in line if tiles == 0 else done is not None and int(done[1]) >= tiles
+
+        cut = Cut(how, enough)
         values = [await window.send(self._photos.large), "promptsr-tiny-x4", "bicubic", "64", "PNG"]
-        await self._checked(how, window.ask("upscale", values, cut), lambda answer: answer.cut == how)
+        await self._checked(
+            how,
+            window.ask("upscale", values, cut),
+            lambda answer: answer.cut == how or len(answer.data) == 5,  # or it was done before that was told
+        )
 
     async def _refused(self, window: Window) -> None:
         """Asks for what cannot be, and must be told why in the words that are known."""
