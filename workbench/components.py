@@ -185,13 +185,22 @@ def gallery(label: str, elem_id: str, **options: Any) -> gr.Gallery:
 
 def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
     """A row of photographs to try things on, of at most `longest` pixels a side."""
-    return gr.Examples(
+    row = gr.Examples(
         [[str(path)] for path in sample_paths(longest)],
         image,
         label="Or try one of these",
         cache_examples=False,
         api_visibility="private",
     )
+    chosen = row.dataset.preprocess
+
+    def preprocess(payload: int | None) -> Any:
+        if payload is None:  # not from the page; Gradio's handler would fail
+            raise gr.Error("Choose one of the photographs.", print_exception=False)
+        return chosen(payload)
+
+    setattr(row.dataset, "preprocess", preprocess)  # noqa: B010 (mypy refuses the assignment)
+    return row
 
 
 def point(event: gr.SelectData) -> tuple[int, int]:

@@ -54,24 +54,18 @@ class Visitor:
         number, inputs, name = self.random.choice(self.functions)
         count = inputs if self.random.random() < 0.95 else self.random.randrange(inputs + 3)
         data = [self.random.choice([self.file, self.random.choice(ODD), self.random.choice(ODD)]) for _ in range(count)]
-        body = {
-            "fn_index": number,
-            "data": data,
-            "session_hash": uuid.uuid4().hex,
-            "event_data": self.random.choice(EVENTS),
-        }
-        return body, str(name)
+        return body(number, data, self.random.choice(EVENTS)), str(name)
 
-    def outcome(self, body: dict[str, Any]) -> str:
+    def outcome(self, request: dict[str, Any]) -> str:
         """What becomes of a request, in a word: "answered", "refused", or what must not be."""
-        content = json.dumps(body)  # with NaN, which is no JSON
+        content = json.dumps(request)  # with NaN, which is no JSON
         headers = {"Content-Type": "application/json"}
         joined = self.client.post("/gradio_api/queue/join", content=content, headers=headers)
         if 400 <= joined.status_code < 500:
             return "refused"
         if joined.status_code != 200:
             return f"status {joined.status_code}"
-        with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={body['session_hash']}") as stream:
+        with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={request['session_hash']}") as stream:
             for line in stream.iter_lines():
                 if not line.startswith("data:"):
                     continue
@@ -86,6 +80,19 @@ class Visitor:
         return "no answer"
 
 
+def body(number: int, data: list[Any], event: Any = None) -> dict[str, Any]:
+    """A request of a session of its own."""
+    return {"fn_index": number, "data": data, "session_hash": uuid.uuid4().hex, "event_data": event}
+
+
+def test_nothing_at_all_is_answered_or_refused_everywhere(server: Server, plain_photo: Path) -> None:
+    """Sent to every event, for each of its inputs."""
+    visitor = Visitor(server, plain_photo, 0)
+    outcomes = {name: visitor.outcome(body(number, [None] * inputs)) for number, inputs, name in visitor.functions}
+    assert set(outcomes.values()) == {"answered", "refused"}
+    assert outcomes["load_example"] == "refused"
+
+
 def test_only_documented_refusals_come_back(server: Server, plain_photo: Path) -> None:
     seed = random.randrange(2**32) if MINUTES else 0
     visitor = Visitor(server, plain_photo, seed)
@@ -93,11 +100,11 @@ def test_only_documented_refusals_come_back(server: Server, plain_photo: Path) -
     wrong: dict[str, Any] = {}
     end = time.monotonic() + 60 * MINUTES
     while sum(found.values()) < QUICK or time.monotonic() < end:
-        body, name = visitor.question()
-        outcome = visitor.outcome(body)
+        request, name = visitor.question()
+        outcome = visitor.outcome(request)
         found[outcome] += 1
         if outcome not in ("answered", "refused"):
-            wrong.setdefault(f"{name}: {outcome}", {"data": body["data"], "event_data": body["event_data"]})
+            wrong.setdefault(f"{name}: {outcome}", {each: request[each] for each in ("data", "event_data")})
     print(f"\nendpoints: {sum(found.values())} requests with seed {seed}: {dict(found)}")
     assert not wrong
     assert min(found["answered"], found["refused"]) > 0.02 * sum(found.values())
