@@ -1,14 +1,12 @@
 """Weights on disk: one safetensors file that holds the tensors and the configuration that gives them meaning."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from promptsr.config import ModelConfig
 from promptsr.errors import CheckpointError
 from promptsr.files import replacing
 from promptsr.model.network import PromptSR
+from promptsr.safetensors_files import read_notes, read_safetensors
 
 _FORMAT = "promptsr"
 _MOST_TABLES = 2**30
@@ -50,11 +49,10 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
         CheckpointError: the file is missing, damaged, foreign, of another scale, or its tensors do not fit its own
             configuration; the message names the first of them.
     """
-    config = read_config(path)
+    state, notes = read_safetensors(path)
+    config = _config(path, notes)
     if scale is not None and config.scale != scale:
         raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
-    with _opened(path) as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if not _is_modest(config):
         # Takes no memory, whatever the file asks for, but seconds: the meta device loads torch's compiler.
         with torch.device("meta"):
@@ -76,40 +74,27 @@ def _is_modest(config: ModelConfig) -> bool:
 
 def read_config(path: Path) -> ModelConfig:
     """Only the configuration; reads the file's header. Raises CheckpointError as `load_checkpoint`."""
-    with _opened(path) as file:
-        metadata = file.metadata() or {}
-    if metadata.get("format") != _FORMAT:
+    return _config(path, read_notes(path))
+
+
+def _config(path: Path, notes: Mapping[str, str]) -> ModelConfig:
+    if notes.get("format") != _FORMAT:
         raise CheckpointError(f"{path} holds no PromptSR network: choose a checkpoint written by `promptsr train`.")
     try:
-        return ModelConfig.from_dict(json.loads(metadata["config"]))
+        return ModelConfig.from_dict(json.loads(notes["config"]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
 
 
 def read_info(path: Path) -> dict[str, Any]:
     """What was noted about the weights when they were saved. Raises CheckpointError as `load_checkpoint`."""
-    with _opened(path) as file:
-        text = (file.metadata() or {}).get("info", "{}")
     try:
-        info = json.loads(text)
+        info = json.loads(read_notes(path).get("info", "{}"))
     except (ValueError, RecursionError):
         info = None
     if not isinstance(info, dict):
         raise CheckpointError(f"{path} has unreadable notes: write the checkpoint anew.")
     return info
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if not os.path.isfile(path):  # False for names that are too long as well
-        raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is truncated or not a safetensors file: download it again, or train anew."
-        ) from error
 
 
 def _check_fit(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

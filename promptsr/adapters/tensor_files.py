@@ -8,23 +8,21 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from promptsr.errors import CheckpointError
+from promptsr.safetensors_files import read_notes, read_safetensors
 
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
 """Of the files that `read_tensors` reads."""
 
 
 def is_foreign_safetensors(path: Path) -> bool:
-    """Whether this is a sound safetensors file without the configuration that every PromptSR checkpoint carries."""
+    """Whether this is a safetensors file without the configuration that every PromptSR checkpoint carries."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return "config" not in (file.metadata() or {})
-    except (SafetensorError, OSError):
+        return "config" not in read_notes(path)
+    except CheckpointError:
         return False
 
 
@@ -36,9 +34,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
     """
     if not os.path.isfile(path):
         raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
+    if path.suffix.lower() == ".safetensors":
+        return dict(read_safetensors(path)[0])
     try:
-        if path.suffix.lower() == ".safetensors":
-            return dict(load_file(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of a TorchScript file before it refuses it
             content: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import promptsr
+from promptsr.checkpoints import load_checkpoint
 from promptsr.errors import ImageError
 from promptsr.imaging import Picture, decode, encode
 from workbench.components import toast
@@ -74,6 +77,29 @@ def folder(tmp_path: Path) -> Path:
     for name, part in (("a", 8), ("b", 1), ("c", 8)):
         encode(Picture(np.ascontiguousarray(PIXELS[::part, ::part])), tmp_path / "in" / f"{name}.png")
     return tmp_path / "in"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_that_change_while_they_are_read_are_those_of_before(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the file was read; safetensors alone maps it, and the program would end with SIGBUS."""
+    path = tmp_path / "mine.safetensors"
+    content = (Path(promptsr.__file__).parent / "weights" / "promptsr-tiny-x4.safetensors").read_bytes()
+    path.write_bytes(content)
+    before = load_checkpoint(path).state_dict()
+    module = sys.modules["promptsr.safetensors_files"]
+    load = module.load
+
+    def changing(data: bytes) -> Any:
+        with path.open("r+b") as file:
+            file.truncate(0)
+            file.write(CHANGES[change](content))
+        return load(data)
+
+    monkeypatch.setattr(module, "load", changing)
+    torch.testing.assert_close(load_checkpoint(path).state_dict(), before, rtol=0, atol=0)
+    assert path.read_bytes() == CHANGES[change](content)
 
 
 def test_a_full_disk_spoils_nothing_that_was_written(folder: Path, tmp_path: Path) -> None:
