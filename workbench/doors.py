@@ -1,7 +1,14 @@
-"""Ways into the server that Gradio opens for other pages than this one: they stay shut."""
+"""Ways into the server that Gradio opens for other pages stay shut, and uploads leave room on the disk."""
+
+import shutil
+from pathlib import Path
 
 from gradio.route_utils import FnIndexInferError
+from gradio.utils import get_upload_folder
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from workbench.answers import answer
+from workbench.limits import in_force
 
 _SHUT = ("proxy=", "process_recording", "vibe-", "undo-vibe-", "stream/", "dev/", "run-history/", "profiling/")
 """Fetching from elsewhere, video decoding, editing of code, streams, reloading, records of runs, measurements."""
@@ -19,14 +26,18 @@ class Doors:
         """One request."""
         path = scope.get("path", "").lstrip("/").removeprefix("gradio_api/").lstrip("/").lower()
         if scope["type"] == "http" and path.startswith((*_SHUT, *_ADDRESSES)):
-            await _answer(send, 404, "Not Found")
+            await answer(send, 404, "Not Found")
+            return
+        if scope["type"] == "http" and path.rstrip("/") == "upload" and _free_bytes() < in_force().free_bytes:
+            await answer(send, 507, "The disk of this server is nearly full: it takes no files until some are deleted.")
             return
         try:
             await self._app(scope, receive, send)
         except (FnIndexInferError, TypeError) as error:  # so far as Gradio looks at it before it answers
-            await _answer(send, 400, f"This request cannot be understood: {error}")
+            await answer(send, 400, f"This request cannot be understood: {error}")
 
 
-async def _answer(send: Send, status: int, text: str) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": text.encode()})
+def _free_bytes() -> int:
+    """Of the disk that uploads go to."""
+    folder = Path(get_upload_folder())
+    return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free

@@ -24,6 +24,8 @@ class Limits:
 
     upload_bytes: Count = 64 * 2**20
     """Of one file."""
+    free_bytes: Count = 2**28
+    """That uploads leave on the disk."""
     input_pixels: Count = 8 * 2**20
     """Of a photograph, by its header, before any pixel is decoded."""
     output_pixels: Count = 64 * 2**20
@@ -54,6 +56,8 @@ class Limits:
     """Events in the queue, light ones too, of all people together."""
     waiting_each: Count = 8
     """Questions that need a network, waiting or being worked on, of one person."""
+    login_attempts: Count = 5
+    """From one address within a minute, the last ones all wrong."""
 
 
 PUBLIC = replace(

@@ -21,6 +21,7 @@ from workbench import (
 )
 from workbench.access import is_own, users
 from workbench.doors import Doors
+from workbench.guesses import Guesses
 from workbench.limits import PUBLIC, Limits, enforce, in_force, read_limits
 from workbench.links import connect, follow
 from workbench.queueing import refuse_other_requests, share_fairly
@@ -103,7 +104,7 @@ def launch(
             server_name=host,
             server_port=port,
             auth=auth,
-            app_kwargs={"middleware": [Middleware(Doors)]},
+            app_kwargs={"middleware": [Middleware(Doors), Middleware(Guesses)]},
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from promptsr.zoo import WEIGHTS
+from workbench.doors import Doors
+from workbench.limits import Limits
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
@@ -152,3 +159,24 @@ def test_results_of_others_stay_theirs(server: Server, plain_photo: Path) -> Non
     folder = Path(result[1]["path"]).parent
     assert len(folder.name) >= 32 and folder.name not in str(one.config)
     assert httpx.get(f"{server.url}/gradio_api/file={folder}", timeout=30).status_code in (403, 404)
+
+
+def test_uploads_leave_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For everything else: the folder need not be there yet."""
+    asked = []
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "not" / "yet"))
+    monkeypatch.setattr("workbench.doors.in_force", lambda: Limits(free_bytes=1000))
+    free = {"bytes": 999}
+
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        asked.append(folder)
+        return SimpleNamespace(free=free["bytes"])
+
+    monkeypatch.setattr("shutil.disk_usage", disk_usage)
+    with TestClient(Doors(Starlette(routes=[Mount("/", lambda *asgi: PlainTextResponse("behind")(*asgi))]))) as client:
+        answer = client.post("/gradio_api/upload", content=b"photo")
+        assert answer.status_code == 507 and "The disk of this server is nearly full" in answer.text
+        assert client.get("/config").text == "behind"
+        free["bytes"] = 1000
+        assert client.post("/gradio_api/upload", content=b"photo").text == "behind"
+    assert asked == [tmp_path] * 2
