@@ -20,7 +20,7 @@ import typer
 from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
 from benchmarks.soak_photos import Photos
-from benchmarks.soak_report import LIMIT, Sample, growth, overlapping, report
+from benchmarks.soak_report import LIMIT, WARM_UP, Sample, memory_at_rest, memory_at_work, overlapping, report
 from benchmarks.soak_server import Workbench, serving
 from benchmarks.soak_users import Record, User
 from benchmarks.soak_window import TIMEOUT
@@ -36,32 +36,46 @@ _REST = 20.0
 """Seconds after the last user, for connections to end."""
 
 
-def sample(workbench: Workbench, begun: float, requests: int) -> Sample:
-    """The server now."""
-    files, megabytes = workbench.cached()
-    minutes = round((time.monotonic() - begun) / 60, 3)
-    return Sample(minutes, requests, workbench.resident(), workbench.open_files(), files, round(megabytes, 1))
+class Told:
+    """What users did so far, and how the server was."""
+
+    def __init__(self) -> None:
+        self.begun = time.monotonic()
+        self.records: list[Record] = []
+        self.samples: list[Sample] = []
+
+    def sample(self, workbench: Workbench) -> Sample:
+        """The server now."""
+        files, megabytes = workbench.cached()
+        minutes = round((time.monotonic() - self.begun) / 60, 3)
+        found = Sample(
+            minutes, len(self.records), workbench.resident(), workbench.open_files(), files, round(megabytes, 1)
+        )
+        self.samples.append(found)
+        return found
+
+    def at_rest(self, workbench: Workbench) -> Sample:
+        """The server some time after the last user."""
+        time.sleep(_REST)
+        workbench.collect()
+        return self.sample(workbench)
 
 
 async def visit(
-    workbench: Workbench, photos: Photos, minutes: float, users: int, seed: int, pause: float
-) -> tuple[list[Record], list[Sample]]:
-    """Lets users come, and go after that time; what they did, and samples of the server meanwhile."""
-    records: list[Record] = []
-    samples: list[Sample] = []
-    begun = time.monotonic()
-    until = begun + 60 * minutes
+    workbench: Workbench, photos: Photos, seconds: float, users: int, seed: str, pause: float, told: Told
+) -> None:
+    """Lets users come, and go after that time; tells what they did, and how the server was meanwhile."""
+    until = time.monotonic() + seconds
 
     async def watch() -> None:
         while time.monotonic() < until:
-            samples.append(sample(workbench, begun, len(records)))
+            told.sample(workbench)
             await asyncio.sleep(_EVERY)
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * users)
     async with httpx.AsyncClient(base_url=workbench.url, timeout=TIMEOUT, limits=limits) as http:
-        people = [User(http, photos, f"{seed}-{number}", records.append, pause) for number in range(users)]
+        people = [User(http, photos, f"{seed}-{number}", told.records.append, pause) for number in range(users)]
         await asyncio.gather(watch(), *(user.use(until) for user in people))
-    return records, samples
 
 
 def soak(
@@ -80,26 +94,29 @@ def soak(
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as workbench:
         photos = Photos(Path(name, "photos"))
         log.print(f"{users} users at {workbench.url} for {minutes:g} minutes", highlight=False)
-        begun = time.monotonic()
-        before = sample(workbench, begun, 0)
-        records, samples = asyncio.run(visit(workbench, photos, minutes, users, seed, pause))
-        time.sleep(_REST)
-        rest = [before, sample(workbench, begun, len(records))]
+        told = Told()
+        rest = [told.sample(workbench)]
+        for number, part in enumerate((WARM_UP, 1 - WARM_UP)):
+            begun = len(told.samples)
+            asyncio.run(visit(workbench, photos, 60 * minutes * part, users, f"{seed}-{number}", pause, told))
+            samples = told.samples[begun:]
+            rest.append(told.at_rest(workbench))
         passes = workbench.passes()
         said = workbench.log
     head = (
         f"`{started_as('soak')}`\n\n{describe(Settings(torch.get_num_threads()))} Load of the machine when it began: "
         f"{load:.1f}.\n\n{users} users at once for {minutes:g} minutes, each with a window to work in and one to look "
-        "around meanwhile."
+        f"around meanwhile; others take their places after {WARM_UP:.0%} of the time, the warm-up."
     )
-    written = report(records, passes, samples, head, rest)
-    write_csv(table, samples)
+    written = report(told.records, passes, samples, head, rest)
+    write_csv(table, told.samples)
     write_text(text, written)
     print(written)
     if "Traceback" in said:
-        log.print(f"The workbench printed:\n{said[-3000:]}", markup=False, highlight=False)
-    wrong = any(each.outcome == "wrong" for each in records)
-    if wrong or "Traceback" in said or overlapping(passes) or growth(samples).percent > LIMIT:
+        log.print(f"The workbench printed:\n{said[said.index('Traceback') :][:3000]}", markup=False, highlight=False)
+    wrong = any(each.outcome == "wrong" for each in told.records)
+    growth = max(memory_at_rest(rest).percent, memory_at_work(samples).percent)
+    if wrong or "Traceback" in said or overlapping(passes) or growth > LIMIT:
         raise typer.Exit(1)
 
 

@@ -14,8 +14,6 @@ WARM_UP = 0.25
 """Of the time: until then caches fill, and memory may grow."""
 LIMIT = 5.0
 """Per cent that memory may grow after the warm-up."""
-_WINDOW = 0.1
-"""Of the time: memory at a moment is the median over so much around it, since every job makes a peak."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Sample:
     """The server at one moment."""
 
     minutes: float
-    """Since the users came."""
+    """Since the first users came."""
     requests: int
     """That have ended by then."""
     resident_mb: float
@@ -33,35 +31,36 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Growth:
-    """Of resident memory after the warm-up."""
+class Memory:
+    """That is resident, in 10^6 bytes."""
 
-    warm_mb: float
-    end_mb: float
+    warm: float
+    """After the warm-up."""
+    end: float
     slope: float
-    """10^6 bytes per 100 requests, by least squares."""
-    after_200_mb: float | None
-    """200 requests after the warm-up; None if there were fewer."""
+    """Per 100 requests from then on."""
 
     @property
     def percent(self) -> float:
-        """From the end of the warm-up to the end."""
-        return 100 * (self.end_mb / self.warm_mb - 1)
+        """By which it has grown from the end of the warm-up to the end."""
+        return 100 * (self.end / self.warm - 1)
 
 
-def growth(samples: Sequence[Sample]) -> Growth:
-    """Of samples that are evenly spread over the time."""
+def memory_at_rest(rest: Sequence[Sample]) -> Memory:
+    """When nobody asks and garbage is collected: before the first users, after the warm-up, and after the last ones."""
+    _, warm, end = rest
+    more = max(1, end.requests - warm.requests)
+    return Memory(warm.resident_mb, end.resident_mb, 100 * (end.resident_mb - warm.resident_mb) / more)
+
+
+def memory_at_work(samples: Sequence[Sample]) -> Memory:
+    """While users are there, with garbage and the peak of the job that runs: medians of the first and the last third of
+    the time after the warm-up, and the slope by least squares.
+    """
     memory, requests = (np.array([getattr(each, name) for each in samples]) for name in ("resident_mb", "requests"))
-    warm, width = round(WARM_UP * len(samples)), max(1, round(_WINDOW * len(samples)))
-
-    def around(index: int) -> float:
-        start = min(max(index - width // 2, 0), len(samples) - width)
-        return float(np.median(memory[start : start + width]))
-
-    slope = np.polyfit(requests[warm:], memory[warm:], 1)[0] if len(np.unique(requests[warm:])) > 1 else 0.0
-    later = np.flatnonzero(requests >= requests[warm] + 200)
-    after = around(int(later[0])) if len(later) else None
-    return Growth(around(warm), around(len(samples) - 1), 100 * float(slope), after)
+    third = max(1, len(samples) // 3)
+    slope = np.polyfit(requests, memory, 1)[0] if len(np.unique(requests)) > 1 else 0.0
+    return Memory(float(np.median(memory[:third])), float(np.median(memory[-third:])), 100 * float(slope))
 
 
 def overlapping(passes: Sequence[Pass]) -> int:
@@ -117,9 +116,9 @@ def report(
     Args:
         records: of all requests.
         passes: through networks.
-        samples: of the server while the users were there.
+        samples: of the server while users were there, after the warm-up.
         head: what was done, and on what machine.
-        rest: the server before they came, and some time after they were gone.
+        rest: the server before the first users, after the warm-up, and after the last ones.
     """
     outcomes = Counter((each.kind, each.outcome) for each in records)
     kinds = sorted({each.kind for each in records}, key=lambda kind: (kind not in HEAVY, kind not in LIGHT, kind))
@@ -183,13 +182,15 @@ def _breaking(waits: Sequence[Broken]) -> str:
 
 
 def _memory(samples: Sequence[Sample], rest: Sequence[Sample]) -> str:
-    found, before, after = growth(samples), rest[0], rest[-1]
-    then = "" if found.after_200_mb is None else f" ({found.after_200_mb:.0f} after 200 requests)"
+    before, warm, after = rest
+    still, busy = memory_at_rest(rest), memory_at_work(samples)
     return (
-        f"Resident memory, 10^6 bytes: {before.resident_mb:.0f} before the users came, {found.warm_mb:.0f} at the end "
-        f"of the warm-up, a quarter of the time{then}, {found.end_mb:.0f} at the end: {found.percent:+.1f} % (limit "
-        f"{LIMIT:g} %), by least squares {found.slope:+.2f} per 100 requests. After they were gone: "
-        f"{after.resident_mb:.0f}. Open files and connections: {before.open_files} before, {after.open_files} after. "
-        f"Gradio's cache, whose files live for a day: {before.cached_files} files before, {after.cached_files} of "
-        f"{after.cached_mb:.0f} MB after."
+        f"Resident memory, 10^6 bytes: {before.resident_mb:.0f} before the first users. With nobody there and garbage "
+        f"collected, {still.warm:.0f} after the warm-up ({warm.requests} requests) and {still.end:.0f} at the end "
+        f"({after.requests}): {still.percent:+.1f} % (limit {LIMIT:g} %), {still.slope:+.2f} per 100 requests. While "
+        f"users were there, with garbage and the peaks of jobs: {busy.warm:.0f} in the first third of the time after "
+        f"the warm-up, {busy.end:.0f} in the last (medians): {busy.percent:+.1f} % (limit {LIMIT:g} %), by least "
+        f"squares {busy.slope:+.2f} per 100 requests.\n\nOpen files and connections: {before.open_files}, "
+        f"{warm.open_files} and {after.open_files} at these three times. Gradio's cache, whose files live for a day: "
+        f"{before.cached_files}, {warm.cached_files} and {after.cached_files} files, {after.cached_mb:.0f} MB at last."
     )

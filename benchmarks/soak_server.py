@@ -3,10 +3,13 @@
     python benchmarks/soak_server.py PORT RECORD [--mcp]    # `serving` starts it
 
 A line of RECORD is a pass through a PromptSR network that came to an end: the event of Gradio's that asked for it, and
-when it began and ended, in seconds of the clock that all processes of a machine share.
+when it began and ended, in seconds of the clock that all processes of a machine share. At the signal SIGUSR1 it
+collects its garbage.
 """
 
+import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +55,11 @@ class Workbench:
         """10^6 bytes of the process that are in memory now."""
         status = Path(f"/proc/{self.process}/status").read_text()
         return 1024 * int(status.partition("VmRSS:")[2].split()[0]) / 1e6
+
+    def collect(self) -> None:
+        """Has the process collect its garbage now, which it otherwise does at some time."""
+        os.kill(self.process, signal.SIGUSR1)
+        time.sleep(2)
 
     def open_files(self) -> int:
         """Files and connections that the process holds open."""
@@ -144,7 +152,13 @@ def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 if __name__ == "__main__":
-    from workbench.page import launch  # first: it keeps Gradio's libraries quiet before they are imported
+    from workbench.device import give_back
+    from workbench.page import launch
 
+    def collect(*_: object) -> None:
+        gc.collect()
+        give_back()
+
+    signal.signal(signal.SIGUSR1, collect)
     record_passes(Path(sys.argv[2]))
     launch(port=int(sys.argv[1]), open_browser=False, mcp="--mcp" in sys.argv)

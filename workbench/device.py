@@ -34,7 +34,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
                                 return
                         yield step
             finally:
-                _give_back()
+                give_back()
 
         return generator
 
@@ -44,12 +44,12 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
             with _TOKEN:
                 return handler(*args, **options)
         finally:
-            _give_back()
+            give_back()
 
     return function
 
 
-def _give_back() -> None:
-    """Freed memory goes back to the system."""
+def give_back() -> None:
+    """Memory that was freed goes back to the system."""
     if _TRIM is not None:
         _TRIM(0)

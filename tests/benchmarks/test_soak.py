@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak_report import Broken, Sample, broken_off, growth, light_seconds, overlapping, report
+from benchmarks.soak_report import (
+    Broken,
+    Sample,
+    broken_off,
+    light_seconds,
+    memory_at_rest,
+    memory_at_work,
+    overlapping,
+    report,
+)
 from benchmarks.soak_server import Pass, read_passes
 from benchmarks.soak_users import Record
 
@@ -17,17 +26,22 @@ def record(kind: str, asked: float, started: float | None, ended: float, event: 
     return Record(kind, asked, ended, started, event, "answered", **more)  # type: ignore[arg-type]
 
 
-def test_growth_counts_from_the_end_of_the_warm_up() -> None:
-    found = growth(samples([500.0, *[700 + 0.5 * i for i in range(1, 101)]], 4))
+def test_growth_at_work_is_that_from_the_first_to_the_last_third() -> None:
+    found = memory_at_work(samples([700 + 0.5 * i for i in range(90)], 4))
     assert found.slope == pytest.approx(0.5 / 4 * 100)
-    assert (found.warm_mb, found.end_mb) == (700 + 0.5 * 24.5, 700 + 0.5 * 95.5)
-    assert found.percent == pytest.approx(100 * (747.75 / 712.25 - 1))
-    assert found.after_200_mb == 700 + 0.5 * 74.5
+    assert (found.warm, found.end) == (700 + 0.5 * 14.5, 700 + 0.5 * 74.5)
+    assert found.percent == pytest.approx(100 * (737.25 / 707.25 - 1))
 
 
 def test_peaks_are_no_growth() -> None:
-    found = growth(samples([700.0 if i % 5 else 1500.0 for i in range(100)], 1))
-    assert (found.warm_mb, found.end_mb, found.percent, found.after_200_mb) == (700, 700, 0, None)
+    found = memory_at_work(samples([700.0 if i % 5 else 1500.0 for i in range(90)], 1))
+    assert (found.warm, found.end, found.percent) == (700, 700, 0)
+
+
+def test_growth_at_rest_is_that_after_the_warm_up() -> None:
+    found = memory_at_rest(samples([500, 800, 832], 400))
+    assert found.percent == pytest.approx(4) and found.slope == 8
+    assert memory_at_rest(samples([500, 800, 800], 0)).slope == 0
 
 
 def test_passes_of_two_requests_that_overlap() -> None:
@@ -57,11 +71,12 @@ def test_light_requests_count_while_a_heavy_one_runs() -> None:
 def test_report_names_what_went_wrong() -> None:
     records = [record("lam", 0, 1, 3, "a"), Record("upscale", 0, 9, 2, "b", "wrong", "HTTP 500")]
     text = report(
-        records, [Pass("a", 1, 3)], samples([100.0 + i for i in range(20)], 1), "Head.", samples([90.0, 95.0], 1)
+        records, [Pass("a", 1, 3)], samples([100.0 + i for i in range(20)], 1), "Head.", samples([90.0, 95.0, 96.9], 1)
     )
     assert "2 requests; 0 documented refusals, 1 answers that are not as documented.\n- upscale: HTTP 500" in text
     assert "| lam | 1 |  |  |  |  | 3.00 | 2.00 |" in text
-    assert "+13.4 % (limit 5 %), by least squares +100.00 per 100 requests. After they were gone: 95." in text
+    assert "95 after the warm-up (1 requests) and 97 at the end (2): +2.0 % (limit 5 %), +190.00 per 100" in text
+    assert "102 in the first third of the time after the warm-up, 116 in the last (medians): +13.7 %" in text
 
 
 def test_passes_are_read_as_they_were_written(tmp_path: Path) -> None:
