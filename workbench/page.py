@@ -1,5 +1,6 @@
 """Puts the tabs together and serves them, to this machine alone and without asking any other."""
 
+import gc
 import os
 import threading
 from importlib.util import find_spec
@@ -97,6 +98,9 @@ def launch(
     page = build().queue(max_size=in_force().waiting, api_open=False)  # nobody passes the queue by
     share_fairly(page)
     refuse_other_requests(page)
+    # What is there by now stays. Python would look through all of it for garbage, and so wait until there is a lot.
+    gc.collect()
+    gc.freeze()
     # Kernels that have to be built, and what the page opens with, are there by the time somebody comes.
     threading.Thread(target=upscale_tab.first_result, daemon=True).start()
     try:
