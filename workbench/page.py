@@ -27,6 +27,7 @@ from workbench.limits import PUBLIC, Limits, enforce, in_force, read_limits
 from workbench.links import connect, follow
 from workbench.queueing import refuse_other_requests, share_fairly
 from workbench.theme import theme
+from workbench.turns import Turns
 
 _STATIC = Path(__file__).parent / "static"
 _DAY = 24 * 60 * 60
@@ -108,7 +109,7 @@ def launch(
             server_name=host,
             server_port=port,
             auth=auth,
-            app_kwargs={"middleware": [Middleware(Doors), Middleware(Guesses)]},
+            app_kwargs={"middleware": [Middleware(Doors), Middleware(Guesses), Middleware(Turns)]},
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.failure_study import Case
 from analysis.figures.comparison import draw_comparison
-from analysis.figures.style import INK
+from analysis.figures.style import INK, draw
 
 _COLORS = ("#e0533d", "#3d84d6", "#2e9e6b", "#a468d0", "#c68a17")
 """Of the model and its opponents in turn: readable on white and on black."""
@@ -52,6 +52,6 @@ def svg(figure: Figure) -> str:
     """A figure as an SVG element to stand within HTML: no ground, no fonts, the same text on every run."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "failures", "svg.fonttype": "path"}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        draw(figure, file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     return text[text.index("<svg") :]

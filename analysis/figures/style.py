@@ -1,7 +1,9 @@
 """What all figures share: colours that read on white and on black, and how a figure becomes a file."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +15,19 @@ INK = "#76808c"
 """Of text and axes: readable on white and on black."""
 _DPI = 160
 _PRINT_DPI = 300
+_PEN = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pen")
+"""The one thread that draws: matplotlib opens its fonts anew for every thread, and keeps up to 64 of them."""
+
+
+def draw(figure: Figure, file: Any, **options: Any) -> None:
+    """`figure.savefig`, in the thread that draws for everybody."""
+    _PEN.submit(figure.savefig, file, **options).result()
 
 
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file, on a transparent ground and without needless margins."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
+    draw(figure, file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
     return file.getvalue()
 
 
@@ -29,7 +38,7 @@ def publish(figure: Figure, path: Path) -> None:
         UserError: the path cannot be written.
     """
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=_PRINT_DPI, facecolor="white")
+        draw(figure, temporary, dpi=_PRINT_DPI, facecolor="white")
 
 
 def draw_scale(axes: Axes, colors: str, low: float, high: float) -> None:
