@@ -6,6 +6,7 @@ The library itself maps a file: one that is cut while its tensors are read would
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -15,6 +16,7 @@ from promptsr.errors import CheckpointError
 
 _LENGTH = 8
 """Bytes that say how long the header is."""
+_NOTES = "__metadata__"
 _LONGEST = 100 * 2**20
 """Bytes of a header, as in the library."""
 
@@ -29,7 +31,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         data = path.read_bytes()
         tensors = load(data)
-        return tensors, _notes(data[_LENGTH : _LENGTH + _length(data)])
+        return tensors, _notes(json.loads(data[_LENGTH : _LENGTH + _length(data)]))
     except MemoryError as error:
         raise CheckpointError(f"{path} takes more memory than there is: close other programs.") from error
     except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
@@ -37,20 +39,24 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_notes(path: Path) -> dict[str, str]:
-    """Only the notes; the tensors are neither read nor checked.
+    """Only the notes; tensors are not read, but they must be there.
 
     Raises:
-        CheckpointError: no such file, or one without a header of safetensors.
+        CheckpointError: no such file, a damaged one or one of another kind.
     """
     _check_there(path)
     try:
         with path.open("rb") as file:
             length = _length(file.read(_LENGTH))
             header = file.read(length)
-        if len(header) < length:
-            raise ValueError("the header is cut")
-        return _notes(header)
-    except (OSError, ValueError, RecursionError) as error:
+            size = os.fstat(file.fileno()).st_size
+        content = json.loads(header)
+        notes = _notes(content)
+        end = max((each["data_offsets"][1] for name, each in content.items() if name != _NOTES), default=0)
+        if size != _LENGTH + length + end:
+            raise ValueError("tensors are cut")
+        return notes
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise _damaged(path) from error
 
 
@@ -61,9 +67,8 @@ def _length(start: bytes) -> int:
     return length
 
 
-def _notes(header: bytes) -> dict[str, str]:
-    content = json.loads(header)
-    notes = content.get("__metadata__") or {} if isinstance(content, dict) else None
+def _notes(content: Any) -> dict[str, str]:
+    notes = content.get(_NOTES) or {} if isinstance(content, dict) else None
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
         raise ValueError("the header is none of safetensors")
     return notes

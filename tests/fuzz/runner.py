@@ -30,8 +30,8 @@ _ROUND = 300
 """Inputs from one seed."""
 _KEPT = 5
 """Inputs of the same cause that are kept."""
-_TRIED, _TAKEN, _FAILED, _BEGUN = range(4)
-"""What parent and child share: three counts, and when the input at work was begun (0 before the first)."""
+_TAKEN, _REFUSED, _FAILED, _BEGUN = range(4)
+"""What parent and child share: what became of inputs, and when the one at work was begun (0 before the first)."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,13 @@ def fuzz(where: str, name: str, seconds: float, kept: Path, patience: float = 3 
             if numbers[_BEGUN] == 0:
                 raise RuntimeError(f"{name} could not be started: {ending}")
             if ending is not None:
-                numbers[_TRIED] += 1
                 numbers[_FAILED] += 1
                 _keep(kept, (Path(folder) / "current").read_bytes(), ending.replace(" ", "-"), ending)
-    return Figures(name, int(numbers[_TRIED]), int(numbers[_TAKEN]), int(numbers[_FAILED]), spent)
+    return Figures(name, _tried(numbers), int(numbers[_TAKEN]), int(numbers[_FAILED]), spent)
+
+
+def _tried(numbers: MutableSequence[float]) -> int:
+    return int(numbers[_TAKEN] + numbers[_REFUSED] + numbers[_FAILED])
 
 
 def _watch(
@@ -96,8 +99,8 @@ def _watch(
         elif begun and now - begun > patience:
             ending = f"hung for {patience:.0f} s"
         elif now - started > seconds:  # the input at work is seen to its end
-            last = numbers[_TRIED] if last is None else last
-            if numbers[_TRIED] > last:
+            last = _tried(numbers) if last is None else last
+            if _tried(numbers) > last:
                 break
     process.kill()
     process.join()
@@ -119,14 +122,14 @@ def _work(where: str, name: str, folder: Path, kept: Path, numbers: MutableSeque
         (folder / "current").write_bytes(data)
         numbers[_BEGUN] = time.monotonic()
         try:
-            numbers[_TAKEN] += attempt(target, case, files)
+            taken = attempt(target, case, files)
+            numbers[_TAKEN if taken else _REFUSED] += 1
         except Exception as error:
-            numbers[_FAILED] += 1
             cause = place_of(error)
             causes[cause] += 1
             if causes[cause] <= _KEPT:
                 _keep(kept, data, cause, traceback.format_exc())
-        numbers[_TRIED] += 1
+            numbers[_FAILED] += 1  # last: once it is counted, the parent may end this process
 
     endless = settings(
         max_examples=_ROUND, phases=[Phase.generate], database=None, deadline=None, derandomize=False,

@@ -41,7 +41,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("second = 60", "second: Unexpected keyword argument. The limits are upload_bytes, input_pixels"),
+        ("second = 60", "second: Unexpected keyword argument. The limits are upload_bytes, free_bytes, input"),
         ("seconds = 0", "seconds: Input should be greater than 0"),
         ("seconds = '60'", "seconds: Input should be a valid integer"),
         ("seconds = true", "seconds: Input should be a valid integer"),
