@@ -27,7 +27,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: no such file, a damaged one or one of another kind, or not enough memory for it.
     """
-    _check_there(path)
+    check_there(path)
     try:
         data = path.read_bytes()
         tensors = load(data)
@@ -44,7 +44,7 @@ def read_notes(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: no such file, a damaged one or one of another kind.
     """
-    _check_there(path)
+    check_there(path)
     try:
         with path.open("rb") as file:
             length = _length(file.read(_LENGTH))
@@ -74,7 +74,8 @@ def _notes(content: Any) -> dict[str, str]:
     return notes
 
 
-def _check_there(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """Refuses, with CheckpointError, a path at which there is no file of weights of any kind."""
     if not os.path.isfile(path):  # False for names that are too long as well
         raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
 

@@ -7,7 +7,7 @@ from gradio.route_utils import FnIndexInferError
 from gradio.utils import get_upload_folder
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from workbench.answers import answer
+from workbench.asgi import answer, route
 from workbench.limits import in_force
 
 _SHUT = ("proxy=", "process_recording", "vibe-", "undo-vibe-", "stream/", "dev/", "run-history/", "profiling/")
@@ -24,7 +24,7 @@ class Doors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        path = scope.get("path", "").lstrip("/").removeprefix("gradio_api/").lstrip("/").lower()
+        path = route(scope)
         if scope["type"] == "http" and path.startswith((*_SHUT, *_ADDRESSES)):
             await answer(send, 404, "Not Found")
             return

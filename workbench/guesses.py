@@ -5,7 +5,7 @@ from time import monotonic
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workbench.answers import answer
+from workbench.asgi import answer
 from workbench.limits import in_force
 
 _SECONDS = 60

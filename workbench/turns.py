@@ -4,6 +4,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workbench.asgi import route
+
 _LARGE = ("", "config", "info")
 """Routes whose answer Gradio makes anew each time, from a copy of half a megabyte of settings."""
 
@@ -21,7 +23,7 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http" or scope["path"].strip("/").removeprefix("gradio_api/") not in _LARGE:
+        if scope["type"] != "http" or route(scope).rstrip("/") not in _LARGE:
             await self._app(scope, receive, send)
             return
         await self._turn.acquire()

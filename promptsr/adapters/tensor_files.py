@@ -1,6 +1,5 @@
 """Reads checkpoints of other authors without running anything that they hold."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from promptsr.errors import CheckpointError
-from promptsr.safetensors_files import read_notes, read_safetensors
+from promptsr.safetensors_files import check_there, read_notes, read_safetensors
 
 TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt")
 """Of the files that `read_tensors` reads."""
@@ -32,10 +31,9 @@ def read_tensors(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, could run code, or holds sparse, quantised or repeated tensors.
     """
-    if not os.path.isfile(path):
-        raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
     if path.suffix.lower() == ".safetensors":
         return dict(read_safetensors(path)[0])
+    check_there(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of a TorchScript file before it refuses it
