@@ -1,7 +1,11 @@
 """Writing files so that nobody ever sees half of one."""
 
+import atexit
+import functools
 import json
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +88,7 @@ def write_json(path: Path, content: Any) -> None:
 def cache_folder() -> Path:
     """For what can be made again: `PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`.
 
-    Where none of them can be made, it is a folder for temporary files.
+    Where none of them can be made, it is a private folder that ends with the process.
     """
     if chosen := os.environ.get(CACHE):
         return Path(chosen)
@@ -93,5 +97,32 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return Path(tempfile.gettempdir()) / f"promptsr-{os.getuid()}"
+        return private_folder()
     return folder
+
+
+@functools.cache
+def private_folder() -> Path:
+    """A folder of this process, which nobody else can read or write; removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="promptsr-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def is_private(path: Path) -> bool:
+    """True if only this user (or root) can change what `path` is: its owner, its rights, and those of all folders above.
+
+    Folders above may be open to others if these can only remove what is their own, as in /tmp.
+    """
+    mine, real = os.geteuid(), path.resolve()
+    try:
+        status = real.stat()
+        if status.st_uid != mine or status.st_mode & 0o022:
+            return False
+        above = [parent.stat() for parent in real.parents]
+    except OSError:
+        return False
+    return all(
+        folder.st_uid in (0, mine) and (not folder.st_mode & 0o002 or bool(folder.st_mode & stat.S_ISVTX))
+        for folder in above
+    )

@@ -5,6 +5,7 @@ MATLAB does between the two axes: one grey level, very rarely two. (Plain `mode=
 0.2 dB higher: it is another filter.)
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,4 +29,7 @@ def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:
-    return F.interpolate(image, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    # Torch has no half precision for this on the CPU.
+    precise = image.float() if image.device.type == "cpu" and image.dtype in (torch.float16, torch.bfloat16) else image
+    resized = F.interpolate(precise, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    return resized.to(image.dtype)

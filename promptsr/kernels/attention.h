@@ -9,9 +9,11 @@
 
 #include "blocks.h"
 
-constexpr int ROWS = REGISTERS / 4;        // of the stream, in one tile of `multiply`
+constexpr int ROWS = REGISTERS * 3 / 8;    // of the stream, in one tile of `multiply`
 constexpr int DEPTH = REGISTERS * 3 / 8;   // columns in one tile of `gather_up`
+constexpr int KEYS = REGISTERS / 4;        // rows in one tile of `gather_down`
 constexpr int CHUNK = 128;                 // rows of the stream whose weights are kept at once: 16 KB
+constexpr int STREAM = 32;                 // the same in the backward pass, which keeps two of them
 constexpr float LOG2E = 1.44269504f;
 constexpr float LOWEST = -1e30f;
 
@@ -55,6 +57,7 @@ template <class Start, class Each>
 static inline void multiply(const float* lanes, int c, Rows rows, int64_t first, int count, Start start, Each each) {
     const int64_t end = first + count;
     for (; first + ROWS <= end; first += ROWS) multiply_tile<ROWS>(lanes, c, rows, first, start, each);
+    for (; first + 4 <= end; first += 4) multiply_tile<4>(lanes, c, rows, first, start, each);
     for (; first < end; ++first) multiply_tile<1>(lanes, c, rows, first, start, each);
 }
 
@@ -167,37 +170,124 @@ static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t c
         for (int i = 0; i < WIDTH; ++i) row_choice.index[i] = nearest[i / LANES][i % LANES];
 }
 
-// The gradients of `attend_block`, in two passes over the same similarities. With queries in the lanes and keys in
-// the stream: to_a += ds k, the gradient of q over its scale. With KEYS in the lanes: to_a += ds q, the gradient of k
-// over the scale, and to_b += p do, the gradient of v. Here ds = p (do v^T - delta) with delta = sum of do * out.
-// a, b: what multiplies `x` and `y` of the stream, c x WIDTH: (q, do) against (k, v), or (k, v) against (q, do).
-// to_bias: ds is added there, laid out as a plane of Bias; or null.
-template <bool KEYS, class Start>
-static inline void attend_block_backward(const float* a, const float* b, int c, Rows x, Rows y, int64_t count,
-                                         Start start, const float* logsum, const float* delta, float* to_a,
-                                         float* to_b, float* to_bias) {
-    alignas(64) float weights[CHUNK * WIDTH], slopes[CHUNK * WIDTH];
-    for (int64_t first = 0; first < count; first += CHUNK) {
-        const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
-        multiply(a, c, x, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
-            const Vec l0 = KEYS ? spread(logsum[row]) : load(logsum);
-            const Vec l1 = KEYS ? l0 : load(logsum + LANES);
-            float* to = weights + (row - first) * WIDTH;
-            store(to, exp2(s0 - l0)), store(to + LANES, exp2(s1 - l1));
-        });
-        multiply(b, c, y, first, rows, NoBias{}, [&](int64_t row, Vec d0, Vec d1) {
-            const float* weight = weights + (row - first) * WIDTH;
-            const Vec e0 = KEYS ? spread(delta[row]) : load(delta);
-            const Vec e1 = KEYS ? e0 : load(delta + LANES);
-            float* to = slopes + (row - first) * WIDTH;
-            store(to, load(weight) * (d0 - e0)), store(to + LANES, load(weight + LANES) * (d1 - e1));
-        });
-        if (to_bias)
-            for (int i = 0; i < rows * WIDTH; i += LANES) {
-                float* at = to_bias + first * WIDTH + i;
-                store(at, load(at) + load(slopes + i));
-            }
-        gather_up(to_a, c, slopes, x, first, rows);
-        if (KEYS) gather_up(to_b, c, weights, y, first, rows);
+// Sums over four lanes at a time, which leave the sum over all lanes of a block to the end: c x 4 floats a row, filled
+// up with zeros to whole vectors.
+static inline int quads(int c) { return (4 * c + LANES - 1) / LANES * LANES; }
+
+// Rows of c floats as `gather_down` wants them: WIDTH / 4 groups of quads(c) floats, in which the four rows of a group
+// lie side by side; `lanes` holds the same as c x WIDTH.
+static inline void into_quads(float* to, const float* lanes, int c) {
+    for (int i = 0; i < WIDTH; i += 4, to += quads(c)) {
+        for (int d = 0; d < c; ++d) store_quad(to + 4 * d, load_quad(lanes + d * WIDTH + i));
+        for (int d = 4 * c; d < quads(c); ++d) to[d] = 0.0f;
     }
+}
+
+// out[row] += weights[row] * block, in quads, for COUNT rows and VECTORS vectors of their quads(c) floats.
+template <int COUNT, int VECTORS>
+static inline void gather_down_tile(float* out, const float* weights, const float* block, int stride) {
+    Vec sum[COUNT][VECTORS];
+    UNROLLED for (int r = 0; r < COUNT; ++r)
+        UNROLLED for (int v = 0; v < VECTORS; ++v) sum[r][v] = load(out + r * stride + v * LANES);
+    for (int i = 0; i < WIDTH; i += 4, block += stride) {
+        Vec x[VECTORS];
+        UNROLLED for (int v = 0; v < VECTORS; ++v) x[v] = load(block + v * LANES);
+        UNROLLED for (int r = 0; r < COUNT; ++r) {
+            const Vec weight = repeat(weights + r * WIDTH + i);
+            UNROLLED for (int v = 0; v < VECTORS; ++v) sum[r][v] += weight * x[v];
+        }
+    }
+    UNROLLED for (int r = 0; r < COUNT; ++r)
+        UNROLLED for (int v = 0; v < VECTORS; ++v) store(out + r * stride + v * LANES, sum[r][v]);
+}
+
+// out[row] += sum over lanes of weights[row][lane] * (row of c floats in that lane), in quads, for `rows` rows.
+// weights: rows x WIDTH; block: from `into_quads`; out: rows x quads(c).
+static inline void gather_down(float* out, int c, const float* weights, const float* block, int rows) {
+    const int stride = quads(c);
+    const auto gather = [&](auto vectors, int at) {
+        constexpr int V = decltype(vectors)::value;
+        int r = 0;
+        for (; r + KEYS <= rows; r += KEYS)
+            gather_down_tile<KEYS, V>(out + r * stride + at, weights + r * WIDTH, block + at, stride);
+        for (; r < rows; ++r) gather_down_tile<1, V>(out + r * stride + at, weights + r * WIDTH, block + at, stride);
+    };
+    int at = 0;
+    for (; at + 3 * LANES <= stride; at += 3 * LANES) gather(std::integral_constant<int, 3>{}, at);
+    for (; at < stride; at += LANES) gather(std::integral_constant<int, 1>{}, at);
+}
+
+// to[d] = or += factor * sum of quads[d].
+static inline void sum_quads(float* to, const float* row, int c, float factor, bool add) {
+    int d = 0;
+    for (; d + 4 <= c; d += 4) {
+        Quad x[4] = {load_quad(row + 4 * d), load_quad(row + 4 * d + 4), load_quad(row + 4 * d + 8), load_quad(row + 4 * d + 12)};
+        transpose(x);
+        const Quad sum = ((x[0] + x[1]) + (x[2] + x[3])) * factor;
+        store_quad(to + d, add ? load_quad(to + d) + sum : sum);
+    }
+    for (; d < c; ++d) {
+        const Quad x = load_quad(row + 4 * d);
+        const float sum = ((x[0] + x[1]) + (x[2] + x[3])) * factor;
+        to[d] = add ? to[d] + sum : sum;
+    }
+}
+
+// One block of queries in the lanes, and where its gradients go. Here p = 2^(s - logsum) and ds = p (do v^T - delta)
+// with delta = sum of do * out.
+struct BlockBackward {
+    float *q, *to_out;            // c x WIDTH, q times log2(e) scale
+    float *q_quads, *out_quads;   // the same in quads, q without its factor
+    const float *logsum, *delta;  // WIDTH
+    float* to_q;                  // c x WIDTH: sum of ds k, the gradient of q over the scale
+    float* to_bias;               // ds is added there, laid out as a plane of Bias; or null
+};
+
+// Memory for a block's products with STREAM rows of the stream.
+struct BlockMemory {
+    float *weights, *slopes;  // STREAM x WIDTH
+    float *to_k, *to_v;       // STREAM x quads(c): sums of ds q, the gradient of k over the scale, and of p do
+    BlockMemory(int c, Scratch& scratch) {
+        weights = scratch.take(STREAM * WIDTH), slopes = scratch.take(STREAM * WIDTH);
+        to_k = scratch.take(STREAM * quads(c)), to_v = scratch.take(STREAM * quads(c));
+    }
+    void clear(int rows, int c) const {
+        std::fill_n(to_k, rows * quads(c), 0.0f), std::fill_n(to_v, rows * quads(c), 0.0f);
+    }
+};
+
+template <class Row, class OutRow>
+static inline void prepare_block(const BlockBackward& block, int c, int count, float scale, Row q, OutRow to_out) {
+    into_lanes(block.q, c, count, 1.0f, q);
+    into_lanes(block.to_out, c, count, 1.0f, to_out);
+    into_quads(block.q_quads, block.q, c);
+    into_quads(block.out_quads, block.to_out, c);
+    for (int i = 0; i < c * WIDTH; i += LANES) store(block.q + i, load(block.q + i) * (scale * LOG2E));
+    std::fill_n(block.to_q, c * WIDTH, 0.0f);
+}
+
+// Adds to the gradients of a block, and to those of `rows` rows of the stream from `first` on; every product is made
+// once.
+template <class Start>
+static inline void attend_block_backward(const BlockBackward& block, int c, Rows k, Rows v, int64_t first, int rows,
+                                         Start start, const BlockMemory& memory) {
+    const Vec l0 = load(block.logsum), l1 = load(block.logsum + LANES);
+    multiply(block.q, c, k, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
+        float* to = memory.weights + (row - first) * WIDTH;
+        store(to, exp2(s0 - l0)), store(to + LANES, exp2(s1 - l1));
+    });
+    const Vec e0 = load(block.delta), e1 = load(block.delta + LANES);
+    multiply(block.to_out, c, v, first, rows, NoBias{}, [&](int64_t row, Vec d0, Vec d1) {
+        const float* weight = memory.weights + (row - first) * WIDTH;
+        float* to = memory.slopes + (row - first) * WIDTH;
+        store(to, load(weight) * (d0 - e0)), store(to + LANES, load(weight + LANES) * (d1 - e1));
+    });
+    if (block.to_bias)
+        for (int i = 0; i < rows * WIDTH; i += LANES) {
+            float* at = block.to_bias + first * WIDTH + i;
+            store(at, load(at) + load(memory.slopes + i));
+        }
+    gather_up(block.to_q, c, memory.slopes, k, first, rows);
+    gather_down(memory.to_v, c, memory.weights, block.out_quads, rows);
+    gather_down(memory.to_k, c, memory.slopes, block.q_quads, rows);
 }

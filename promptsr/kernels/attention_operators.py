@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.calls import call, operator, pointer
+from promptsr.kernels.calls import Pointer, Structure, call, operator, pointer
 
 # What a token is looked up for in `attend_all`
 NOTHING, KEY_OF_QUERY, QUERY_OF_KEY = 0, 1, 2
 
 
-class _Groups(ctypes.Structure):
+class _Groups(Structure):
     """`Groups` of group_attention.cpp."""
 
     _fields_ = (
         ("members", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("groups", "size", "heads", "c", "per_image", "fillers")),
+        *((name, ctypes.c_int64) for name in ("tokens", "groups", "size", "heads", "c", "per_image", "fillers")),
         ("bias", ctypes.c_void_p),
         ("masks", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("mask", "mask_of_group")),
@@ -61,10 +61,21 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tu
     (b, n, c), m = q.shape, k.shape[1]
     out, logsum = torch.empty_like(q), q.new_empty(b, n)
     choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
-    rows = choice if choose == KEY_OF_QUERY else None
-    lanes = choice if choose == QUERY_OF_KEY else None
-    call("attend_all", q, k, v, b, n, m, c, scale, out, logsum, rows, lanes)
+    call(
+        "attend_all",
+        *_three(q, k, v),
+        *(b, n, m, c, scale),
+        pointer("out", out, (b, n, c)),
+        pointer("logsum", logsum, (b, n)),
+        pointer("choice", choice if choose == KEY_OF_QUERY else None, (b, n), torch.int64),
+        pointer("choice", choice if choose == QUERY_OF_KEY else None, (b, m), torch.int64),
+    )
     return out, logsum, choice
+
+
+def _three(q: Tensor, k: Tensor, v: Tensor) -> tuple[Pointer, ...]:
+    (b, n, c), m = q.shape, k.shape[1]
+    return pointer("q", q, (b, n, c)), pointer("k", k, (b, m, c)), pointer("v", v, (b, m, c))
 
 
 def _choices(b: int, n: int, m: int, choose: int) -> Sequence[int]:
@@ -83,10 +94,18 @@ def attend_all_backward(
     q: Tensor, k: Tensor, v: Tensor, out: Tensor, logsum: Tensor, to_out: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of `attend_all` to q, k and v, from `to_out`, that to its result."""
-    q, k, v, to_out = q.contiguous(), k.contiguous(), v.contiguous(), to_out.contiguous()
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     (b, n, c), m = q.shape, k.shape[1]
     to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-    call("attend_all_backward", q, k, v, out, logsum, to_out, b, n, m, c, scale, to_q, to_k, to_v)
+    call(
+        "attend_all_backward",
+        *_three(q, k, v),
+        pointer("out", out, (b, n, c)),
+        pointer("logsum", logsum, (b, n)),
+        pointer("to_out", to_out.contiguous(), (b, n, c)),
+        *(b, n, m, c, scale),
+        *_three(to_q, to_k, to_v),
+    )
     return to_q, to_k, to_v
 
 
@@ -140,15 +159,24 @@ def attend_groups(
     Returns:
         The result (tokens x C) and the logarithms to base 2 of the sums of the softmax (groups x heads x size).
     """
-    groups = _groups(members, qkv.shape[1] // 3 // heads, heads, per_image, fillers, bias, masks, mask_of_group)
-    out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+    qkv = qkv.contiguous()
+    tokens, channels = len(qkv), qkv.shape[1] // 3
+    out = qkv.new_empty(tokens, channels)
     logsum = qkv.new_empty(len(members), heads, members.shape[1])
-    call("attend_groups", qkv.contiguous(), groups, scale.item(), out, logsum)
+    call(
+        "attend_groups",
+        pointer("qkv", qkv, (tokens, 3 * channels)),
+        _groups(members, tokens, channels // heads, heads, per_image, fillers, bias, masks, mask_of_group),
+        scale.item(),
+        pointer("out", out, (tokens, channels)),
+        pointer("logsum", logsum, (len(members), heads, members.shape[1])),
+    )
     return out, logsum
 
 
 def _groups(
     members: Tensor,
+    tokens: int,
     c: int,
     heads: int,
     per_image: int,
@@ -157,10 +185,19 @@ def _groups(
     masks: Tensor | None,
     mask_of_group: Tensor | None,
 ) -> _Groups:
-    """Points to the tensors, and does not keep them alive."""
-    numbers = (*members.shape, heads, c, per_image, fillers)
-    count = 0 if masks is None else len(masks)
-    return _Groups(pointer(members), *numbers, pointer(bias), count, pointer(masks), pointer(mask_of_group))
+    (groups, size), count = members.shape, 0 if masks is None else len(masks)
+    if masks is not None and (bias is None or mask_of_group is None):
+        raise ValueError("Masks need a bias, and the mask of every group.")
+    if groups % per_image or not 0 <= fillers < max(size, 1):
+        raise ValueError(f"{groups} groups of {size} cannot be {per_image} an image with {fillers} fillers.")
+    return _Groups(
+        pointer("members", members, (groups, size), torch.int64),
+        *(tokens, groups, size, heads, c, per_image, fillers),
+        pointer("bias", bias, (heads, size, size)),
+        count,
+        pointer("masks", masks, (count, size, size)),
+        pointer("mask_of_group", mask_of_group if count else None, (groups,), torch.int64),
+    )
 
 
 @torch.library.register_fake("promptsr::attend_groups")
@@ -183,14 +220,21 @@ def attend_groups_backward(
     fillers: int,
 ) -> tuple[Tensor, Tensor]:
     """The gradients of `attend_groups` to qkv and to the bias (or nothing), from `to_out`, that to its result."""
-    heads = logsum.shape[1]
+    heads, (tokens, channels) = logsum.shape[1], out.shape
     qkv = qkv.contiguous()
-    groups = _groups(members, out.shape[1] // heads, heads, per_image, fillers, bias, masks, mask_of_group)
-    by_key = None if bias is None else bias.transpose(1, 2).contiguous()
     to_qkv = torch.empty_like(qkv)
     to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias)
-    arguments = (qkv, groups, by_key, scale.item(), out, logsum, to_out.contiguous(), to_qkv)
-    call("attend_groups_backward", *arguments, None if bias is None else to_bias)
+    call(
+        "attend_groups_backward",
+        pointer("qkv", qkv, (tokens, 3 * channels)),
+        _groups(members, tokens, channels // heads, heads, per_image, fillers, bias, masks, mask_of_group),
+        scale.item(),
+        pointer("out", out, (tokens, channels)),
+        pointer("logsum", logsum, (len(members), heads, members.shape[1])),
+        pointer("to_out", to_out.contiguous(), (tokens, channels)),
+        pointer("to_qkv", to_qkv, (tokens, 3 * channels)),
+        pointer("to_bias", None if bias is None else to_bias, (heads, *2 * (members.shape[1],))),
+    )
     return to_qkv, to_bias
 
 
@@ -201,7 +245,7 @@ def _(qkv: Tensor, _members: Tensor, _scale: Tensor, bias: Tensor | None, *_rest
     return torch.empty_like(qkv, memory_format=dense), to_bias
 
 
-# For whoever counts with torch: forward two products; backward five, since the similarities are made again.
+# For torch's flop counter: forward two products; backward five, since the similarities are computed again.
 def _flops_of_all(products: int) -> Any:
     return lambda q, k, *_rest, **_outputs: products * 2 * q[0] * q[1] * k[1] * q[2]
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "threads.h"
 #include "vectors.h"
 
 constexpr int WIDTH = 2 * LANES;  // rows in one block
@@ -64,9 +65,51 @@ static inline void copy_row(float* to, const float* from, int c) {
 }
 
 static inline float inner(const float* a, const float* b, int c) {
-    float sum = 0.0f;
-    for (int d = 0; d < c; ++d) sum += a[d] * b[d];
+    Quad sums{};
+    int d = 0;
+    for (; d + 4 <= c; d += 4) sums += load_quad(a + d) * load_quad(b + d);
+    float sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (; d < c; ++d) sum += a[d] * b[d];
     return sum;
+}
+
+// Hands out parts of memory that the caller provides. Without memory it only counts: every kernel called with none
+// returns the number of floats that it needs, and does nothing.
+struct Scratch {
+    float* begin = nullptr;
+    int64_t used = 0;
+    float* take(int64_t floats) {
+        float* part = begin ? begin + used : nullptr;
+        used += (floats + 15) / 16 * 16;  // whole cache lines
+        return part;
+    }
+};
+
+// Buffers for each thread; `Buffers` takes its parts of memory when it is made from a shape and a Scratch.
+template <class Buffers, class Shape>
+struct ForThreads {
+    const Shape& shape;
+    int64_t each;
+    float* begin;
+    ForThreads(const Shape& shape, int64_t threads, Scratch& scratch) : shape(shape) {
+        Scratch counted{};
+        Buffers(shape, counted);
+        each = counted.used;
+        begin = scratch.take(threads * each);
+    }
+    Buffers of(int thread) const {
+        Scratch scratch{begin + thread * each};
+        return Buffers(shape, scratch);
+    }
+};
+
+constexpr int64_t DONE = 0, BAD_INDEX = -1;  // what kernels return when called with memory
+
+// Whether all numbers lie in [0, end).
+static inline bool within(const int64_t* numbers, int64_t count, int64_t end) {
+    uint64_t largest = 0;
+    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, uint64_t(numbers[i]));
+    return count == 0 || largest < uint64_t(end);
 }
 
 static inline int block_rows(int64_t rows, int64_t first) { return rows - first < WIDTH ? int(rows - first) : WIDTH; }

@@ -1,10 +1,12 @@
 """Builds the kernels with the system's C++ compiler, once on each machine, and loads them.
 
-Nothing is compiled at installation. The first use takes some seconds and leaves the library in the user's cache folder
-(`PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`). Without a compiler, or with
-`PROMPTSR_KERNELS=off`, there are no kernels, and the network runs on plain torch.
+Nothing is compiled at installation. The first use takes some seconds and leaves the library in the folder `kernels` of
+the user's cache (`PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`). Only a library that this
+user owns and no other can write is loaded; where there is no such folder, each process builds its own. Without a
+compiler, or with `PROMPTSR_KERNELS=off`, there are no kernels, and the network runs on plain torch.
 """
 
+import _ctypes
 import ctypes
 import functools
 import hashlib
@@ -14,19 +16,19 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from promptsr.errors import UserError, first_line
-from promptsr.files import CACHE, cache_folder, replacing
+from promptsr.files import CACHE, cache_folder, is_private, private_folder, replacing
 
 SWITCH = "PROMPTSR_KERNELS"
 _FOLDER = Path(__file__).parent
 _SOURCES = ("global_attention.cpp", "group_attention.cpp", "token_layers.cpp")
-_HEADERS = ("vectors.h", "blocks.h", "attention.h")
+_HEADERS = ("threads.h", "vectors.h", "blocks.h", "attention.h")
 # Products may be fused into sums, but nothing is reordered, and NaN stays NaN.
 _FLAGS = (
-    *("-std=c++17", "-O3", "-fopenmp", "-shared", "-fPIC"),
+    *("-std=c++17", "-O3", "-pthread", "-shared", "-fPIC"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros"),
 )
 _TARGETS = {
@@ -35,6 +37,9 @@ _TARGETS = {
     "arm64": ("-mcpu=native",),
     "aarch64": ("-mcpu=native",),
 }
+_SYMBOLS = tuple(
+    name + suffix for name in ("attend_all", "attend_groups", "linear", "feed_forward") for suffix in ("", "_backward")
+)
 _SECONDS = 300  # for the compiler
 _disabled = 0
 _loading = threading.Lock()
@@ -75,7 +80,7 @@ def disabled() -> Iterator[None]:
 
 
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, or why there is none. Whoever comes while it is being built waits for it."""
+    """The library, or why there is none. Concurrent callers block until it is built."""
     with _loading:
         return _load_once()
 
@@ -85,11 +90,40 @@ def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
         return None, f"The kernels are switched off by {SWITCH}."
     try:
-        return ctypes.CDLL(str(_built(_command()))), None
+        command = _command()
+        path = _library_folder() / f"kernels-{_fingerprint(command)}.so"
+        if path.exists() and is_private(path):
+            with suppress(OSError, AttributeError):
+                return _opened(path), None
+        # There is none yet, or it is damaged, foreign or open to others: a new one takes its place.
+        _build(command, path)
+        return _opened(path), None
     except NoKernelsError as error:
         return None, str(error)
+    except (OSError, AttributeError) as error:
+        return None, f"The kernels cannot be loaded: {first_line(str(error))}."
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    """The library; AttributeError if it lacks a kernel, OSError if it is none."""
+    loaded = ctypes.CDLL(str(path))
+    try:
+        for symbol in _SYMBOLS:
+            getattr(loaded, symbol).restype = ctypes.c_int64
+    except AttributeError:
+        _ctypes.dlclose(loaded._handle)  # else its name would stand for it, whatever lies there later
+        raise
+    return loaded
+
+
+def _library_folder() -> Path:
+    """Where libraries may lie: nobody else may put one there."""
+    folder = cache_folder() / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        return None, f"The kernels cannot be loaded: {error}."
+        raise NoKernelsError(f"The kernels cannot be kept: {error}; name a folder by {CACHE}.") from error
+    return folder if is_private(folder) else private_folder()
 
 
 def _command() -> list[str]:
@@ -104,17 +138,13 @@ def _command() -> list[str]:
     return [*compiler.split(), *_FLAGS, *target]
 
 
-def _built(command: list[str]) -> Path:
-    """Path of the library that this command makes, which is run unless it was run before."""
-    path = cache_folder() / f"kernels-{_fingerprint(command)}.so"
-    if path.exists():
-        return path
+def _build(command: list[str], path: Path) -> None:
     try:
         with replacing(path) as temporary:
             _compile([*command, *(str(_FOLDER / name) for name in _SOURCES), "-o", str(temporary)])
+        path.chmod(0o700)
     except UserError as error:
         raise NoKernelsError(f"The kernels cannot be kept: {error.__cause__}; name a folder by {CACHE}.") from error
-    return path
 
 
 def _compile(command: list[str]) -> None:
@@ -127,14 +157,23 @@ def _compile(command: list[str]) -> None:
 
 
 def _fingerprint(command: list[str]) -> str:
-    """Of all that decides what the library is: sources, command, and what this processor can do."""
-    texts = [(_FOLDER / name).read_text() for name in (*_HEADERS, *_SOURCES)]
-    return hashlib.sha256("\0".join([*texts, *command, _processor()]).encode()).hexdigest()[:16]
+    """Hash of the sources, the compiler's command and version, the C library's version and the processor's flags."""
+    texts = [(_FOLDER / name).read_text(encoding="utf-8") for name in (*_HEADERS, *_SOURCES)]
+    about = [_version(command), " ".join(platform.libc_ver()), _processor()]
+    return hashlib.sha256("\0".join([*texts, *command, *about]).encode()).hexdigest()[:16]
+
+
+def _version(command: list[str]) -> str:
+    try:
+        done = subprocess.run([command[0], "--version"], capture_output=True, text=True, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # building will say what is wrong
+    return done.stdout
 
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())

@@ -1,7 +1,7 @@
-"""How the kernels are called: with tensors, numbers and structures, from the threads that torch has."""
+"""How the kernels are called: with checked tensors, numbers and structures, and with memory and threads of torch."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -49,20 +49,70 @@ def usable(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype in _DTYPES and why_not() is None
 
 
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """To the first value of a contiguous tensor; null without one. It does not keep the tensor alive."""
-    assert tensor is None or tensor.is_contiguous()
-    return ctypes.c_void_p(tensor.data_ptr() if tensor is not None and tensor.numel() else None)
+class Pointer(ctypes.c_void_p):
+    """The address of a tensor's first value, which it keeps alive."""
+
+    tensor: Tensor | None = None
 
 
-def call(function: str, *arguments: Any) -> None:
-    """Calls a kernel with tensors (contiguous, or None), whole numbers, floats and structures."""
+class Structure(ctypes.Structure):
+    """A structure of a kernel's source; keeps the tensors alive that its pointers point to."""
 
-    def convert(argument: Any) -> Any:
-        if argument is None or isinstance(argument, Tensor):
-            return pointer(argument)
+    def __init__(self, *values: "Pointer | int | float") -> None:
+        super().__init__(*values)
+        self._values = values
+
+
+def pointer(name: str, tensor: Tensor | None, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Pointer:
+    """The address of a tensor's first value; null for None.
+
+    The only way from Python to the kernels, which read what they are told to, whatever lies there.
+
+    Args:
+        name: what the message calls the tensor.
+        tensor: what the kernel will read or write.
+        shape: what it must have.
+        dtype: likewise.
+
+    Raises:
+        ValueError: the tensor has another type or shape, or is not contiguous on the CPU.
+    """
+    if tensor is None:
+        return Pointer(None)
+    if (
+        tensor.dtype != dtype
+        or tensor.device.type != "cpu"
+        or tensor.layout != torch.strided
+        or tensor.shape != torch.Size(shape)
+        or not tensor.is_contiguous()
+    ):
+        raise ValueError(
+            f"{name} must be contiguous, {dtype}, {' x '.join(map(str, shape))}, on the CPU; it is {tensor.dtype}, "
+            f"{' x '.join(map(str, tensor.shape))}, on {tensor.device}, {tensor.layout}, strides {tensor.stride()}."
+        )
+    result = Pointer(tensor.data_ptr() if tensor.numel() else None)
+    result.tensor = tensor
+    return result
+
+
+def call(function: str, *arguments: Pointer | Structure | int | float) -> None:
+    """Calls a kernel with pointers, whole numbers, floats and structures.
+
+    Raises:
+        RuntimeError: torch has not enough memory for what the kernel needs meanwhile, with torch's own message.
+        IndexError: a number of a token or mask in a tensor is too large or negative.
+    """
+
+    def convert(argument: Pointer | Structure | int | float) -> Any:
         if isinstance(argument, float):
             return ctypes.c_float(argument)
-        return ctypes.c_int64(argument) if isinstance(argument, int) else ctypes.byref(argument)
+        if isinstance(argument, int):
+            return ctypes.c_int64(argument)
+        return ctypes.byref(argument) if isinstance(argument, Structure) else argument
 
-    getattr(library(), function)(*map(convert, arguments), ctypes.c_int64(torch.get_num_threads()))
+    kernel = getattr(library(), function)
+    converted, threads = [convert(argument) for argument in arguments], ctypes.c_int64(torch.get_num_threads())
+    # Without memory a kernel only says how many floats it needs.
+    memory = torch.empty(kernel(*converted, None, threads), dtype=torch.float32)
+    if kernel(*converted, ctypes.c_void_p(memory.data_ptr()), threads) != 0:
+        raise IndexError(f"{function}: an index lies outside of what it points into.")

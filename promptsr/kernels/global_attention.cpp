@@ -1,102 +1,161 @@
 // Attention of all tokens of an image on all others. Floats have 32 bits, arrays are contiguous; every function says
-// their shapes. Results do not depend on the number of threads.
-#include <omp.h>
-
+// their shapes, and returns how much memory it needs if it is given none. Results do not depend on the threads.
 #include <cstring>
-#include <vector>
 
 #include "attention.h"
+
+namespace {
+struct Shape {
+    int64_t images, n, m, c;
+};
+struct Buffers {
+    float *lanes, *result;
+    Buffers(const Shape& of, Scratch& scratch)
+        : lanes(scratch.take(of.c * WIDTH)), result(scratch.take(of.c * WIDTH)) {}
+};
+}  // namespace
 
 // softmax(scale q k^T) v of every image. q, out: images x n x c; k, v: images x m x c; logsum: images x n.
 // nearest_row (images x n): the most similar row of k for each row of q. nearest_lane (images x m): the most similar
 // row of q for each row of k. Either may be null.
-extern "C" void attend_all(const float* q, const float* k, const float* v, int64_t images, int64_t n, int64_t m,
-                           int64_t c, float scale, float* out, float* logsum, int64_t* nearest_row,
-                           int64_t* nearest_lane, int64_t threads) {
-    const int64_t per_image = blocks(n);
+extern "C" int64_t attend_all(const float* q, const float* k, const float* v, int64_t images, int64_t n, int64_t m,
+                              int64_t c, float scale, float* out, float* logsum, int64_t* nearest_row,
+                              int64_t* nearest_lane, float* memory, int64_t threads) {
+    const Shape of{images, n, m, c};
+    Scratch scratch{memory};
     // Each thread keeps the best lanes of its own blocks.
-    std::vector<float> similarity(nearest_lane ? threads * images * m : 0, LOWEST);
-    std::vector<int64_t> index(similarity.size());
-#pragma omp parallel num_threads(threads)
-    {
-        const int64_t thread = omp_get_thread_num();
-        std::vector<float> buffer(2 * c * WIDTH);
-        float *lanes = buffer.data(), *result = lanes + c * WIDTH;
-        float sums[WIDTH];
-        int64_t choice[WIDTH];
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < images * per_image; ++task) {
-            const int64_t image = task / per_image, first = task % per_image * WIDTH;
-            const int count = block_rows(n, first);
-            const float* rows = q + (image * n + first) * c;
-            into_lanes(lanes, c, count, scale * LOG2E, [&](int i) { return rows + i * c; });
-            const Rows keys{k + image * m * c, c}, values{v + image * m * c, c};
-            if (nearest_lane) {
-                const int64_t at = (thread * images + image) * m;
-                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, Nothing{},
-                             BestLane{&similarity[at], &index[at], first, count});
-            } else if (nearest_row) {
-                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, BestRow{choice}, Nothing{});
-            } else {
-                attend_block(lanes, c, keys, values, m, NoBias{}, result, sums, Nothing{}, Nothing{});
-            }
-            const int64_t row = image * n + first;
-            from_lanes(result, c, 0, count, 1.0f, [&](int i) { return out + (row + i) * c; });
-            std::copy_n(sums, count, logsum + row);
-            if (nearest_row) std::copy_n(choice, count, nearest_row + row);
-        }
-        // Blocks go to threads in order, so on a tie the first thread's lane is the first one.
-        if (nearest_lane) {
-#pragma omp for schedule(static)
-            for (int64_t row = 0; row < images * m; ++row) {
-                int64_t best = row;
-                for (int64_t other = row + images * m; other < int64_t(index.size()); other += images * m)
-                    if (similarity[other] > similarity[best]) best = other;
-                nearest_lane[row] = index[best];
-            }
-        }
-    }
-}
+    const int64_t keys = images * m, kept = nearest_lane ? threads * keys : 0;
+    float* similarity = scratch.take(kept);
+    int64_t* index = reinterpret_cast<int64_t*>(scratch.take(2 * kept));
+    const ForThreads<Buffers, Shape> buffers(of, threads, scratch);
+    if (!memory) return scratch.used;
 
-// The gradients to_q, to_k, to_v of `attend_all`, from that of `out`.
-extern "C" void attend_all_backward(const float* q, const float* k, const float* v, const float* out,
-                                    const float* logsum, const float* to_out, int64_t images, int64_t n, int64_t m,
-                                    int64_t c, float scale, float* to_q, float* to_k, float* to_v, int64_t threads) {
-    std::vector<float> delta(images * n);
-#pragma omp parallel num_threads(threads)
-    {
-        std::vector<float> buffer(4 * c * WIDTH);
-        float *a = buffer.data(), *b = a + c * WIDTH, *to_a = b + c * WIDTH, *to_b = to_a + c * WIDTH;
-        float sums[WIDTH], deltas[WIDTH];
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < images * n; ++row) delta[row] = inner(out + row * c, to_out + row * c, c);
-
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < images * blocks(n); ++task) {
+    std::fill_n(similarity, kept, LOWEST), std::fill_n(index, kept, 0);
+    in_parallel(threads, images * blocks(n), [&](int64_t task, int thread) {
+            const Buffers b = buffers.of(thread);
+            float* my_similarity = similarity + thread * keys;
+            int64_t* my_index = index + thread * keys;
+            float sums[WIDTH];
+            int64_t choice[WIDTH];
             const int64_t image = task / blocks(n), first = task % blocks(n) * WIDTH;
             const int count = block_rows(n, first);
             const int64_t row = image * n + first;
-            into_lanes(a, c, count, scale * LOG2E, [&](int i) { return q + (row + i) * c; });
-            into_lanes(b, c, count, 1.0f, [&](int i) { return to_out + (row + i) * c; });
-            into_lanes(sums, 1, count, 1.0f, [&](int i) { return &logsum[row + i]; });
-            into_lanes(deltas, 1, count, 1.0f, [&](int i) { return &delta[row + i]; });
-            std::memset(to_a, 0, c * WIDTH * sizeof(float));
-            attend_block_backward<false>(a, b, c, {k + image * m * c, c}, {v + image * m * c, c}, m, NoBias{}, sums,
-                                         deltas, to_a, nullptr, nullptr);
-            from_lanes(to_a, c, 0, count, scale, [&](int i) { return to_q + (row + i) * c; });
+            into_lanes(b.lanes, c, count, scale * LOG2E, [&](int i) { return q + (row + i) * c; });
+            const auto attend = [&](auto row_choice, auto lane_choice) {
+                attend_block(b.lanes, c, {k + image * m * c, c}, {v + image * m * c, c}, m, NoBias{}, b.result, sums,
+                             row_choice, lane_choice);
+            };
+            if (nearest_lane)
+                attend(Nothing{}, BestLane{my_similarity + image * m, my_index + image * m, first, count});
+            else if (nearest_row)
+                attend(BestRow{choice}, Nothing{});
+            else
+                attend(Nothing{}, Nothing{});
+            from_lanes(b.result, c, 0, count, 1.0f, [&](int i) { return out + (row + i) * c; });
+            std::copy_n(sums, count, logsum + row);
+            if (nearest_row) std::copy_n(choice, count, nearest_row + row);
+    });
+    // A thread meets its blocks in order, so its own lane is the first one on a tie.
+    if (nearest_lane)
+        for (int64_t row = 0; row < keys; ++row) {
+            int64_t best = row;
+            for (int64_t other = row + keys; other < kept; other += keys)
+                if (similarity[other] > similarity[best] ||
+                    (similarity[other] == similarity[best] && index[other] < index[best]))
+                    best = other;
+            nearest_lane[row] = index[best];
         }
-#pragma omp for schedule(static)
-        for (int64_t task = 0; task < images * blocks(m); ++task) {
-            const int64_t image = task / blocks(m), first = task % blocks(m) * WIDTH;
-            const int count = block_rows(m, first);
-            const int64_t row = image * m + first;
-            into_lanes(a, c, count, scale * LOG2E, [&](int i) { return k + (row + i) * c; });
-            into_lanes(b, c, count, 1.0f, [&](int i) { return v + (row + i) * c; });
-            std::memset(to_a, 0, 2 * c * WIDTH * sizeof(float));
-            attend_block_backward<true>(a, b, c, {q + image * n * c, c}, {to_out + image * n * c, c}, n, NoBias{},
-                                        logsum + image * n, delta.data() + image * n, to_a, to_b, nullptr);
-            from_lanes(to_a, c, 0, count, scale, [&](int i) { return to_k + (row + i) * c; });
-            from_lanes(to_b, c, 0, count, 1.0f, [&](int i) { return to_v + (row + i) * c; });
-        }
+    return DONE;
+}
+
+namespace {
+// Queries and keys of an image are cut into parts; a task takes one of queries and one of keys. What several tasks add
+// to is written down for each, and summed in the end.
+struct Parts {
+    int64_t images, n, m, c, query_parts, key_parts;
+    // At least 512 rows, so that little is summed, and at most 32 parts.
+    static int64_t count(int64_t rows) { return std::clamp<int64_t>(rows / 512, 1, 32); }
+    // The first row of a part; whole blocks.
+    static int64_t begin(int64_t part, int64_t parts, int64_t rows) {
+        return part == parts ? rows : part * blocks(rows) / parts * WIDTH;
     }
+    int64_t most_queries() const { return (blocks(n) + query_parts - 1) / query_parts * WIDTH; }
+};
+
+struct BackwardBuffers {
+    float *logsum, *delta, *q_lanes, *out_lanes, *q_quads, *out_quads, *to_q;  // of all queries of a part
+    BlockMemory block;
+    BackwardBuffers(const Parts& of, Scratch& scratch) : block(of.c, scratch) {
+        const int64_t lanes = of.most_queries();
+        for (float** values : {&logsum, &delta}) *values = scratch.take(lanes);
+        for (float** rows : {&q_lanes, &out_lanes, &to_q}) *rows = scratch.take(lanes * of.c);
+        for (float** rows : {&q_quads, &out_quads}) *rows = scratch.take(lanes / 4 * quads(of.c));
+    }
+};
+}  // namespace
+
+// The gradients to_q, to_k, to_v of `attend_all`, from that of `out`.
+extern "C" int64_t attend_all_backward(const float* q, const float* k, const float* v, const float* out,
+                                       const float* logsum, const float* to_out, int64_t images, int64_t n, int64_t m,
+                                       int64_t c, float scale, float* to_q, float* to_k, float* to_v, float* memory,
+                                       int64_t threads) {
+    const Parts of{images, n, m, c, Parts::count(n), Parts::count(m)};
+    Scratch scratch{memory};
+    // What a part adds to the gradients; the results themselves where there is one part only.
+    const auto partial = [&](float* result, int64_t parts, int64_t rows) {
+        return parts == 1 ? result : scratch.take(parts * images * rows * c);
+    };
+    float* some_q = partial(to_q, of.key_parts, n);
+    float* some_k = partial(to_k, of.query_parts, m);
+    float* some_v = partial(to_v, of.query_parts, m);
+    const ForThreads<BackwardBuffers, Parts> buffers(of, threads, scratch);
+    if (!memory) return scratch.used;
+
+    in_parallel(threads, images * of.query_parts * of.key_parts, [&](int64_t task, int thread) {
+        const BackwardBuffers b = buffers.of(thread);
+        const auto block_at = [&](int64_t i) {
+            const int64_t quad = i / 4 * quads(c);
+            return BlockBackward{b.q_lanes + i * c, b.out_lanes + i * c, b.q_quads + quad, b.out_quads + quad,
+                                 b.logsum + i, b.delta + i, b.to_q + i * c, nullptr};
+        };
+            const int64_t image = task % images, query_part = task / images % of.query_parts;
+            const int64_t key_part = task / images / of.query_parts;
+            const int64_t first = Parts::begin(query_part, of.query_parts, n);
+            const int64_t queries = Parts::begin(query_part + 1, of.query_parts, n) - first;
+            const int64_t first_key = Parts::begin(key_part, of.key_parts, m);
+            const int64_t keys = Parts::begin(key_part + 1, of.key_parts, m) - first_key;
+            const int64_t row = image * n + first, key_row = image * m + first_key;
+            for (int64_t i = 0; i < blocks(queries) * WIDTH; ++i) {
+                b.logsum[i] = i < queries ? logsum[row + i] : 0.0f;
+                b.delta[i] = i < queries ? inner(out + (row + i) * c, to_out + (row + i) * c, c) : 0.0f;
+            }
+            for (int64_t i = 0; i < queries; i += WIDTH)
+                prepare_block(block_at(i), c, block_rows(queries, i), scale, [&](int j) { return q + (row + i + j) * c; },
+                              [&](int j) { return to_out + (row + i + j) * c; });
+            for (int64_t key = 0; key < keys; key += STREAM) {
+                const int rows = int(std::min<int64_t>(STREAM, keys - key));
+                b.block.clear(rows, c);
+                for (int64_t i = 0; i < queries; i += WIDTH)
+                    attend_block_backward(block_at(i), c, {k + key_row * c, c}, {v + key_row * c, c}, key, rows,
+                                          NoBias{}, b.block);
+                const int64_t at = (query_part * images * m + key_row + key) * c;
+                for (int i = 0; i < rows; ++i) {
+                    sum_quads(some_k + at + i * c, b.block.to_k + i * quads(c), c, scale, false);
+                    sum_quads(some_v + at + i * c, b.block.to_v + i * quads(c), c, 1.0f, false);
+                }
+            }
+            float* to = some_q + (key_part * images * n + row) * c;
+            for (int64_t i = 0; i < queries; i += WIDTH)
+                from_lanes(b.to_q + i * c, c, 0, block_rows(queries, i), scale, [&](int j) { return to + (i + j) * c; });
+    });
+    const auto sum_up = [&](float* to, const float* some, int64_t parts, int64_t rows) {
+        const int64_t total = images * rows * c;
+        if (parts > 1)
+            for (int64_t part = 0; part < parts; ++part)
+                for (int64_t i = 0; i < total; ++i) to[i] = (part ? to[i] : 0.0f) + some[part * total + i];
+    };
+    sum_up(to_q, some_q, of.key_parts, n);
+    sum_up(to_k, some_k, of.query_parts, m);
+    sum_up(to_v, some_v, of.query_parts, m);
+    return DONE;
 }

@@ -1,20 +1,22 @@
-// Layers that treat every token alike: layer norm, linear layers, GELU, in one pass over the tokens.
-#include <omp.h>
-
+// Layers that treat every token alike: layer norm, linear layers, GELU, in one pass over the tokens, and their
+// gradients. Results do not depend on the threads.
 #include <cmath>
 #include <cstring>
-#include <vector>
 
-#include "vectors.h"
+#include "blocks.h"
 
-constexpr int TILE = REGISTERS / 4;  // tokens in one tile of registers
+constexpr int TILE = REGISTERS / 4;  // tokens, or results, in one tile of registers
 constexpr int BLOCK = 8 * TILE;      // tokens that go through a layer together, so that its weights stay in the cache
-constexpr int PANEL = 3;             // vectors of results in one tile
+constexpr int PANEL = 3;             // vectors in one tile
 
 // y = weight x + bias; weight: out x in, bias: out, or null.
 struct Linear {
     const float *weight, *bias;
     int64_t in, out;
+};
+// Where the gradients of a linear layer go; null: they are not wanted.
+struct ToLinear {
+    float *weight, *bias;
 };
 
 // Layer norm over the channels of a token, then times weight plus bias; nothing at all if these are null.
@@ -22,39 +24,49 @@ struct Norm {
     const float *weight, *bias;
     double epsilon;
 };
+struct ToNorm {
+    float *weight, *bias;
+};
 
-// One thread's copy of a linear layer, so that results sit in the lanes: panels of in x PANEL vectors (the last one
-// may have fewer). Columns beyond `out` are 0.
+static inline int padded(int64_t columns) { return int(columns + LANES - 1) / LANES * LANES; }
+
+static inline int block_tokens(int64_t tokens, int64_t first) { return tokens - first < BLOCK ? int(tokens - first) : BLOCK; }
+
+// A matrix so that its results sit in the lanes: panels of in x PANEL vectors (the last one may have fewer). Columns
+// beyond `out` are 0.
 struct Columns {
     int in, out, vectors;
-    std::vector<float> weight, bias;
+    float *weight, *bias;
 
-    explicit Columns(const Linear& layer)
-        : in(layer.in), out(layer.out), vectors((out + LANES - 1) / LANES), weight(in * vectors * LANES),
-          bias(vectors * LANES) {
+    // Of y = weight x + bias, or of y = transposed weight x.
+    Columns(const Linear& layer, bool transposed, Scratch& scratch)
+        : in(transposed ? layer.out : layer.in), out(transposed ? layer.in : layer.out),
+          vectors(padded(out) / LANES), weight(scratch.take(in * vectors * LANES)), bias(scratch.take(vectors * LANES)) {
+        if (!weight) return;
+        std::fill_n(weight, in * vectors * LANES, 0.0f), std::fill_n(bias, vectors * LANES, 0.0f);
         for (int o = 0; o < out; ++o) {
             const int first = o / LANES / PANEL * PANEL, width = panel(first) * LANES;
-            float* to = &weight[first * LANES * in + o - first * LANES];
-            for (int i = 0; i < in; ++i) to[i * width] = layer.weight[o * in + i];
-            if (layer.bias) bias[o] = layer.bias[o];
+            float* to = weight + first * LANES * in + o - first * LANES;
+            for (int i = 0; i < in; ++i) to[i * width] = layer.weight[transposed ? i * out + o : o * in + i];
+            if (layer.bias && !transposed) bias[o] = layer.bias[o];
         }
     }
     // Vectors in the panel that begins with vector `first`.
     int panel(int first) const { return vectors - first < PANEL ? vectors - first : PANEL; }
 };
 
-// each(token, first column, result) for one panel of VECTORS and TILE tokens, from `token` on; x: BLOCK x in.
+// each(token, first column, result) for one panel of VECTORS and TILE tokens, from `token` on; x: BLOCK x stride.
 template <int VECTORS, class Each>
-static inline void multiply_tile(const float* x, const Columns& layer, int token, int vector, Each& each) {
+static inline void multiply_tile(const float* x, int stride, const Columns& layer, int token, int vector, Each& each) {
     Vec sum[TILE][VECTORS];
     UNROLLED for (int t = 0; t < TILE; ++t)
-        UNROLLED for (int v = 0; v < VECTORS; ++v) sum[t][v] = load(&layer.bias[(vector + v) * LANES]);
-    const float *weight = &layer.weight[vector * LANES * layer.in], *from = x + token * layer.in;
+        UNROLLED for (int v = 0; v < VECTORS; ++v) sum[t][v] = load(layer.bias + (vector + v) * LANES);
+    const float *weight = layer.weight + vector * LANES * layer.in, *from = x + token * stride;
     for (int i = 0; i < layer.in; ++i, weight += VECTORS * LANES) {
         Vec row[VECTORS];
         UNROLLED for (int v = 0; v < VECTORS; ++v) row[v] = load(weight + v * LANES);
         UNROLLED for (int t = 0; t < TILE; ++t)
-            UNROLLED for (int v = 0; v < VECTORS; ++v) sum[t][v] += from[t * layer.in + i] * row[v];
+            UNROLLED for (int v = 0; v < VECTORS; ++v) sum[t][v] += from[t * stride + i] * row[v];
     }
     UNROLLED for (int t = 0; t < TILE; ++t)
         UNROLLED for (int v = 0; v < VECTORS; ++v) each(token + t, (vector + v) * LANES, sum[t][v]);
@@ -62,15 +74,61 @@ static inline void multiply_tile(const float* x, const Columns& layer, int token
 
 // The same for all panels and the first `count` tokens (or some more) of a block.
 template <class Each>
-static inline void multiply(const float* x, const Columns& layer, int count, Each each) {
+static inline void multiply(const float* x, int stride, const Columns& layer, int count, Each each) {
     static_assert(PANEL == 3, "one case for each size of a panel");
     for (int vector = 0; vector < layer.vectors; vector += PANEL)
         for (int token = 0; token < count; token += TILE) switch (layer.panel(vector)) {
-                case 1: multiply_tile<1>(x, layer, token, vector, each); break;
-                case 2: multiply_tile<2>(x, layer, token, vector, each); break;
-                default: multiply_tile<3>(x, layer, token, vector, each);
+                case 1: multiply_tile<1>(x, stride, layer, token, vector, each); break;
+                case 2: multiply_tile<2>(x, stride, layer, token, vector, each); break;
+                default: multiply_tile<3>(x, stride, layer, token, vector, each);
             }
 }
+
+// What a part of the tokens adds to the gradients of a linear layer: out x padded(in), and padded(out).
+struct LinearSum {
+    int in, out;
+    float *weight, *bias;
+    LinearSum(const Linear& layer, Scratch& scratch)
+        : in(layer.in), out(layer.out), weight(scratch.take(layer.out * padded(layer.in))),
+          bias(scratch.take(padded(layer.out))) {}
+    void clear() const { std::fill_n(weight, out * padded(in), 0.0f), std::fill_n(bias, padded(out), 0.0f); }
+
+    // y: count x padded(out), the gradient of the results; x: count x padded(in).
+    void add(const float* y, const float* x, int count) const {
+        const int columns = padded(in), rows = padded(out);
+        for (int v = 0; v < columns;) {
+            const int left = (columns - v) / LANES;
+            for (int o = 0; o < out; o += TILE)
+                if (out - o < TILE)
+                    for (int one = o; one < out; ++one) left >= 3 ? tile<1, 3>(y, x, count, one, v) : tile<1, 1>(y, x, count, one, v);
+                else
+                    left >= 3 ? tile<TILE, 3>(y, x, count, o, v) : tile<TILE, 1>(y, x, count, o, v);
+            v += left >= 3 ? 3 * LANES : LANES;
+        }
+        for (int o = 0; o < rows; o += LANES) {
+            Vec sum = load(bias + o);
+            for (int t = 0; t < count; ++t) sum += load(y + t * rows + o);
+            store(bias + o, sum);
+        }
+    }
+
+   private:
+    template <int COUNT, int VECTORS>
+    void tile(const float* y, const float* x, int count, int o, int v) const {
+        const int columns = padded(in), rows = padded(out);
+        Vec sum[COUNT][VECTORS];
+        UNROLLED for (int r = 0; r < COUNT; ++r)
+            UNROLLED for (int i = 0; i < VECTORS; ++i) sum[r][i] = load(weight + (o + r) * columns + v + i * LANES);
+        for (int t = 0; t < count; ++t) {
+            Vec row[VECTORS];
+            UNROLLED for (int i = 0; i < VECTORS; ++i) row[i] = load(x + t * columns + v + i * LANES);
+            UNROLLED for (int r = 0; r < COUNT; ++r)
+                UNROLLED for (int i = 0; i < VECTORS; ++i) sum[r][i] += y[t * rows + o + r] * row[i];
+        }
+        UNROLLED for (int r = 0; r < COUNT; ++r)
+            UNROLLED for (int i = 0; i < VECTORS; ++i) store(weight + (o + r) * columns + v + i * LANES, sum[r][i]);
+    }
+};
 
 // Stores the lanes that lie before `end`.
 static inline void store_columns(float* to, int column, int end, Vec x) {
@@ -80,87 +138,370 @@ static inline void store_columns(float* to, int column, int end, Vec x) {
         for (int i = 0; column + i < end; ++i) to[column + i] = x[i];
 }
 
-// Sum of each(x[i]); `each` takes vectors and floats.
+// Sum of each(i) over whole vectors, from padded rows.
 template <class Each>
-static inline float sum_up(const float* x, int count, Each each) {
+static inline float sum_up(int columns, Each each) {
     Vec sums{};
-    int i = 0;
-    for (; i + LANES <= count; i += LANES) sums += each(load(x + i));
-    float sum = across(sums, [](Vec a, Vec b) { return a + b; });
-    for (; i < count; ++i) sum += each(x[i]);
-    return sum;
+    for (int i = 0; i < columns; i += LANES) sums += each(i);
+    return across(sums, [](Vec a, Vec b) { return a + b; });
 }
 
-static inline void normalise(float* __restrict to, const float* __restrict x, int c, const Norm& norm) {
-    const float *__restrict weight = norm.weight, *__restrict bias = norm.bias;
-    const float mean = sum_up(x, c, [](auto value) { return value; }) / c;
-    const float variance = sum_up(x, c, [mean](auto value) { return (value - mean) * (value - mean); }) / c;
-    const float share = 1.0f / std::sqrt(variance + float(norm.epsilon));
-    for (int i = 0; i < c; ++i) to[i] = (x[i] - mean) * share * weight[i] + bias[i];
-}
-
-// x Phi(x) with the error function of Abramowitz and Stegun, 7.1.26: off by less than 2e-7 |x|.
-static inline Vec gelu(Vec x) {
-    const Vec z = larger(x, -x) * 0.707106781f;
-    const Vec t = 1.0f / (z * 0.3275911f + 1.0f);
-    Vec p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    const Vec tail = p * t * exp2(z * z * -1.44269504f) * 0.5f;  // Phi(-|x|)
-    return x * (x > 0.0f ? 1.0f - tail : tail);
-}
-
-// `count` tokens after the norm: count x c.
-static inline void take(float* to, const float* x, int count, int c, const Norm& norm) {
-    if (!norm.weight)
-        std::memcpy(to, x, count * c * sizeof(float));
-    else
-        for (int t = 0; t < count; ++t) normalise(to + t * c, x + t * c, c, norm);
-}
-
-static inline int block_tokens(int64_t tokens, int64_t first) { return tokens - first < BLOCK ? int(tokens - first) : BLOCK; }
-
-// layer(norm(x)). x: tokens x in; out: tokens x out.
-extern "C" void linear(const float* x, int64_t tokens, const Norm* norm, const Linear* layer, float* out,
-                       int64_t threads) {
-#pragma omp parallel num_threads(threads)
-    {
-        const Columns columns(*layer);
-        std::vector<float> block(BLOCK * columns.in);
-#pragma omp for schedule(static)
-        for (int64_t first = 0; first < tokens; first += BLOCK) {
-            const int count = block_tokens(tokens, first);
-            float* to = out + first * columns.out;
-            take(block.data(), x + first * columns.in, count, columns.in, *norm);
-            multiply(block.data(), columns, count, [&](int token, int column, Vec sum) {
-                if (token < count) store_columns(to + token * columns.out, column, columns.out, sum);
-            });
+// A norm with padded weights: what lies beyond the channels stays 0.
+struct PaddedNorm {
+    int c;
+    float epsilon, *weight, *bias, *exists;  // exists: 1 where there is a channel
+    PaddedNorm(const Norm& norm, int64_t c, Scratch& scratch)
+        : c(c), epsilon(norm.epsilon), weight(nullptr), bias(nullptr), exists(nullptr) {
+        if (!norm.weight) return;
+        weight = scratch.take(padded(c)), bias = scratch.take(padded(c)), exists = scratch.take(padded(c));
+        if (!weight) return;
+        for (int i = 0; i < padded(c); ++i) {
+            weight[i] = i < c ? norm.weight[i] : 0.0f;
+            bias[i] = i < c ? norm.bias[i] : 0.0f;
+            exists[i] = i < c ? 1.0f : 0.0f;
         }
     }
+    // The normalised token before weight and bias, padded; returns the factor that it was multiplied with. x: padded.
+    float normalise(float* to, const float* x) const {
+        const float mean = sum_up(padded(c), [&](int i) { return load(x + i); }) / c;
+        const auto centred = [&](int i) { return (load(x + i) - mean) * load(exists + i); };
+        const float variance = sum_up(padded(c), [&](int i) { return centred(i) * centred(i); }) / c;
+        const float share = 1.0f / std::sqrt(variance + epsilon);
+        for (int i = 0; i < padded(c); i += LANES) store(to + i, centred(i) * share);
+        return share;
+    }
+    void apply(float* to, const float* normalised) const {
+        for (int i = 0; i < padded(c); i += LANES) store(to + i, load(normalised + i) * load(weight + i) + load(bias + i));
+    }
+};
+
+// What a part of the tokens adds to the gradients of a norm.
+struct NormSum {
+    int columns;
+    float *weight, *bias;
+    NormSum(const Norm& norm, int64_t c, Scratch& scratch)
+        : columns(padded(c)), weight(norm.weight ? scratch.take(columns) : nullptr),
+          bias(norm.weight ? scratch.take(columns) : nullptr) {}
+    void clear() const {
+        if (weight) std::fill_n(weight, columns, 0.0f), std::fill_n(bias, columns, 0.0f);
+    }
+};
+
+// The gradient of a token before the norm, from that of the norm's result (both padded; `to` may be the same).
+// `sum` takes the gradients of the norm's weights.
+static inline void differentiate_norm(float* to, const float* to_result, const float* normalised, float share,
+                                      const PaddedNorm& norm, const NormSum* sum) {
+    const int columns = padded(norm.c);
+    if (sum)
+        for (int i = 0; i < columns; i += LANES) {
+            store(sum->weight + i, load(sum->weight + i) + load(to_result + i) * load(normalised + i));
+            store(sum->bias + i, load(sum->bias + i) + load(to_result + i));
+        }
+    const auto scaled = [&](int i) { return load(to_result + i) * load(norm.weight + i); };
+    const float mean = sum_up(columns, scaled) / norm.c;
+    const float along = sum_up(columns, [&](int i) { return scaled(i) * load(normalised + i); }) / norm.c;
+    for (int i = 0; i < columns; i += LANES) store(to + i, (scaled(i) - mean - load(normalised + i) * along) * share);
+}
+
+// x Phi(x) with the error function of Abramowitz and Stegun, 7.1.26 (off by less than 2e-7 |x|), and its derivative
+// Phi(x) + x phi(x).
+struct Gelu {
+    Vec value, slope;
+    explicit Gelu(Vec x) {
+        const Vec z = larger(x, -x) * 0.707106781f;
+        const Vec t = 1.0f / (z * 0.3275911f + 1.0f);
+        Vec p = t * 1.061405429f - 1.453152027f;
+        p = p * t + 1.421413741f;
+        p = p * t - 0.284496736f;
+        p = p * t + 0.254829592f;
+        const Vec bell = exp2(z * z * -1.44269504f);
+        const Vec tail = p * t * bell * 0.5f;  // Phi(-|x|)
+        const Vec share = x > 0.0f ? 1.0f - tail : tail;
+        value = x * share;
+        slope = share + x * bell * 0.398942280f;
+    }
+};
+
+// Rows of c floats, padded with zeros to whole vectors.
+static inline void pad(float* to, const float* x, int count, int c) {
+    if (c == padded(c)) {
+        std::memcpy(to, x, count * c * sizeof(float));
+        return;
+    }
+    for (int t = 0; t < count; ++t) {
+        std::memcpy(to + t * padded(c), x + t * c, c * sizeof(float));
+        std::fill(to + t * padded(c) + c, to + (t + 1) * padded(c), 0.0f);
+    }
+}
+
+// `count` tokens after the norm, padded. `normalised` (and `shares`) keep what the gradient needs, or are null.
+static inline void take(float* to, const float* x, int count, int c, const PaddedNorm& norm, float* normalised = nullptr,
+                        float* shares = nullptr) {
+    const int columns = padded(c);
+    pad(to, x, count, c);
+    if (!norm.weight) return;
+    for (int t = 0; t < count; ++t) {
+        float* kept = normalised ? normalised + t * columns : to + t * columns;
+        const float share = norm.normalise(kept, to + t * columns);
+        if (shares) shares[t] = share;
+        norm.apply(to + t * columns, kept);
+    }
+}
+
+// each(first, thread) for every block of tokens; a task is several of them.
+template <class Each>
+static inline void in_blocks(int64_t tokens, int64_t threads, const Each& each) {
+    constexpr int64_t STEP = 4 * BLOCK;
+    in_parallel(threads, (tokens + STEP - 1) / STEP, [&](int64_t task, int thread) {
+        const int64_t end = std::min(tokens, (task + 1) * STEP);
+        for (int64_t first = task * STEP; first < end; first += BLOCK) each(first, thread);
+    });
+}
+
+namespace {
+struct Block {
+    float* rows;
+    Block(const int64_t& columns, Scratch& scratch) : rows(scratch.take(BLOCK * padded(columns))) {}
+};
+}  // namespace
+
+// layer(norm(x)) + rest. x: tokens x in; rest (or null), out: tokens x out.
+extern "C" int64_t linear(const float* x, int64_t tokens, const Norm* of_norm, const Linear* layer, const float* rest,
+                          float* out, float* memory, int64_t threads) {
+    Scratch scratch{memory};
+    const Columns columns(*layer, false, scratch);
+    const PaddedNorm norm(*of_norm, layer->in, scratch);
+    const ForThreads<Block, int64_t> buffers(layer->in, threads, scratch);
+    if (!memory) return scratch.used;
+
+    in_blocks(tokens, threads, [&](int64_t first, int thread) {
+            float* block = buffers.of(thread).rows;
+            const int count = block_tokens(tokens, first);
+            float* to = out + first * columns.out;
+            const float* more = rest + first * columns.out;
+            take(block, x + first * columns.in, count, columns.in, norm);
+            multiply(block, padded(columns.in), columns, count, [&](int token, int column, Vec sum) {
+                if (token < count) store_columns(to + token * columns.out, column, columns.out, sum);
+            });
+            if (rest)
+                for (int i = 0; i < count * columns.out; ++i) to[i] += more[i];
+    });
+    return DONE;
 }
 
 // x + second(gelu(first(norm(x)))). x, out: tokens x c.
-extern "C" void feed_forward(const float* x, int64_t tokens, const Norm* norm, const Linear* first_layer,
-                             const Linear* second_layer, float* out, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-    {
-        const Columns one(*first_layer), two(*second_layer);
-        const int c = one.in;
-        std::vector<float> block(BLOCK * c), hidden(BLOCK * one.out);
-#pragma omp for schedule(static)
-        for (int64_t first = 0; first < tokens; first += BLOCK) {
+extern "C" int64_t feed_forward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
+                                const Linear* second_layer, float* out, float* memory, int64_t threads) {
+    Scratch scratch{memory};
+    const Columns one(*first_layer, false, scratch), two(*second_layer, false, scratch);
+    const PaddedNorm norm(*of_norm, one.in, scratch);
+    const ForThreads<Block, int64_t> blocks(first_layer->in, threads, scratch), middles(first_layer->out, threads, scratch);
+    if (!memory) return scratch.used;
+
+    const int c = one.in;
+    in_blocks(tokens, threads, [&](int64_t first, int thread) {
+            float *block = blocks.of(thread).rows, *hidden = middles.of(thread).rows;
             const int count = block_tokens(tokens, first);
             const float* from = x + first * c;
             float* to = out + first * c;
-            take(block.data(), from, count, c, *norm);
-            multiply(block.data(), one, count, [&](int token, int column, Vec sum) {
-                store_columns(&hidden[token * one.out], column, one.out, gelu(sum));
+            take(block, from, count, c, norm);
+            multiply(block, padded(c), one, count, [&](int token, int column, Vec sum) {
+                store(hidden + token * padded(one.out) + column, Gelu(sum).value);
             });
-            multiply(hidden.data(), two, count, [&](int token, int column, Vec sum) {
+            multiply(hidden, padded(one.out), two, count, [&](int token, int column, Vec sum) {
                 if (token < count) store_columns(to + token * c, column, c, sum);
             });
             for (int i = 0; i < count * c; ++i) to[i] += from[i];
-        }
+    });
+    return DONE;
+}
+
+// Gradients of weights are added up in parts of the tokens, and the parts at the end: no sum depends on the threads.
+static inline int64_t token_parts(int64_t tokens) { return std::clamp<int64_t>(tokens / (4 * BLOCK), 1, 16); }
+
+// Where part number `part` begins; whole blocks.
+static inline int64_t part_begin(int64_t part, int64_t parts, int64_t tokens) {
+    return part == parts ? tokens : (tokens + BLOCK - 1) / BLOCK * part / parts * BLOCK;
+}
+
+// to: rows x columns, the sum over parts of padded rows that lie `stride` apart from part to part. Null: nothing.
+static inline void add_parts(float* to, const float* some, int64_t parts, int64_t stride, int rows, int columns) {
+    if (!to) return;
+    for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < columns; ++i) to[r * columns + i] = some[r * padded(columns) + i];
+    for (int64_t part = 1; part < parts; ++part) {
+        some += stride;
+        for (int r = 0; r < rows; ++r)
+            for (int i = 0; i < columns; ++i) to[r * columns + i] += some[r * padded(columns) + i];
     }
+}
+
+static inline void add_parts(const ToLinear& to, const LinearSum& sum, int64_t parts, int64_t stride) {
+    add_parts(to.weight, sum.weight, parts, stride, sum.out, sum.in);
+    add_parts(to.bias, sum.bias, parts, stride, 1, sum.out);
+}
+
+static inline void add_parts(const ToNorm& to, const NormSum& sum, int64_t parts, int64_t stride, int c) {
+    add_parts(to.weight, sum.weight, parts, stride, 1, c);
+    add_parts(to.bias, sum.bias, parts, stride, 1, c);
+}
+
+// The memory of all parts: `Sums` of the first one, and how far they lie apart.
+template <class Sums, class Shape>
+struct ForParts {
+    const Shape& shape;
+    int64_t each;
+    float* begin;
+    ForParts(const Shape& shape, int64_t parts, Scratch& scratch) : shape(shape) {
+        Scratch counted{};
+        Sums(shape, counted);
+        each = counted.used;
+        begin = scratch.take(parts * each);
+    }
+    Sums of(int64_t part) const {
+        Scratch scratch{begin + part * each};
+        return Sums(shape, scratch);
+    }
+};
+
+namespace {
+struct LinearShape {
+    const Norm& norm;
+    const Linear& layer;
+};
+struct LinearSums {
+    LinearSum layer;
+    NormSum norm;
+    LinearSums(const LinearShape& of, Scratch& scratch) : layer(of.layer, scratch), norm(of.norm, of.layer.in, scratch) {}
+    void clear() const { layer.clear(), norm.clear(); }
+};
+struct LinearBuffers {
+    float *into, *normalised, *to_into, *to_out, *shares;
+    LinearBuffers(const LinearShape& of, Scratch& scratch) {
+        for (float** rows : {&into, &normalised, &to_into}) *rows = scratch.take(BLOCK * padded(of.layer.in));
+        to_out = scratch.take(BLOCK * padded(of.layer.out));
+        shares = scratch.take(BLOCK);
+    }
+};
+}  // namespace
+
+// The gradients of layer(norm(x)) from that of its result: to_x (tokens x in), and where they are wanted those of the
+// weights.
+extern "C" int64_t linear_backward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* layer,
+                                   const float* to_out, float* to_x, const ToNorm* to_norm, const ToLinear* to_layer,
+                                   float* memory, int64_t threads) {
+    const LinearShape shape{*of_norm, *layer};
+    const bool weights = to_layer->weight || to_layer->bias || to_norm->weight;
+    const int64_t parts = token_parts(tokens);
+    Scratch scratch{memory};
+    const Columns back(*layer, true, scratch);
+    const PaddedNorm norm(*of_norm, layer->in, scratch);
+    const ForParts<LinearSums, LinearShape> sums(shape, weights ? parts : 0, scratch);
+    const ForThreads<LinearBuffers, LinearShape> buffers(shape, threads, scratch);
+    if (!memory) return scratch.used;
+
+    const int in = layer->in, out = layer->out;
+    in_parallel(threads, parts, [&](int64_t part, int thread) {
+            const LinearBuffers b = buffers.of(thread);
+            const LinearSums sum = sums.of(part);
+            if (weights) sum.clear();
+            for (int64_t first = part_begin(part, parts, tokens); first < part_begin(part + 1, parts, tokens); first += BLOCK) {
+                const int count = block_tokens(tokens, first);
+                pad(b.to_out, to_out + first * out, count, out);
+                if (weights || norm.weight) take(b.into, x + first * in, count, in, norm, b.normalised, b.shares);
+                if (weights) sum.layer.add(b.to_out, b.into, count);
+                multiply(b.to_out, padded(out), back, count, [&](int token, int column, Vec value) {
+                    store(b.to_into + token * padded(in) + column, value);
+                });
+                for (int t = 0; t < count; ++t) {
+                    float* at = b.to_into + t * padded(in);
+                    if (norm.weight)
+                        differentiate_norm(at, at, b.normalised + t * padded(in), b.shares[t], norm, weights ? &sum.norm : nullptr);
+                    copy_row(to_x + (first + t) * in, at, in);
+                }
+            }
+    });
+    if (weights) {
+        add_parts(*to_layer, sums.of(0).layer, parts, sums.each);
+        add_parts(*to_norm, sums.of(0).norm, parts, sums.each, in);
+    }
+    return DONE;
+}
+
+namespace {
+struct FeedForwardShape {
+    const Norm& norm;
+    const Linear &first, &second;
+};
+struct FeedForwardSums {
+    LinearSum first, second;
+    NormSum norm;
+    FeedForwardSums(const FeedForwardShape& of, Scratch& scratch)
+        : first(of.first, scratch), second(of.second, scratch), norm(of.norm, of.first.in, scratch) {}
+    void clear() const { first.clear(), second.clear(), norm.clear(); }
+};
+struct FeedForwardBuffers {
+    float *into, *normalised, *to_into, *to_out;  // BLOCK x c
+    float *hidden, *slope, *to_hidden;            // BLOCK x hidden
+    float* shares;
+    FeedForwardBuffers(const FeedForwardShape& of, Scratch& scratch) {
+        for (float** rows : {&into, &normalised, &to_into, &to_out}) *rows = scratch.take(BLOCK * padded(of.first.in));
+        for (float** rows : {&hidden, &slope, &to_hidden}) *rows = scratch.take(BLOCK * padded(of.first.out));
+        shares = scratch.take(BLOCK);
+    }
+};
+}  // namespace
+
+// The gradients of `feed_forward`, likewise. What lies between the layers is made again.
+extern "C" int64_t feed_forward_backward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
+                                         const Linear* second_layer, const float* to_out, float* to_x,
+                                         const ToNorm* to_norm, const ToLinear* to_first, const ToLinear* to_second,
+                                         float* memory, int64_t threads) {
+    const FeedForwardShape shape{*of_norm, *first_layer, *second_layer};
+    const bool weights = to_norm->weight != nullptr;
+    const int64_t parts = token_parts(tokens);
+    Scratch scratch{memory};
+    const Columns one(*first_layer, false, scratch), one_back(*first_layer, true, scratch), two_back(*second_layer, true, scratch);
+    const PaddedNorm norm(*of_norm, first_layer->in, scratch);
+    const ForParts<FeedForwardSums, FeedForwardShape> sums(shape, weights ? parts : 0, scratch);
+    const ForThreads<FeedForwardBuffers, FeedForwardShape> buffers(shape, threads, scratch);
+    if (!memory) return scratch.used;
+
+    const int c = one.in, columns = padded(c), middle = padded(one.out);
+    in_parallel(threads, parts, [&](int64_t part, int thread) {
+            const FeedForwardBuffers b = buffers.of(thread);
+            const FeedForwardSums sum = sums.of(part);
+            if (weights) sum.clear();
+            for (int64_t first = part_begin(part, parts, tokens); first < part_begin(part + 1, parts, tokens); first += BLOCK) {
+                const int count = block_tokens(tokens, first);
+                pad(b.to_out, to_out + first * c, count, c);
+                take(b.into, x + first * c, count, c, norm, b.normalised, b.shares);
+                multiply(b.into, columns, one, count, [&](int token, int column, Vec value) {
+                    const Gelu gelu(value);
+                    store(b.hidden + token * middle + column, gelu.value);
+                    store(b.slope + token * middle + column, gelu.slope);
+                });
+                if (weights) sum.second.add(b.to_out, b.hidden, count);
+                multiply(b.to_out, columns, two_back, count, [&](int token, int column, Vec value) {
+                    const int at = token * middle + column;
+                    store(b.to_hidden + at, value * load(b.slope + at));
+                });
+                if (weights) sum.first.add(b.to_hidden, b.into, count);
+                multiply(b.to_hidden, middle, one_back, count, [&](int token, int column, Vec value) {
+                    store(b.to_into + token * columns + column, value);
+                });
+                for (int t = 0; t < count; ++t) {
+                    float *at = b.to_into + t * columns, *to = to_x + (first + t) * c;
+                    differentiate_norm(at, at, b.normalised + t * columns, b.shares[t], norm, weights ? &sum.norm : nullptr);
+                    copy_row(to, at, c);
+                    for (int i = 0; i < c; ++i) to[i] += b.to_out[t * columns + i];
+                }
+            }
+    });
+    if (weights) {
+        add_parts(*to_first, sums.of(0).first, parts, sums.each);
+        add_parts(*to_second, sums.of(0).second, parts, sums.each);
+        add_parts(*to_norm, sums.of(0).norm, parts, sums.each, c);
+    }
+    return DONE;
 }

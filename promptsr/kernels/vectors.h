@@ -1,8 +1,12 @@
-// Vectors of floats as wide as the machine's registers, by the vector extensions of GCC and Clang: no intrinsics.
+// Vectors of floats as wide as the machine's registers, by the vector extensions of GCC and Clang.
 #pragma once
 
 #include <cstdint>
 #include <utility>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, REGISTERS = 32;
@@ -39,6 +43,17 @@ static inline V pick(V a, V b) {
 #else
     typedef int32_t Places __attribute__((vector_size(sizeof(V))));
     return __builtin_shuffle(a, b, Places{AT...});
+#endif
+}
+
+// Four floats, over and over. Compilers do not find the broadcast from memory by themselves, which costs no arithmetic.
+static inline Vec repeat(const float* from) {
+#if defined(__AVX512F__)
+    return _mm512_broadcast_f32x4(_mm_loadu_ps(from));
+#elif defined(__AVX__)
+    return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(from));
+#else
+    return load_quad(from);
 #endif
 }
 

@@ -63,7 +63,7 @@ def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor
             groups.per_image,
             groups.fillers,
             None if bias is None else bias.float().contiguous(),
-            groups.masks,
+            None if groups.masks is None else groups.masks.float(),
             groups.mask_of_group(),
         )
         return out.to(qkv.dtype)

@@ -31,12 +31,13 @@ class CategorySelfAttention(Explicit):
         self.softmax = nn.Softmax(dim=-1)
         self.weights = Tap(of_map=True)
 
-    def forward(self, qkv: Tensor, category: Tensor) -> Tensor:
+    def forward(self, qkv: Tensor, category: Tensor, rest: Tensor | None = None) -> Tensor:
         """Attends and projects.
 
         Args:
             qkv: queries, keys and values side by side, B x H x W x 3C.
             category: category of each token, B x HW.
+            rest: added to the result, B x H x W x C.
 
         Returns:
             B x H x W x C.
@@ -50,4 +51,4 @@ class CategorySelfAttention(Explicit):
             out = groups.join(self.weights(weights).flatten(0, 1) @ v)
         else:
             out = attend_groups(tokens, groups, self.heads, scale)
-        return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C
+        return project(out.unflatten(0, qkv.shape[:3]), self.projection, rest=rest)  # BHW x C -> B x H x W x C

@@ -96,7 +96,7 @@ class GlobalAnchorPromptingLayer(Explicit):
             x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, choose="key")
 
         # Eq. 11 and 12
-        x = project(x_p, self.projection).view_as(x) + x  # B x HW x C -> B x H x W x C
+        x = project(x_p, self.projection, rest=tokens).view_as(x)  # B x HW x C -> B x H x W x C
         x = feed_forward(x, self.norm, self.feed_forward)
         return GlobalPrompting(x, p, self.coarse_category(coarse_category), self.fine_category(fine_category))
 

@@ -1,6 +1,6 @@
-"""Layers that treat every token alike, with the norm before them: in one pass by our kernels where nothing is trained.
+"""Layers that treat every token alike, with the norm before them and the sum after them: in one pass by our kernels.
 
-The kernels have no gradient, and run no hook. Whoever wants one or the other gets the modules themselves.
+The kernels run no hooks. With hooks, on another device or in another precision the plain modules run.
 """
 
 import torch
@@ -14,13 +14,13 @@ _KNOWN = (nn.Linear, nn.LayerNorm, nn.GELU, FeedForward)
 """Analyses put other modules in the place of some."""
 
 
-def project(x: Tensor, layer: nn.Linear, norm: nn.LayerNorm | None = None) -> Tensor:
-    """layer(norm(x)): ... x in -> ... x out."""
+def project(x: Tensor, layer: nn.Linear, norm: nn.LayerNorm | None = None, rest: Tensor | None = None) -> Tensor:
+    """layer(norm(x)) + rest: x: ... x in, rest: ... x out -> ... x out."""
     if _in_one_pass(x, layer, norm):
         weight, bias, epsilon = (None, None, 0.0) if norm is None else (norm.weight, norm.bias, norm.eps)
-        return kernels.linear(x, weight, bias, epsilon, layer.weight, layer.bias)
+        return kernels.linear(x, weight, bias, epsilon, layer.weight, layer.bias, rest)
     result: Tensor = layer(x if norm is None else norm(x))
-    return result
+    return result if rest is None else result + rest
 
 
 def feed_forward(x: Tensor, norm: nn.LayerNorm, network: FeedForward) -> Tensor:
@@ -34,8 +34,8 @@ def feed_forward(x: Tensor, norm: nn.LayerNorm, network: FeedForward) -> Tensor:
 
 
 def _in_one_pass(x: Tensor, *modules: nn.Module | None) -> bool:
-    """Whether the kernels may replace these modules, of known types: nobody watches them, or wants gradients."""
-    if not usable(x) or x.dtype != torch.float32:
+    """True if the kernels may replace these modules: known types in float32, without hooks."""
+    if not usable(x):
         return False
     present = [module for module in modules if module is not None]
     if any(type(module) not in _KNOWN or module._forward_hooks or module._forward_pre_hooks for module in present):
@@ -43,4 +43,4 @@ def _in_one_pass(x: Tensor, *modules: nn.Module | None) -> bool:
     if any(isinstance(module, nn.LayerNorm) and module.bias is None for module in present):
         return False  # to the kernels that would be no norm at all
     tensors = [x, *(parameter for module in present for parameter in module.parameters())]
-    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+    return all(tensor.dtype == torch.float32 for tensor in tensors)

@@ -38,10 +38,10 @@ def run(**environment: str) -> str:
 @available
 def test_built_once_and_found_again(tmp_path: Path) -> None:
     assert run(PROMPTSR_CACHE=str(tmp_path / "new")) == "None"
-    [library] = (tmp_path / "new").iterdir()  # nothing half-built beside it
+    [library] = (tmp_path / "new" / "kernels").iterdir()  # nothing half-built beside it
     changed = library.stat().st_mtime_ns
     assert run(PROMPTSR_CACHE=str(tmp_path / "new"), CXX=os.environ.get("CXX", "")) == "None"
-    assert [path.stat().st_mtime_ns for path in (tmp_path / "new").iterdir()] == [changed]
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "new" / "kernels").iterdir()] == [changed]
 
 
 @available
@@ -52,7 +52,7 @@ def test_processes_that_build_at_the_same_time_do_no_harm(tmp_path: Path) -> Non
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     assert [process.communicate(timeout=200)[0].splitlines()[1] for process in running] == ["None", "None"]
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "kernels").iterdir())) == 1
 
 
 THREADS = """
@@ -88,7 +88,7 @@ def test_without_a_compiler(tmp_path: Path) -> None:
 def test_with_a_compiler_that_is_not_there(tmp_path: Path) -> None:
     reason = run(CXX="no-such-compiler", PROMPTSR_CACHE=str(tmp_path))
     assert reason.startswith("The compiler no-such-compiler cannot be run: ")
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "kernels").iterdir()) == []
 
 
 def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
     fake.chmod(0o755)
     reason = run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache"))
     assert reason == f"The compiler {fake} failed: error: this is no compiler."
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert list((tmp_path / "cache" / "kernels").iterdir()) == []
 
 
 def test_with_a_compiler_that_makes_nothing_of_use(tmp_path: Path) -> None:
@@ -105,6 +105,67 @@ def test_with_a_compiler_that_makes_nothing_of_use(tmp_path: Path) -> None:
     fake.write_text('#!/bin/sh\nfor last; do :; done\necho "not a library" > "$last"\n')
     fake.chmod(0o755)
     assert run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache")).startswith("The kernels cannot be loaded: ")
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> str:
+    """A compiler that is done at once: it hands out the library that this process uses."""
+    made = tmp_path / "c++"
+    made.write_text(f'#!/bin/sh\nfor last; do :; done\ncp "{build.library()._name}" "$last"\n')
+    made.chmod(0o755)
+    return str(made)
+
+
+@available
+@pytest.mark.parametrize("content", [b"", b"\x7fELF of another machine", None], ids=["empty", "foreign", "no symbols"])
+def test_a_broken_library_is_built_anew(tmp_path: Path, compiler: str, content: bytes | None) -> None:
+    cache = {"PROMPTSR_CACHE": str(tmp_path), "CXX": compiler}
+    assert run(**cache) == "None"
+    [library] = (tmp_path / "kernels").iterdir()
+    whole = library.stat().st_size
+    if content is None:
+        library.unlink()
+        source = tmp_path / "nothing.c"
+        source.write_text("int nothing;")
+        subprocess.run(["cc", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+        library.chmod(0o700)
+    else:
+        library.write_bytes(content)
+    assert run(**cache) == "None"
+    assert [path.stat().st_size for path in (tmp_path / "kernels").iterdir()] == [whole]
+
+
+PLANTED = """
+#include <stdio.h>
+__attribute__((constructor)) static void planted(void) { puts("planted code ran"); }
+"""
+
+
+@available
+@pytest.mark.parametrize("way", ["file", "folder", "parent"])
+def test_what_others_can_write_is_never_loaded(tmp_path: Path, compiler: str, way: str) -> None:
+    """A library that says so when it is loaded, where another user could have put it."""
+    cache = tmp_path / "open" / "cache"
+    assert run(PROMPTSR_CACHE=str(cache), CXX=compiler) == "None"
+    [library] = (cache / "kernels").iterdir()
+    (tmp_path / "planted.c").write_text(PLANTED)
+    subprocess.run(["cc", "-shared", "-fPIC", str(tmp_path / "planted.c"), "-o", str(library)], check=True)
+    for path, mode in {
+        "file": [(library, 0o777)],
+        "folder": [(library, 0o700), (cache / "kernels", 0o777)],
+        "parent": [(library, 0o700), (tmp_path / "open", 0o777)],
+    }[way]:
+        path.chmod(mode)
+    assert run(PROMPTSR_CACHE=str(cache), CXX=compiler) == "None"  # nothing but its two lines was printed
+
+
+@available
+def test_without_a_home_the_library_is_of_this_process(tmp_path: Path, compiler: str) -> None:
+    (tmp_path / "home").write_text("")  # a file: no folder can be made in it
+    (tmp_path / "tmp").mkdir()
+    environment = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": ""}
+    assert run(PROMPTSR_CACHE="", CXX=compiler, **environment) == "None"
+    assert list((tmp_path / "tmp").iterdir()) == []  # gone with the process, and its name was not to be guessed
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
@@ -132,10 +193,17 @@ def test_every_source_is_compiled_and_belongs_to_the_package() -> None:
 
 def test_another_processor_or_source_is_another_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = ["c++", "-O3"]
+    monkeypatch.setattr(build, "_version", lambda command: "c++ 12")
     mine = build._fingerprint(command)
     assert build._fingerprint(command) == mine != build._fingerprint([*command, "-g"])
     with monkeypatch.context() as patch:
         patch.setattr(build, "_processor", lambda: "flags: fewer")
+        assert build._fingerprint(command) != mine
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_version", lambda command: "c++ 13")
+        assert build._fingerprint(command) != mine
+    with monkeypatch.context() as patch:
+        patch.setattr(build.platform, "libc_ver", lambda: ("glibc", "2.99"))
         assert build._fingerprint(command) != mine
     for name in (*build._SOURCES, *build._HEADERS):
         (tmp_path / name).write_text((build._FOLDER / name).read_text() + "\n")

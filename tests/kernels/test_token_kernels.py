@@ -37,7 +37,7 @@ def test_linear(tokens: int, into: int, out: int, biased: bool, normed: bool, se
     x, weight = normal(tokens, into, seed=seed), normal(out, into, seed=seed + 1) / into**0.5
     bias = normal(out, seed=seed + 2) if biased else None
     gain, shift = normal(into, seed=seed + 3), normal(into, seed=seed + 4)
-    mine = operators.linear(x, *((gain, shift) if normed else (None, None)), 1e-5, weight, bias)
+    mine = operators.linear(x, *((gain, shift) if normed else (None, None)), 1e-5, weight, bias, None)
     y = x.double()
     if normed:
         y = (y - y.mean(1, keepdim=True)) / (y.var(1, keepdim=True, correction=0) + 1e-5).sqrt()
@@ -77,15 +77,15 @@ def test_nan_and_infinity_are_not_lost() -> None:
     x[3, 7], x[70, 0] = float("nan"), float("inf")
     weight, ones, zeros = normal(48, 48, seed=1), torch.ones(48), torch.zeros(48)
     for out in (
-        operators.linear(x, None, None, 0.0, weight, None),
-        operators.linear(x, ones, zeros, 1e-5, weight, None),
+        operators.linear(x, None, None, 0.0, weight, None, None),
+        operators.linear(x, ones, zeros, 1e-5, weight, None, None),
         operators.feed_forward(x, ones, zeros, 1e-5, weight, zeros, weight, zeros),
     ):
         bad = ~out.isfinite().all(1)
         assert bad.nonzero().flatten().tolist() == [3, 70]
 
 
-def test_what_is_trained_or_watched_takes_the_modules() -> None:
+def test_hooks_run_and_gradients_flow() -> None:
     layer, norm, network = nn.Linear(8, 8), nn.LayerNorm(8), FeedForward(8, 1.0)
     x = normal(5, 8)
     assert project(x, layer, norm).requires_grad and feed_forward(x, norm, network).requires_grad
@@ -99,6 +99,80 @@ def test_what_is_trained_or_watched_takes_the_modules() -> None:
         project(x, layer, norm)
         feed_forward(x, norm, network)
     assert seen == ["norm", "layer", "norm", "gelu"]
+
+
+def compare_gradients(mine: Tensor, inputs: list[Tensor], expected: Tensor, precise: list[Tensor], seed: int) -> None:
+    """Of a random weighting of the results, to every input, each relative to its largest value."""
+    to_out = normal(*mine.shape, seed=seed)
+    found = torch.autograd.grad(mine, inputs, to_out)
+    wanted = torch.autograd.grad(expected, precise, to_out.double())
+    for gradient, reference in zip(found, wanted, strict=True):
+        assert gradient.shape == reference.shape
+        error = float((gradient.double() - reference).abs().max())
+        assert error <= 2e-5 * max(1.0, float(reference.abs().max()))
+
+
+@available
+@given(st.integers(1, 700), SIZES, SIZES, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 10**6))
+def test_gradients_of_linear(
+    tokens: int, into: int, out: int, biased: bool, normed: bool, added: bool, seed: int
+) -> None:
+    shapes = [(tokens, into), (out, into), *[(out,)] * biased, *[(into,)] * (2 * normed), *[(tokens, out)] * added]
+    inputs = [normal(*shape, seed=seed + i).requires_grad_() for i, shape in enumerate(shapes)]
+    precise = [x.detach().double().requires_grad_() for x in inputs]
+
+    def arguments(x: Tensor, weight: Tensor, *rest: Tensor) -> tuple[Tensor | None, ...]:
+        left = list(rest)
+        bias = left.pop(0) if biased else None
+        gain, shift = (left.pop(0), left.pop(0)) if normed else (None, None)
+        return x, gain, shift, weight, bias, left.pop(0) if added else None
+
+    x, gain, shift, weight, bias, rest = arguments(*inputs)
+    mine = operators.linear(x, gain, shift, 1e-5, weight, bias, rest)
+    x, gain, shift, weight, bias, rest = arguments(*precise)
+    expected = F.linear(x if gain is None else F.layer_norm(x, (into,), gain, shift), weight, bias)
+    expected = expected if rest is None else expected + rest
+    compare_gradients(mine, inputs, expected, precise, seed + 9)
+
+
+@available
+@given(st.integers(1, 700), SIZES, SIZES, st.integers(0, 10**6))
+def test_gradients_of_the_feed_forward_network(tokens: int, c: int, hidden: int, seed: int) -> None:
+    shapes = [(tokens, c), (c,), (c,), (hidden, c), (hidden,), (c, hidden), (c,)]
+    inputs = [(normal(*shape, seed=seed + i) / shape[-1] ** 0.25).requires_grad_() for i, shape in enumerate(shapes)]
+    precise = [x.detach().double().requires_grad_() for x in inputs]
+    mine = operators.feed_forward(*inputs[:3], 1e-5, *inputs[3:])
+    x, gain, shift, first, bias, second, last = precise
+    expected = x + F.linear(F.gelu(F.linear(F.layer_norm(x, (c,), gain, shift), first, bias)), second, last)
+    compare_gradients(mine, inputs, expected, precise, seed + 9)
+
+
+@available
+def test_gradients_to_the_input_alone() -> None:
+    """As attributions want them: the weights do not train."""
+    x, weight, ones, zeros = normal(70, 48).requires_grad_(), normal(48, 48, seed=1), torch.ones(48), torch.zeros(48)
+    for out in (
+        operators.linear(x, ones, zeros, 1e-5, weight, None, None),
+        operators.feed_forward(x, ones, zeros, 1e-5, weight, zeros, weight, zeros),
+    ):
+        to_x = torch.autograd.grad(out.sum(), x)[0]
+        assert bool(to_x.isfinite().all()) and bool(to_x.abs().amax(1).gt(0).all())
+
+
+@available
+def test_gradients_do_not_depend_on_the_number_of_threads() -> None:
+    inputs = [normal(*shape, seed=i).requires_grad_() for i, shape in enumerate([(3000, 48), (48,), (48,), (144, 48)])]
+    before = torch.get_num_threads()
+
+    def gradients(count: int) -> tuple[Tensor, ...]:
+        torch.set_num_threads(count)
+        return torch.autograd.grad(operators.linear(*inputs[:3], 1e-5, inputs[3], None, None).square().sum(), inputs)
+
+    try:
+        alone = gradients(1)
+        assert all(all(map(torch.equal, alone, gradients(count))) for count in (2, 3, 7))
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_stands_in_for_a_layer_is_run() -> None:
@@ -144,16 +218,9 @@ def test_the_network_without_kernels_gives_the_same(settings: dict[str, int]) ->
 @pytest.mark.parametrize("normed", [True, False])
 def test_torch_finds_the_operators_sound(normed: bool) -> None:
     norm = (torch.ones(8), torch.zeros(8)) if normed else (None, None)
-    torch.library.opcheck(torch.ops.promptsr.linear, (normal(3, 5, 8), *norm, 1e-5, normal(6, 8), None))
+    torch.library.opcheck(torch.ops.promptsr.linear, (normal(3, 5, 8), *norm, 1e-5, normal(6, 8), None, None))
     arguments = (normal(3, 8), torch.ones(8), torch.zeros(8), 1e-5, normal(6, 8), normal(6), normal(8, 6), normal(8))
     torch.library.opcheck(torch.ops.promptsr.feed_forward, arguments)
-
-
-@available
-def test_a_gradient_is_refused() -> None:
-    x = normal(3, 8).requires_grad_()
-    with pytest.raises(RuntimeError, match="promptsr::linear has no gradient"):
-        operators.linear(x, None, None, 0.0, normal(6, 8), None).sum().backward()
 
 
 def test_nobody_waits_for_a_compiler_that_is_not_used() -> None:
