@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import promptsr  # noqa: F401  # isort: split  # before torch: it chooses how threads wait
+
 if TYPE_CHECKING:
     from analysis.attribution import Attribution, PathSettings
     from analysis.comparison import Region

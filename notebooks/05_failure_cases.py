@@ -36,6 +36,7 @@ from IPython.display import display
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.failure_cases import find_failures
 from analysis.figures.failures import draw_case, draw_texture
 from analysis.report import write_report

@@ -38,6 +38,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.complexity_study import accuracy_against_size, table_three
 from analysis.exercises import check
 from analysis.figures.complexity import draw_accuracy, draw_scaling

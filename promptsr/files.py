@@ -110,7 +110,7 @@ def private_folder() -> Path:
 
 
 def is_private(path: Path) -> bool:
-    """True if only this user (or root) can change what `path` is: its owner, its rights, and those of all folders above.
+    """True if only this user (or root) can change what `path` is, by its rights and those of all folders above.
 
     Folders above may be open to others if these can only remove what is their own, as in /tmp.
     """

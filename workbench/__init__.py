@@ -2,6 +2,8 @@
 
 import os
 
+import promptsr  # noqa: F401  # before torch: it chooses how threads wait
+
 # Read when Gradio is imported. Else it tells its makers of some runs, and asks huggingface.co at every call of a tool
 # who is calling.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

@@ -33,7 +33,7 @@ class Team {
         take_tasks(0);
         state_ &= ~OPEN;
         const auto done = [&] { return (state_.load() & ACTIVE) == 0; };
-        if (!spin(done)) {
+        if (!spin(done, FOR_HELPERS)) {
             std::unique_lock<std::mutex> lock(sleep_);
             waiting_ = true;
             done_.wait(lock, done);
@@ -56,9 +56,10 @@ class Team {
     // The number of a job, whether it may still be joined, and how many helpers are in it
     static constexpr uint64_t ACTIVE = 0xffff, OPEN = 0x10000;
     static constexpr int JOB_BIT = 17;
-    // How long a thread looks out for what it waits for before it sleeps. Waking a thread takes up to 0.3 ms on virtual
-    // machines, as long as many a job; and whoever else wants the core gets it meanwhile.
-    static constexpr std::chrono::microseconds PATIENCE{2000};
+    // How long a thread looks out before it sleeps: a helper for the next job, a caller for the last helper, which may
+    // be waiting for this very core. Waking a thread takes up to 0.3 ms on virtual machines, but a longer look-out is of
+    // no use to us and harms others (benchmarks/against.py).
+    static constexpr std::chrono::microseconds FOR_A_JOB{100}, FOR_HELPERS{50};
 
     inline static Team* team_ = nullptr;  // never deleted: helpers may be waiting when the process ends
 
@@ -92,7 +93,7 @@ class Team {
                 const uint64_t state = state_;
                 return state >> JOB_BIT != seen && state & OPEN;
             };
-            if (!spin(called)) {
+            if (!spin(called, FOR_A_JOB)) {
                 std::unique_lock<std::mutex> lock(sleep_);
                 ++sleepers_;
                 wake_.wait(lock, called);
@@ -110,8 +111,8 @@ class Team {
     }
 
     template <class Condition>
-    static bool spin(Condition condition) {
-        const auto end = std::chrono::steady_clock::now() + PATIENCE;
+    static bool spin(Condition condition, std::chrono::microseconds patience) {
+        const auto end = std::chrono::steady_clock::now() + patience;
         do {
             for (int i = 0; i < 64; ++i)
                 if (condition()) return true;

@@ -155,8 +155,8 @@ def linear_backward(
         _linear(weight, bias, into),
         pointer("to_out", to_out.contiguous(), (*x.shape[:-1], len(weight))),
         pointer("to_x", to_x, x.shape),
-        _gradients(*gradients[:2], norm_weight),
-        _gradients(*gradients[2:], weight),
+        _gradients(gradients[0], gradients[1], norm_weight),
+        _gradients(gradients[2], gradients[3], weight),
     )
     to_norm_weight, to_norm_bias, to_weight, to_bias = gradients
     return to_x, to_norm_weight, to_norm_bias, to_weight, to_bias
@@ -269,9 +269,9 @@ def feed_forward_backward(
         *_two_layers(weight, bias, second_weight, second_bias, c),
         pointer("to_out", to_out.contiguous(), x.shape),
         pointer("to_x", to_x, x.shape),
-        _gradients(*gradients[:2], norm_weight),
-        _gradients(*gradients[2:4], weight),
-        _gradients(*gradients[4:], second_weight),
+        _gradients(gradients[0], gradients[1], norm_weight),
+        _gradients(gradients[2], gradients[3], weight),
+        _gradients(gradients[4], gradients[5], second_weight),
     )
     return to_x, *gradients  # type: ignore[return-value]
 

@@ -99,7 +99,7 @@ class Run:
             lr, hr = (crops.to(self.fabric.device, non_blocking=True).float() / 255 for crops in next(micro_batches))
             loss += self._backward(lr, hr, len(lr) / batch, last=part + 1 == recipe.accumulate)
         limit = float("inf") if recipe.clip is None else recipe.clip
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit, foreach=True)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

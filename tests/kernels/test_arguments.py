@@ -1,4 +1,4 @@
-"""Nothing reaches the kernels but what they are told to read: any type, layout or index that does not fit is refused."""
+"""Nothing reaches the kernels but what they can read: types, layouts and indices that do not fit are refused."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -160,7 +160,7 @@ def test_layouts_that_cannot_be_read() -> None:
         calls.pointer("x", torch.rand(4, 3).t(), (3, 4))
     with pytest.raises(ValueError, match="on meta"):
         calls.pointer("x", torch.rand(4, 3, device="meta"), (4, 3))
-    with pytest.raises(ValueError, match="it is torch.float16, 4 x 3"):
+    with pytest.raises(ValueError, match=r"it is torch\.float16, 4 x 3"):
         calls.pointer("x", torch.rand(4, 3).half(), (4, 3))
 
 
@@ -180,4 +180,4 @@ def test_a_pointer_keeps_its_tensor() -> None:
     held = calls.pointer("x", torch.rand(1000).clone(), (1000,))
     assert held.tensor is not None and held.value == held.tensor.data_ptr()
     structure = layers._linear(torch.rand(4, 3), torch.rand(4), 3)
-    assert structure.weight == structure._values[0].tensor.data_ptr()  # type: ignore[attr-defined,union-attr]
+    assert structure.weight == structure._values[0].tensor.data_ptr()  # type: ignore[union-attr]

@@ -1,6 +1,7 @@
 """Kernels build themselves once, and whatever keeps them from it is a sentence, never an error."""
 
 import os
+import platform
 import subprocess
 import sys
 import tomllib
@@ -203,7 +204,7 @@ def test_another_processor_or_source_is_another_library(monkeypatch: pytest.Monk
         patch.setattr(build, "_version", lambda command: "c++ 13")
         assert build._fingerprint(command) != mine
     with monkeypatch.context() as patch:
-        patch.setattr(build.platform, "libc_ver", lambda: ("glibc", "2.99"))
+        patch.setattr(platform, "libc_ver", lambda: ("glibc", "2.99"))
         assert build._fingerprint(command) != mine
     for name in (*build._SOURCES, *build._HEADERS):
         (tmp_path / name).write_text((build._FOLDER / name).read_text() + "\n")

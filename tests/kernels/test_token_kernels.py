@@ -129,8 +129,9 @@ def test_gradients_of_linear(
 
     x, gain, shift, weight, bias, rest = arguments(*inputs)
     mine = operators.linear(x, gain, shift, 1e-5, weight, bias, rest)
-    x, gain, shift, weight, bias, rest = arguments(*precise)
-    expected = F.linear(x if gain is None else F.layer_norm(x, (into,), gain, shift), weight, bias)
+    y, gain, shift, weight, bias, rest = arguments(*precise)
+    assert y is not None and weight is not None
+    expected = F.linear(y if gain is None else F.layer_norm(y, (into,), gain, shift), weight, bias)
     expected = expected if rest is None else expected + rest
     compare_gradients(mine, inputs, expected, precise, seed + 9)
 

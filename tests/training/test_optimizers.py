@@ -13,7 +13,7 @@ from torch import nn, optim
 from promptsr.model.network import build_model
 from promptsr.training import load_recipe
 from promptsr.training.averaging import ExponentialMovingAverage
-from promptsr.training.optimizers import build_optimizers, rate
+from promptsr.training.optimizers import BatchedMuon, build_optimizers, orthogonalised, rate
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -92,7 +92,7 @@ def test_muon_gets_the_matrices_and_adam_the_rest(network: nn.Module) -> None:
         for name, parameter in network.named_parameters()
         if parameter.ndim == 2 and not name.endswith("position_bias")
     }
-    assert set(found["Muon"]) == expected and set(found) == {"Muon", "Adam"}
+    assert set(found["BatchedMuon"]) == expected and set(found) == {"BatchedMuon", "Adam"}
     # By name: every linear layer's weight and nothing else. Position biases are tables, not maps.
     linear = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     assert expected == linear
@@ -164,3 +164,37 @@ def test_average_is_apart_from_the_network(network: nn.Module) -> None:
     assert average.weights.keys() == own.keys()
     assert not any(value.requires_grad for value in average.weights.values())
     assert {v.data_ptr() for v in own.values()}.isdisjoint(v.data_ptr() for v in average.weights.values())
+
+
+def test_matrices_are_orthogonalised_as_by_the_iteration_in_float64() -> None:
+    """One matrix after another, by Keller Jordan's quintic; wide, square and tall ones, and one of zeros."""
+    coefficients = (3.4445, -4.7750, 2.0315)
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((5, 48, 48), (3, 144, 48), (2, 20, 90), (1, 1, 7)):
+        matrices = torch.randn(shape, generator=generator)
+        matrices[0] = 0
+        found = orthogonalised(matrices, coefficients, 5, 1e-7)
+        for matrix, mine in zip(matrices.double(), found, strict=True):
+            x = matrix / matrix.norm().clamp(min=1e-7)
+            for _ in range(5):
+                gram = x @ x.T
+                x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+            torch.testing.assert_close(mine.double(), x, atol=2e-5, rtol=0)
+
+
+def test_batched_steps_are_those_of_torch() -> None:
+    """Torch orthogonalises in bfloat16: so far from each other, and no farther, three steps may lead."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(48, 48), (144, 48), (48, 48), (8, 30)]
+    mine, theirs = ([nn.Parameter(torch.zeros(shape)) for shape in shapes] for _ in range(2))
+    optimizers = [BatchedMuon(mine, lr=0.01, weight_decay=0.1), torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1)]
+    for _ in range(3):
+        for pair in zip(mine, theirs, strict=True):
+            gradient = torch.randn(pair[0].shape, generator=generator)
+            pair[0].grad, pair[1].grad = gradient.clone(), gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for ours, other in zip(mine, theirs, strict=True):
+        assert float((ours - other).detach().norm() / other.detach().norm()) < 0.02
+    momenta = [[state["momentum_buffer"] for state in optimizer.state.values()] for optimizer in optimizers]
+    assert all(map(torch.equal, *momenta))
