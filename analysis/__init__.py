@@ -1,9 +1,10 @@
 """One file per question asked of the networks; each returns plain results that `figures` can draw."""
 
+import promptsr  # noqa: F401  # before torch: it chooses how threads wait
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-import promptsr  # noqa: F401  # isort: split  # before torch: it chooses how threads wait
 
 if TYPE_CHECKING:
     from analysis.attribution import Attribution, PathSettings

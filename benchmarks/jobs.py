@@ -7,6 +7,9 @@ attribution SIDE: a local attribution map of 12 steps with the bundled x4 networ
 training BATCH PATCH: a step of the paper's network, x4, with both optimisers
 """
 
+import promptsr  # before torch: it chooses how threads wait
+
+# isort: split
 import argparse
 import json
 import time
@@ -14,7 +17,6 @@ from collections.abc import Callable
 
 import torch
 
-import promptsr  # isort: split  # before torch: it chooses how threads wait
 from analysis import LocalAttributionMap, PathSettings, Region
 
 SCALE = 4

@@ -26,6 +26,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from pathlib import Path
@@ -36,7 +39,6 @@ import torch
 from IPython.display import Markdown, display
 from torch import Tensor
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.exercises import check, same
 from analysis.figures.tour import draw_views
 from analysis.samples import write_samples

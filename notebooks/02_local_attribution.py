@@ -23,6 +23,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from pathlib import Path
@@ -35,7 +38,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis import Attribution, LocalAttributionMap, PathSettings, Region
 from analysis.ablations import TABLE_IV, switched_off_series, trained_ablations
 from analysis.blur_path import BlurPath

@@ -25,6 +25,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from dataclasses import replace
@@ -36,7 +39,6 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.anchor_points import make_points
 from analysis.anchor_study import analyse, collect_variants
 from analysis.embedding import embed

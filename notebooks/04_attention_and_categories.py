@@ -23,6 +23,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from itertools import combinations
@@ -33,7 +36,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.ablations import fresh, switched_off_series, untrained
 from analysis.attention_depth import over_depth
 from analysis.attention_jacobian import attention_branch, rank_correlation

@@ -26,6 +26,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from pathlib import Path
@@ -36,7 +39,6 @@ from IPython.display import display
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.failure_cases import find_failures
 from analysis.figures.failures import draw_case, draw_texture
 from analysis.report import write_report

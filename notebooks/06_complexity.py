@@ -28,6 +28,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -38,7 +41,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.complexity_study import accuracy_against_size, table_three
 from analysis.exercises import check
 from analysis.figures.complexity import draw_accuracy, draw_scaling

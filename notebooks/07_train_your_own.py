@@ -26,6 +26,9 @@
 
 # %%
 # %matplotlib inline
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import os
 import tempfile
 from dataclasses import replace
@@ -36,7 +39,6 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
-import promptsr.wait_policy  # noqa: F401  # isort: split
 from analysis.comparison import Region, compare
 from analysis.figures.comparison import draw_comparison
 from analysis.samples import write_samples

@@ -90,7 +90,6 @@ struct Nothing {
 // For each lane the stream's row that is most similar to it; the first one on a tie.
 struct BestRow {
     static constexpr bool wanted = true;
-    int64_t* index;  // WIDTH
 };
 // For each row of the stream the lane that is most similar to it, over all blocks seen so far.
 struct BestLane {
@@ -101,45 +100,53 @@ struct BestLane {
     int lanes;  // that exist
 };
 
-// out[lane] = softmax(s) v and logsum[lane] = log2(sum of 2^s), over all `count` rows of the stream.
-// q: c x WIDTH, times log2(e) scale; out: c x WIDTH.
-template <class Start, class RowChoice, class LaneChoice>
-static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t count, Start start, float* out,
-                                float* logsum, RowChoice row_choice, LaneChoice lane_choice) {
-    alignas(64) float weights[CHUNK * WIDTH];
-    Vec highest[2] = {spread(LOWEST), spread(LOWEST)}, sum[2] = {};
-    IntVec nearest[2] = {};
-    IntVec lane_numbers;
-    for (int i = 0; i < LANES; ++i) lane_numbers[i] = i;
-    Vec absent[2] = {};  // keeps lanes that do not exist from being chosen
-    if constexpr (LaneChoice::wanted)
-        for (int i = lane_choice.lanes; i < WIDTH; ++i) absent[i / LANES][i % LANES] = LOWEST;
-    for (int i = 0; i < c * WIDTH; i += LANES) store(out + i, Vec{});
+// The attention of one block of queries, over the rows of a stream that it has met so far.
+struct Attending {
+    Vec highest[2], sum[2];
+    IntVec nearest[2];
+    float* out;  // c x WIDTH
 
-    for (int64_t first = 0; first < count; first += CHUNK) {
-        const int rows = count - first < CHUNK ? int(count - first) : CHUNK;
+    void begin(float* result, int c) {
+        for (int half = 0; half < 2; ++half) highest[half] = spread(LOWEST), sum[half] = Vec{}, nearest[half] = IntVec{};
+        out = result;
+        std::fill_n(out, c * WIDTH, 0.0f);
+    }
+
+    // Takes in `rows` rows of the stream, at most CHUNK, from `first` on. q: c x WIDTH, times log2(e) scale.
+    template <class Start, class RowChoice, class LaneChoice>
+    inline void meet(const float* q, int c, Rows k, Rows v, int64_t first, int rows, Start start, RowChoice,
+                     LaneChoice lane_choice) {
+        alignas(64) float weights[CHUNK * WIDTH];
         const Vec before[2] = {highest[0], highest[1]};
+        Vec top[2] = {highest[0], highest[1]};
+        IntVec chosen[2] = {nearest[0], nearest[1]}, lane_numbers;
+        for (int i = 0; i < LANES; ++i) lane_numbers[i] = i;
+        Vec absent[2] = {};  // keeps lanes that do not exist from being chosen
+        if constexpr (LaneChoice::wanted)
+            for (int i = lane_choice.lanes; i < WIDTH; ++i) absent[i / LANES][i % LANES] = LOWEST;
         multiply(q, c, k, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
             if constexpr (RowChoice::wanted) {
                 const IntVec here = int32_t(row) - IntVec{};
-                nearest[0] = s0 > highest[0] ? here : nearest[0];
-                nearest[1] = s1 > highest[1] ? here : nearest[1];
+                chosen[0] = s0 > top[0] ? here : chosen[0];
+                chosen[1] = s1 > top[1] ? here : chosen[1];
             }
             if constexpr (LaneChoice::wanted) {
                 const Vec a0 = s0 + absent[0], a1 = s1 + absent[1];
-                const float top = largest(larger(a0, a1));
-                const IntVec at = a0 == top ? lane_numbers : a1 == top ? lane_numbers + LANES : lane_numbers + WIDTH;
-                const bool better = top > lane_choice.similarity[row];  // no branch: it would be mispredicted
-                lane_choice.similarity[row] = better ? top : lane_choice.similarity[row];
-                lane_choice.index[row] = better ? lane_choice.first_lane + smallest(at) : lane_choice.index[row];
+                const Vec best = spread(lane_choice.similarity[row]);
+                if (any((a0 > best) | (a1 > best))) {
+                    const float most = largest(larger(a0, a1));
+                    const IntVec at = a0 == most ? lane_numbers : a1 == most ? lane_numbers + LANES : lane_numbers + WIDTH;
+                    lane_choice.similarity[row] = most;
+                    lane_choice.index[row] = lane_choice.first_lane + smallest(at);
+                }
             }
-            highest[0] = larger(s0, highest[0]);
-            highest[1] = larger(s1, highest[1]);
+            top[0] = larger(s0, top[0]);
+            top[1] = larger(s1, top[1]);
             float* to = weights + (row - first) * WIDTH;
             store(to, s0), store(to + LANES, s1);
         });
-
         for (int half = 0; half < 2; ++half) {
+            highest[half] = top[half], nearest[half] = chosen[half];
             const Vec shrink = exp2(before[half] - highest[half]);
             Vec total = sum[half] * shrink;
             for (int r = 0; r < rows; ++r) {
@@ -158,16 +165,25 @@ static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t c
         gather_up(out, c, weights, v, first, rows);
     }
 
-    for (int half = 0; half < 2; ++half) {
-        const Vec share = 1.0f / sum[half];
-        for (int d = 0; d < c; ++d) {
-            float* at = out + d * WIDTH + half * LANES;
-            store(at, load(at) * share);
+    // out[lane] = softmax(s) v and logsum[lane] = log2(sum of 2^s), over all rows that were met.
+    void end(int c, float* logsum) const {
+        for (int half = 0; half < 2; ++half) {
+            const Vec share = 1.0f / sum[half];
+            for (int i = half * LANES; i < c * WIDTH; i += WIDTH) store(out + i, load(out + i) * share);
         }
+        for (int i = 0; i < WIDTH; ++i)
+            logsum[i] = highest[i / LANES][i % LANES] + std::log2(sum[i / LANES][i % LANES]);
     }
-    for (int i = 0; i < WIDTH; ++i) logsum[i] = highest[i / LANES][i % LANES] + std::log2(sum[i / LANES][i % LANES]);
-    if constexpr (RowChoice::wanted)
-        for (int i = 0; i < WIDTH; ++i) row_choice.index[i] = nearest[i / LANES][i % LANES];
+};
+
+// All of it for `count` rows.
+template <class Start>
+static inline void attend_block(const float* q, int c, Rows k, Rows v, int64_t count, Start start, float* out, float* logsum) {
+    Attending state;
+    state.begin(out, c);
+    for (int64_t first = 0; first < count; first += CHUNK)
+        state.meet(q, c, k, v, first, count - first < CHUNK ? int(count - first) : CHUNK, start, Nothing{}, Nothing{});
+    state.end(c, logsum);
 }
 
 // Sums over four lanes at a time, which leave the sum over all lanes of a block to the end: c x 4 floats a row, filled

@@ -8,10 +8,12 @@ namespace {
 struct Shape {
     int64_t images, n, m, c;
 };
+// Blocks of queries that meet each chunk of keys together, so that it comes from the cache
+constexpr int64_t TOGETHER = 8;
 struct Buffers {
     float *lanes, *result;
     Buffers(const Shape& of, Scratch& scratch)
-        : lanes(scratch.take(of.c * WIDTH)), result(scratch.take(of.c * WIDTH)) {}
+        : lanes(scratch.take(TOGETHER * of.c * WIDTH)), result(scratch.take(TOGETHER * of.c * WIDTH)) {}
 };
 }  // namespace
 
@@ -24,42 +26,59 @@ extern "C" int64_t attend_all(const float* q, const float* k, const float* v, in
     const Shape of{images, n, m, c};
     Scratch scratch{memory};
     // Each thread keeps the best lanes of its own blocks.
-    const int64_t keys = images * m, kept = nearest_lane ? threads * keys : 0;
+    const int64_t keys_of_all = images * m, kept = nearest_lane ? threads * keys_of_all : 0;
     float* similarity = scratch.take(kept);
     int64_t* index = reinterpret_cast<int64_t*>(scratch.take(2 * kept));
     const ForThreads<Buffers, Shape> buffers(of, threads, scratch);
     if (!memory) return scratch.used;
 
     std::fill_n(similarity, kept, LOWEST), std::fill_n(index, kept, 0);
-    in_parallel(threads, images * blocks(n), [&](int64_t task, int thread) {
-            const Buffers b = buffers.of(thread);
-            float* my_similarity = similarity + thread * keys;
-            int64_t* my_index = index + thread * keys;
+    const int64_t together = std::clamp<int64_t>(images * blocks(n) / (2 * threads), 1, TOGETHER);
+    const int64_t per_image = (blocks(n) + together - 1) / together;
+    in_parallel(threads, images * per_image, [&](int64_t task, int thread) {
+        const Buffers b = buffers.of(thread);
+        const int64_t image = task / per_image, first_block = task % per_image * together;
+        const int count = int(std::min(together, blocks(n) - first_block));
+        const Rows keys{k + image * m * c, c}, values{v + image * m * c, c};
+        Attending states[TOGETHER];
+        for (int i = 0; i < count; ++i) {
+            const int64_t first = (first_block + i) * WIDTH;
+            into_lanes(b.lanes + i * c * WIDTH, c, block_rows(n, first), scale * LOG2E,
+                       [&](int j) { return q + (image * n + first + j) * c; });
+            states[i].begin(b.result + i * c * WIDTH, c);
+        }
+        for (int64_t key = 0; key < m; key += CHUNK) {
+            const int rows = int(std::min<int64_t>(CHUNK, m - key));
+            for (int i = 0; i < count; ++i) {
+                const int64_t first = (first_block + i) * WIDTH;
+                const auto meet = [&](auto row_choice, auto lane_choice) {
+                    states[i].meet(b.lanes + i * c * WIDTH, c, keys, values, key, rows, NoBias{}, row_choice, lane_choice);
+                };
+                if (nearest_lane)
+                    meet(Nothing{}, BestLane{similarity + thread * keys_of_all + image * m,
+                                             index + thread * keys_of_all + image * m, first, block_rows(n, first)});
+                else if (nearest_row)
+                    meet(BestRow{}, Nothing{});
+                else
+                    meet(Nothing{}, Nothing{});
+            }
+        }
+        for (int i = 0; i < count; ++i) {
+            const int64_t first = (first_block + i) * WIDTH, row = image * n + first;
+            const int lanes = block_rows(n, first);
             float sums[WIDTH];
-            int64_t choice[WIDTH];
-            const int64_t image = task / blocks(n), first = task % blocks(n) * WIDTH;
-            const int count = block_rows(n, first);
-            const int64_t row = image * n + first;
-            into_lanes(b.lanes, c, count, scale * LOG2E, [&](int i) { return q + (row + i) * c; });
-            const auto attend = [&](auto row_choice, auto lane_choice) {
-                attend_block(b.lanes, c, {k + image * m * c, c}, {v + image * m * c, c}, m, NoBias{}, b.result, sums,
-                             row_choice, lane_choice);
-            };
-            if (nearest_lane)
-                attend(Nothing{}, BestLane{my_similarity + image * m, my_index + image * m, first, count});
-            else if (nearest_row)
-                attend(BestRow{choice}, Nothing{});
-            else
-                attend(Nothing{}, Nothing{});
-            from_lanes(b.result, c, 0, count, 1.0f, [&](int i) { return out + (row + i) * c; });
-            std::copy_n(sums, count, logsum + row);
-            if (nearest_row) std::copy_n(choice, count, nearest_row + row);
+            states[i].end(c, sums);
+            std::copy_n(sums, lanes, logsum + row);
+            from_lanes(states[i].out, c, 0, lanes, 1.0f, [&](int j) { return out + (row + j) * c; });
+            if (nearest_row)
+                for (int j = 0; j < lanes; ++j) nearest_row[row + j] = states[i].nearest[j / LANES][j % LANES];
+        }
     });
     // A thread meets its blocks in order, so its own lane is the first one on a tie.
     if (nearest_lane)
-        for (int64_t row = 0; row < keys; ++row) {
+        for (int64_t row = 0; row < keys_of_all; ++row) {
             int64_t best = row;
-            for (int64_t other = row + keys; other < kept; other += keys)
+            for (int64_t other = row + keys_of_all; other < kept; other += keys_of_all)
                 if (similarity[other] > similarity[best] ||
                     (similarity[other] == similarity[best] && index[other] < index[best]))
                     best = other;

@@ -97,7 +97,7 @@ extern "C" int64_t attend_groups(const float* qkv, const Groups* of, float scale
             const int count = block_rows(g.size, first);
             into_lanes(b.lanes, c, count, scale * LOG2E, [&](int i) { return tokens + members[first + i] * 3 * width; });
             const auto attend = [&](auto start) {
-                attend_block(b.lanes, c, {b.k, c}, {b.v, c}, g.size, start, b.result, sums, Nothing{}, Nothing{});
+                attend_block(b.lanes, c, {b.k, c}, {b.v, c}, g.size, start, b.result, sums);
             };
             g.bias ? attend(biases.of(group, head, first)) : attend(NoBias{});
             std::copy_n(sums, count, logsum + (group * g.heads + head) * g.size + first);

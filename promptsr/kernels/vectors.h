@@ -80,6 +80,18 @@ static inline int32_t smallest(IntVec x) {
     return across(x, [](IntVec a, IntVec b) { return a < b ? a : b; });
 }
 
+// Whether a comparison is true in any lane.
+static inline bool any(IntVec mask) {
+#if defined(__AVX512F__)
+    const __m512i bits = reinterpret_cast<__m512i>(mask);
+    return _mm512_test_epi32_mask(bits, bits) != 0;
+#elif defined(__AVX__)
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+#else
+    return smallest(mask) != 0;
+#endif
+}
+
 // 2^x for x <= 0, to a relative error of 2e-7; at least 2^-64, which no sum of weights notices: smaller ones would make
 // products subnormal, and those cost some processors a hundred times as long. NaN for NaN.
 static inline Vec exp2(Vec x) {
