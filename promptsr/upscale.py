@@ -25,6 +25,8 @@ MEMORY_BUDGET = 2**28
 so the time for each pixel grows with the tile."""
 _RELUCTANCE = 8
 """How many times the memory budget an image may need before a model that discourages tiles gets them after all."""
+_ROOM = 3
+"""Copies of the result in float32 that are held at the end: the result, its clamped values, its pixels twice."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""
 
@@ -126,6 +128,8 @@ class Upscaler:
         if picture.alpha is not None and not (picture.alpha == picture.alpha[0, 0]).all():
             images = torch.cat([images, to_unit(picture.alpha).expand(1, 3, -1, -1)])  # H x W -> 2 x 3 x H x W
         run = self._run(images)
+        with enough_for_result():  # known before the work rather than after it
+            torch.empty(_ROOM * images.numel() * self._model.scale**2)
         outputs = yield from run.upscale(images)
         with enough_for_result():
             result = _assemble(picture, outputs)

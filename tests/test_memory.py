@@ -244,14 +244,15 @@ def test_presets_have_measured_constants_at_any_depth_and_others_a_larger_estima
     assert (model.bytes_per_pixel, model.size_multiple) == (MEASURED["promptsr-tiny", 4].per_pixel, 8)
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory like this")
 LIMITED = """
 import resource, sys
+import promptsr.wait_policy
 import numpy as np, torch
 from promptsr.imaging import Picture
 from promptsr.upscale import Upscaler
 from promptsr.zoo import load_model
 
-torch.set_num_threads(1)
 upscaler = Upscaler(load_model("promptsr-tiny-x4"), tile="whole")
 pixels = np.random.default_rng(0).integers(0, 256, (240, 240, 3), dtype=np.uint8)
 upscaler(Picture(pixels[:16, :16]))  # whatever is loaded once
@@ -262,13 +263,29 @@ print(result.picture.color.shape, result.tile, result.tiles, result.note)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory like this")
-def test_a_process_of_little_memory_backs_off() -> None:
-    """The real thing: 240 x 240 pixels need some 200 MiB, and there are 120."""
-    environment = {**os.environ, "PROMPTSR_KERNELS": "off", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, "120"], env=environment, capture_output=True, text=True, check=False
-    )
+def limited(mebibytes: int, kernels: str, threads: int) -> subprocess.CompletedProcess[str]:
+    """240 x 240 pixels in a process that has so much more than it held before."""
+    environment = {**os.environ, "PROMPTSR_KERNELS": kernels, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-c", LIMITED, str(mebibytes)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+@linux
+@pytest.mark.parametrize(("kernels", "mebibytes"), [("on", 80), ("off", 120)])
+def test_a_process_of_little_memory_backs_off(kernels: str, mebibytes: int) -> None:
+    """The real thing: the whole image needs about 100 MiB with kernels, and 200 without."""
+    done = limited(mebibytes, kernels, 1)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("(960, 960, 3) ")
     assert "Memory ran out at a side of 240 pixels" in done.stdout
+
+
+@linux
+@pytest.mark.parametrize("kernels", ["on", "off"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("mebibytes", [20, 30])
+def test_a_process_of_next_to_no_memory_says_so_at_once(kernels: str, threads: int, mebibytes: int) -> None:
+    """The result alone needs 32 MiB: that is known before any tile."""
+    done = limited(mebibytes, kernels, threads)
+    assert done.returncode == 1
+    assert "UserError: There is not enough memory for the result: close other programs" in done.stderr
