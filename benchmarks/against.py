@@ -7,6 +7,9 @@ Each job runs in a process of its own, all in turns. The busy process keeps one 
 on the machine meanwhile.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import json
 import os
 import statistics

@@ -6,6 +6,9 @@ On the CPU it is memory resident in the whole process, Python, torch and the net
 torch allocated there.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import json
 import subprocess
 import sys

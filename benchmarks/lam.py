@@ -8,6 +8,9 @@ turns, so that other work on the machine slows both alike. Prints seconds, and t
 --memory also the peak memory of a map, each in a process of its own, for 1, 2, 4, ... points at once.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import argparse
 import resource
 import statistics

@@ -5,6 +5,9 @@
 The forward pass over a whole image, and a training step, each with our kernels and in plain torch.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable

@@ -7,6 +7,9 @@ All take turns on the same input with the same threads; seconds are the median o
 count. Nothing else may run on the machine meanwhile: it warns when the load is high.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import json
 import re
 import statistics

@@ -7,6 +7,9 @@ Set14 is scored on its public LR images, Kodak24 on our own bicubic ones. Writes
 `tiles.md` (elsewhere with --out) and prints the latter.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import argparse
 import math
 import shlex

@@ -7,6 +7,9 @@ A step is the forward pass, the L1 loss, the backward pass, and Adam. Behind a n
 torch's autocast, and `:compile` for torch.compile. Nothing else may run on the machine meanwhile.
 """
 
+import promptsr.wait_policy  # noqa: F401
+
+# isort: split
 import re
 import statistics
 from collections.abc import Callable

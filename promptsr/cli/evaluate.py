@@ -1,5 +1,7 @@
 """`promptsr evaluate`: a folder, image by image, or models over benchmark sets as in Table I."""
 
+from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from promptsr.zoo import load_models
 
 if TYPE_CHECKING:
     from promptsr.evaluate import Evaluation
+    from promptsr.sr_model import SRModel
     from promptsr.table_one.measure import Measuring
     from promptsr.table_one.table import TableOne
 
@@ -43,6 +46,9 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", help="Folder for table.csv and table.md; a stopped run is resumed from it."),
     ] = None,
+    stability: Annotated[
+        bool, typer.Option("--stability", help="With --hr: how results change when the input moves by 1e-6.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     json_target: JsonOption = None,
 ) -> None:
@@ -56,6 +62,8 @@ def evaluate(
     names = list(dict.fromkeys(model))
     if hr is not None and (bench or sets or out or len(names) > 1):
         raise ConfigError("--hr takes one model and no --bench, --set or --out: leave it out for a table of sets.")
+    if stability and (hr is None or self_ensemble):
+        raise ConfigError("--stability takes the images by --hr, and no --self-ensemble.")
     if bench is not None and lr is not None:
         raise ConfigError("--lr goes with --hr: in a folder of sets LR images lie beside the HR images.")
     check_targets([out / name for name in FILES] if out else [], json_target)
@@ -63,6 +71,8 @@ def evaluate(
     for name, loaded in zip(names, models, strict=True):
         if scale is not None and scale != loaded.scale:
             raise ConfigError(f"{name} upscales x{loaded.scale}, not x{scale}: choose a model for x{scale}.")
+    if stability and hr is not None:
+        return _stability(models[0].to(find_device(device)), names[0], find_pairs(hr, lr), json_target)
     common = common_scale(models)
     if bench is not None:
         found = find_sets(bench, sets or [], common)
@@ -92,6 +102,23 @@ def evaluate(
         [scores] = rows[0].sets.values()
         result = {**scores.to_dict(), "model": f"{names[0]}+" if self_ensemble else names[0]}
         show(result, _images(scores), json_target)
+
+
+def _stability(model: "SRModel", name: str, pairs: list[tuple[Path, Path | None]], json_target: str | None) -> None:
+    from promptsr.stability import STEP, mean
+    from promptsr.stability import stability as measure
+
+    changes = []
+    with progress_bar() as bar:
+        task = bar.add_task("images", total=len(pairs), note="")
+        for pair in pairs:
+            changes.append(measure(model, *pair))
+            bar.advance(task)
+    table = Table("image", "8-bit values that change", "by up to (levels)", "PSNR between (dB)")
+    for change in (*changes, mean(changes)):
+        table.add_row(escape(change.name), f"{100 * change.share:.2f} %", str(change.levels), f"{change.psnr:.1f}")
+    plain = [{**asdict(change), "psnr": change.psnr if isfinite(change.psnr) else None} for change in changes]
+    show({"model": name, "moved_by": STEP, "images": plain, "share": mean(changes).share}, table, json_target)
 
 
 def _images(scores: "Evaluation") -> Table:
