@@ -15,8 +15,11 @@ from promptsr.kernels import attention_operators as kernels
 from promptsr.kernels.calls import usable
 from promptsr.model.groups import Groups
 
-# Similarities computed at once by `nearest`: 4 MB of float32, which stays in a core's cache.
+# Similarities computed at once by `nearest`: 4 MB of float32 stay in a core's cache, 256 MB fill a GPU.
 _CHUNK_ELEMENTS = 1 << 20
+_GPU_CHUNK_ELEMENTS = 1 << 26
+# Fused attention on a GPU takes rows of whole 16 bytes only; with others torch silently stores the weights.
+_GPU_ALIGNMENT = 8
 
 
 def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["key", "query"]) -> tuple[Tensor, Tensor]:
@@ -84,8 +87,8 @@ def _attend_group(qkv: Tensor, scale: float | Tensor, bias: Tensor | None) -> Te
     q, k, v = qkv
     if isinstance(scale, Tensor):
         q, scale = q * scale, 1.0
-    if bias is not None and bias.requires_grad and torch.is_grad_enabled():
-        # No fused path of torch has a gradient for the bias: while it is trained the weights are stored.
+    if bias is not None and bias.requires_grad and torch.is_grad_enabled() and _is_cpu(qkv):
+        # No fused path of torch for the CPU has a gradient for the bias: while it is trained the weights are stored.
         return (similarity(q, k, scale) + bias).softmax(-1) @ v
     return attend(q, k, v, scale, None if bias is None else bias.to(q.dtype))
 
@@ -94,21 +97,30 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = 
     """softmax(scale q k^T + bias) v by torch's fused path: the n x m weights are never stored.
 
     Torch silently takes a path that stores them when a tensor has another number of dimensions than four, when
-    channels lie apart in memory, or when the bias requires a gradient.
+    channels lie apart in memory, on a GPU when their bytes are no multiple of 16, or on a CPU when the bias requires a
+    gradient.
 
     Args:
         q: B x heads x n x c.
         k: B x heads x m x c.
         v: B x heads x m x c.
         scale: factor on the similarities.
-        bias: added to them, heads x n x m. It may not require a gradient.
+        bias: added to them, heads x n x m. On a CPU it may not require a gradient.
 
     Returns:
         B x heads x n x c.
     """
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     mask = None if bias is None else bias[None]  # heads x n x m -> 1 x heads x n x m
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    if _is_cpu(q):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    c = v.shape[-1]
+    q, k, v = (F.pad(x, (0, -x.shape[-1] % _GPU_ALIGNMENT)) for x in (q, k, v))  # zeros change no product
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)[..., :c]
+
+
+def _is_cpu(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
 
 
 def similarity(q: Tensor, k: Tensor, scale: float | Tensor) -> Tensor:
@@ -130,5 +142,6 @@ def nearest(q: Tensor, k: Tensor) -> Tensor:
         B x n, int64 in [0, m).
     """
     keys = k.transpose(-2, -1)
-    rows = max(1, _CHUNK_ELEMENTS // (k.shape[0] * k.shape[1]))
+    chunk = _CHUNK_ELEMENTS if _is_cpu(q) else _GPU_CHUNK_ELEMENTS
+    rows = max(1, chunk // (k.shape[0] * k.shape[1]))
     return torch.cat([(part @ keys).argmax(-1) for part in q.split(rows, dim=1)], dim=1)
