@@ -75,6 +75,7 @@ bench: $(INSTALLED)  ## measure speed, training and memory beside other networks
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/operations.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/against.py
 
 soak: $(INSTALLED)  ## 20 users of the workbench at once, for ten minutes: benchmarks/results/soak.md
 	$(BIN)/python benchmarks/soak.py --minutes 10 --users 20 --seed 0

@@ -33,7 +33,7 @@ extern "C" int64_t attend_all(const float* q, const float* k, const float* v, in
     if (!memory) return scratch.used;
 
     std::fill_n(similarity, kept, LOWEST), std::fill_n(index, kept, 0);
-    const int64_t together = std::clamp<int64_t>(images * blocks(n) / (2 * threads), 1, TOGETHER);
+    const int64_t together = std::clamp<int64_t>(images * blocks(n) / (4 * threads), 1, TOGETHER);
     const int64_t per_image = (blocks(n) + together - 1) / together;
     in_parallel(threads, images * per_image, [&](int64_t task, int thread) {
         const Buffers b = buffers.of(thread);

@@ -1,0 +1,36 @@
+"""What is kept of a run: the weights of its last state, and the validations of its log."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from promptsr.errors import UserError
+from promptsr.model.network import build_model
+from promptsr.training.recipe import Recipe
+from promptsr.training.state import save_state
+from tools.keep_run import keep_run
+
+
+def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    network = build_model("promptsr-tiny", groups=1, blocks_per_group=1)
+    recipe = Recipe(data=("photos",), model=network.config, validation="kodak", validation_images=8)
+    weights = network.state_dict()
+    average = {name: value + 1 for name, value in weights.items()}
+    parts = {"images": [], "step": 70, "best": 27.5, "optimizers": []}
+    run = tmp_path / "mine"
+    run.mkdir()
+    save_state(run, {"recipe": asdict(recipe), "network": weights, "average": average, **parts})
+    (run / "log.csv").write_text("step,loss,lr,images_per_second,psnr_y\n50,0.1,0.1,5,\n70,0.1,0.1,5,27.456\n")
+    keep_run(run, tmp_path / "kept")
+    raw, averaged = (load_file(tmp_path / "kept" / f"mine{name}.safetensors") for name in ("-raw", ""))
+    assert all(torch.equal(raw[name], value) for name, value in weights.items())
+    assert all(torch.equal(averaged[name], value) for name, value in average.items())
+    text = (tmp_path / "kept" / "mine.md").read_text()
+    assert text.startswith("# mine, step 70\n") and "| 70 | 27.456 |" in text and "| 50 |" not in text
+    (run / "log.csv").unlink()
+    with pytest.raises(UserError, match=r"has no log\.csv"):
+        keep_run(run, tmp_path / "kept")

@@ -1,0 +1,67 @@
+"""Keeps what a training needs to go on elsewhere, without its optimisers' state: weights, step, command and scores.
+
+    python tools/keep_run.py runs/long-x4    # to trained/long-x4.safetensors, -raw.safetensors and .md, replacing them
+
+The run goes on from there by init=trained/long-x4-raw.safetensors (a new run, whose momenta start from nothing), and a
+release branches off from the averaged weights.
+"""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from promptsr.checkpoints import save_checkpoint
+from promptsr.cli.console import run
+from promptsr.config import ModelConfig
+from promptsr.errors import UserError
+from promptsr.files import write_text
+from promptsr.tables import markdown
+from promptsr.training.recipe import provenance
+from promptsr.training.state import LAST, load_state
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def keep_run(
+    folder: Annotated[Path, typer.Argument(help="Of the run.")],
+    to: Annotated[Path, typer.Option(help="Folder for the weights.")] = _ROOT / "trained",
+) -> None:
+    """Write weights and a page about them."""
+    state = load_state(folder / LAST)
+    recipe = dict(state["recipe"])
+    config = ModelConfig.from_dict(recipe["model"])
+    info = {"train": provenance(recipe), "step": state["step"]}
+    for name, weights in (("", state["average"]), ("-raw", state["network"])):
+        save_checkpoint(to / f"{folder.name}{name}.safetensors", config, weights, info)
+    write_text(to / f"{folder.name}.md", page(folder, recipe, state["step"]))
+
+
+def page(folder: Path, recipe: dict[str, object], step: int) -> str:
+    """What the run is, and its validations, from its log.
+
+    Raises:
+        UserError: there is no log.
+    """
+    try:
+        rows = list(csv.DictReader((folder / "log.csv").read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise UserError(f"{folder} has no log.csv: name the folder of a run.") from error
+    scored = [row for row in rows if row["psnr_y"]]
+    shown = ("patch", "batch", "optimizer", "lr", "matrix_lr", "ema", "loss", "warmup", "clip", "seed")
+    settings = " ".join(f"{key}={recipe[key]}" for key in shown)
+    table = markdown([{"step": row["step"], "PSNR-Y (dB)": f"{float(row['psnr_y']):.3f}"} for row in scored])
+    return (
+        f"# {folder.name}, step {step}\n\nAveraged weights (`{folder.name}.safetensors`) and trained ones (`-raw`).\n\n"
+        f"`{settings}` (torch {torch.__version__.split('+')[0]})\n\nValidation, averaged weights, on the first "
+        f"{recipe['validation_images']} images of the validation set:\n\n{table}"
+    )
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(keep_run)
+
+if __name__ == "__main__":
+    run(app)
