@@ -1,7 +1,8 @@
 // Attention for one block of rows that sit in the lanes of vectors, against a stream of other rows.
 //
-// Everything is made of two products of small tiles that stay in registers: `multiply` (lanes times stream) and
-// `gather_up` (weights times stream). No sum ever runs across lanes, so rows of any length c are handled alike.
+// Everything is made of three products of small tiles that stay in registers: `multiply` (lanes times stream),
+// `gather_up` (weights times stream) and, for gradients, `gather_down` (weights times lanes). No sum runs across lanes
+// before the end, so rows of any length c are handled alike.
 // Similarities are kept in powers of two: s = log2(e) scale q k^T, and weights are 2^(s - log-sum).
 #pragma once
 

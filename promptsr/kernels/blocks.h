@@ -36,11 +36,11 @@ OUTLINED void into_lanes(float* lanes, int c, int count, float factor, Row row) 
     }
 }
 
-// The rows of the lanes from `first` to `end`; with `add` to what is there.
+// The rows of the lanes from `first` to `end`.
 template <class Row>
-OUTLINED void from_lanes(const float* lanes, int c, int first, int end, float factor, Row row, bool add = false) {
+OUTLINED void from_lanes(const float* lanes, int c, int first, int end, float factor, Row row) {
     for (int i = first; i < end;) {
-        const int rows = i % 4 == 0 && i + 4 <= end && !add ? 4 : 1;
+        const int rows = i % 4 == 0 && i + 4 <= end ? 4 : 1;
         int d = 0;
         if (rows == 4)
             for (; d + 4 <= c; d += 4) {
@@ -50,10 +50,7 @@ OUTLINED void from_lanes(const float* lanes, int c, int first, int end, float fa
                 for (int k = 0; k < 4; ++k) store_quad(row(i + k) + d, x[k]);
             }
         for (int k = i; k < i + rows; ++k)
-            for (int rest = d; rest < c; ++rest) {
-                float* to = row(k) + rest;
-                *to = lanes[rest * WIDTH + k] * factor + (add ? *to : 0.0f);
-            }
+            for (int rest = d; rest < c; ++rest) row(k)[rest] = lanes[rest * WIDTH + k] * factor;
         i += rows;
     }
 }
@@ -85,20 +82,21 @@ struct Scratch {
     }
 };
 
-// Buffers for each thread; `Buffers` takes its parts of memory when it is made from a shape and a Scratch.
+// As many sets of buffers as there are threads, or parts of the work. `Buffers` takes its parts of memory when it is
+// made from a shape and a Scratch.
 template <class Buffers, class Shape>
-struct ForThreads {
+struct Copies {
     const Shape& shape;
     int64_t each;
     float* begin;
-    ForThreads(const Shape& shape, int64_t threads, Scratch& scratch) : shape(shape) {
+    Copies(const Shape& shape, int64_t count, Scratch& scratch) : shape(shape) {
         Scratch counted{};
         Buffers(shape, counted);
         each = counted.used;
-        begin = scratch.take(threads * each);
+        begin = scratch.take(count * each);
     }
-    Buffers of(int thread) const {
-        Scratch scratch{begin + thread * each};
+    Buffers of(int64_t number) const {
+        Scratch scratch{begin + number * each};
         return Buffers(shape, scratch);
     }
 };

@@ -29,7 +29,7 @@ extern "C" int64_t attend_all(const float* q, const float* k, const float* v, in
     const int64_t keys_of_all = images * m, kept = nearest_lane ? threads * keys_of_all : 0;
     float* similarity = scratch.take(kept);
     int64_t* index = reinterpret_cast<int64_t*>(scratch.take(2 * kept));
-    const ForThreads<Buffers, Shape> buffers(of, threads, scratch);
+    const Copies<Buffers, Shape> buffers(of, threads, scratch);
     if (!memory) return scratch.used;
 
     std::fill_n(similarity, kept, LOWEST), std::fill_n(index, kept, 0);
@@ -127,7 +127,7 @@ extern "C" int64_t attend_all_backward(const float* q, const float* k, const flo
     float* some_q = partial(to_q, of.key_parts, n);
     float* some_k = partial(to_k, of.query_parts, m);
     float* some_v = partial(to_v, of.query_parts, m);
-    const ForThreads<BackwardBuffers, Parts> buffers(of, threads, scratch);
+    const Copies<BackwardBuffers, Parts> buffers(of, threads, scratch);
     if (!memory) return scratch.used;
 
     in_parallel(threads, images * of.query_parts * of.key_parts, [&](int64_t task, int thread) {

@@ -82,7 +82,7 @@ extern "C" int64_t attend_groups(const float* qkv, const Groups* of, float scale
     const int64_t c = g.c, width = g.heads * c;
     Scratch scratch{memory};
     const Biases biases(g, scratch);
-    const ForThreads<Buffers, Groups> buffers(g, threads, scratch);
+    const Copies<Buffers, Groups> buffers(g, threads, scratch);
     if (!memory) return scratch.used;
     if (!g.valid()) return BAD_INDEX;
 
@@ -146,7 +146,7 @@ extern "C" int64_t attend_groups_backward(const float* qkv, const Groups* of, fl
     // the sum does not depend on the threads.
     const int64_t parts = std::clamp<int64_t>(g.groups / 8, 1, 16);
     const Packed sums(scratch, g.bias ? parts * g.heads : 0, g.size);
-    const ForThreads<BackwardBuffers, Groups> buffers(g, threads, scratch);
+    const Copies<BackwardBuffers, Groups> buffers(g, threads, scratch);
     if (!memory) return scratch.used;
     if (!g.valid()) return BAD_INDEX;
 
@@ -215,14 +215,14 @@ extern "C" int64_t attend_groups_backward(const float* qkv, const Groups* of, fl
     }
     if (g.bias)
         in_parallel(threads, g.heads * blocks(g.size), [&](int64_t task, int) {
-                const int64_t head = task / blocks(g.size), first = task % blocks(g.size) * WIDTH;
-                float* sum = sums.block(head, first);
-                for (int64_t part = 1; part < parts; ++part) {
-                    const float* more = sums.block(part * g.heads + head, first);
-                    for (int64_t i = 0; i < g.size * WIDTH; ++i) sum[i] += more[i];
-                }
-                from_lanes(sum, g.size, 0, block_rows(g.size, first), 1.0f,
-                           [&](int i) { return to_bias + (head * g.size + first + i) * g.size; });
+            const int64_t head = task / blocks(g.size), first = task % blocks(g.size) * WIDTH;
+            float* sum = sums.block(head, first);
+            for (int64_t part = 1; part < parts; ++part) {
+                const float* more = sums.block(part * g.heads + head, first);
+                for (int64_t i = 0; i < g.size * WIDTH; ++i) sum[i] += more[i];
+            }
+            from_lanes(sum, g.size, 0, block_rows(g.size, first), 1.0f,
+                       [&](int i) { return to_bias + (head * g.size + first + i) * g.size; });
         });
     return DONE;
 }

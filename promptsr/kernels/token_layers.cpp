@@ -271,20 +271,20 @@ extern "C" int64_t linear(const float* x, int64_t tokens, const Norm* of_norm, c
     Scratch scratch{memory};
     const Columns columns(*layer, false, scratch);
     const PaddedNorm norm(*of_norm, layer->in, scratch);
-    const ForThreads<Block, int64_t> buffers(layer->in, threads, scratch);
+    const Copies<Block, int64_t> buffers(layer->in, threads, scratch);
     if (!memory) return scratch.used;
 
     in_blocks(tokens, threads, [&](int64_t first, int thread) {
-            float* block = buffers.of(thread).rows;
-            const int count = block_tokens(tokens, first);
-            float* to = out + first * columns.out;
-            const float* more = rest + first * columns.out;
-            take(block, x + first * columns.in, count, columns.in, norm);
-            multiply(block, padded(columns.in), columns, count, [&](int token, int column, Vec sum) {
-                if (token < count) store_columns(to + token * columns.out, column, columns.out, sum);
-            });
-            if (rest)
-                for (int i = 0; i < count * columns.out; ++i) to[i] += more[i];
+        float* block = buffers.of(thread).rows;
+        const int count = block_tokens(tokens, first);
+        float* to = out + first * columns.out;
+        const float* more = rest + first * columns.out;
+        take(block, x + first * columns.in, count, columns.in, norm);
+        multiply(block, padded(columns.in), columns, count, [&](int token, int column, Vec sum) {
+            if (token < count) store_columns(to + token * columns.out, column, columns.out, sum);
+        });
+        if (rest)
+            for (int i = 0; i < count * columns.out; ++i) to[i] += more[i];
     });
     return DONE;
 }
@@ -295,23 +295,23 @@ extern "C" int64_t feed_forward(const float* x, int64_t tokens, const Norm* of_n
     Scratch scratch{memory};
     const Columns one(*first_layer, false, scratch), two(*second_layer, false, scratch);
     const PaddedNorm norm(*of_norm, one.in, scratch);
-    const ForThreads<Block, int64_t> blocks(first_layer->in, threads, scratch), middles(first_layer->out, threads, scratch);
+    const Copies<Block, int64_t> blocks(first_layer->in, threads, scratch), middles(first_layer->out, threads, scratch);
     if (!memory) return scratch.used;
 
     const int c = one.in;
     in_blocks(tokens, threads, [&](int64_t first, int thread) {
-            float *block = blocks.of(thread).rows, *hidden = middles.of(thread).rows;
-            const int count = block_tokens(tokens, first);
-            const float* from = x + first * c;
-            float* to = out + first * c;
-            take(block, from, count, c, norm);
-            multiply(block, padded(c), one, count, [&](int token, int column, Vec sum) {
-                store(hidden + token * padded(one.out) + column, Gelu(sum).value);
-            });
-            multiply(hidden, padded(one.out), two, count, [&](int token, int column, Vec sum) {
-                if (token < count) store_columns(to + token * c, column, c, sum);
-            });
-            for (int i = 0; i < count * c; ++i) to[i] += from[i];
+        float *block = blocks.of(thread).rows, *hidden = middles.of(thread).rows;
+        const int count = block_tokens(tokens, first);
+        const float* from = x + first * c;
+        float* to = out + first * c;
+        take(block, from, count, c, norm);
+        multiply(block, padded(c), one, count, [&](int token, int column, Vec sum) {
+            store(hidden + token * padded(one.out) + column, Gelu(sum).value);
+        });
+        multiply(hidden, padded(one.out), two, count, [&](int token, int column, Vec sum) {
+            if (token < count) store_columns(to + token * c, column, c, sum);
+        });
+        for (int i = 0; i < count * c; ++i) to[i] += from[i];
     });
     return DONE;
 }
@@ -346,23 +346,21 @@ static inline void add_parts(const ToNorm& to, const NormSum& sum, int64_t parts
     add_parts(to.bias, sum.bias, parts, stride, 1, c);
 }
 
-// The memory of all parts: `Sums` of the first one, and how far they lie apart.
-template <class Sums, class Shape>
-struct ForParts {
-    const Shape& shape;
-    int64_t each;
-    float* begin;
-    ForParts(const Shape& shape, int64_t parts, Scratch& scratch) : shape(shape) {
-        Scratch counted{};
-        Sums(shape, counted);
-        each = counted.used;
-        begin = scratch.take(parts * each);
-    }
-    Sums of(int64_t part) const {
-        Scratch scratch{begin + part * each};
-        return Sums(shape, scratch);
-    }
-};
+// each(first, count, buffers, sum) for every block of tokens; a task is a part of them. `sum` is null where no gradients
+// of weights are wanted, and else that of the part, which begins with zeros.
+template <class Buffers, class Sums, class Shape, class Each>
+static inline void in_parts(int64_t tokens, int64_t threads, const Copies<Buffers, Shape>& buffers,
+                            const Copies<Sums, Shape>& sums, bool weights, const Each& each) {
+    const int64_t parts = token_parts(tokens);
+    in_parallel(threads, parts, [&](int64_t part, int thread) {
+        const Buffers mine = buffers.of(thread);
+        const Sums sum = sums.of(part);
+        if (weights) sum.clear();
+        const int64_t end = part_begin(part + 1, parts, tokens);
+        for (int64_t first = part_begin(part, parts, tokens); first < end; first += BLOCK)
+            each(first, block_tokens(tokens, first), mine, weights ? &sum : nullptr);
+    });
+}
 
 namespace {
 struct LinearShape {
@@ -396,30 +394,24 @@ extern "C" int64_t linear_backward(const float* x, int64_t tokens, const Norm* o
     Scratch scratch{memory};
     const Columns back(*layer, true, scratch);
     const PaddedNorm norm(*of_norm, layer->in, scratch);
-    const ForParts<LinearSums, LinearShape> sums(shape, weights ? parts : 0, scratch);
-    const ForThreads<LinearBuffers, LinearShape> buffers(shape, threads, scratch);
+    const Copies<LinearSums, LinearShape> sums(shape, weights ? parts : 0, scratch);
+    const Copies<LinearBuffers, LinearShape> buffers(shape, threads, scratch);
     if (!memory) return scratch.used;
 
     const int in = layer->in, out = layer->out;
-    in_parallel(threads, parts, [&](int64_t part, int thread) {
-            const LinearBuffers b = buffers.of(thread);
-            const LinearSums sum = sums.of(part);
-            if (weights) sum.clear();
-            for (int64_t first = part_begin(part, parts, tokens); first < part_begin(part + 1, parts, tokens); first += BLOCK) {
-                const int count = block_tokens(tokens, first);
-                pad(b.to_out, to_out + first * out, count, out);
-                if (weights || norm.weight) take(b.into, x + first * in, count, in, norm, b.normalised, b.shares);
-                if (weights) sum.layer.add(b.to_out, b.into, count);
-                multiply(b.to_out, padded(out), back, count, [&](int token, int column, Vec value) {
-                    store(b.to_into + token * padded(in) + column, value);
-                });
-                for (int t = 0; t < count; ++t) {
-                    float* at = b.to_into + t * padded(in);
-                    if (norm.weight)
-                        differentiate_norm(at, at, b.normalised + t * padded(in), b.shares[t], norm, weights ? &sum.norm : nullptr);
-                    copy_row(to_x + (first + t) * in, at, in);
-                }
-            }
+    in_parts(tokens, threads, buffers, sums, weights, [&](int64_t first, int count, const auto& b, const auto* sum) {
+        pad(b.to_out, to_out + first * out, count, out);
+        if (sum || norm.weight) take(b.into, x + first * in, count, in, norm, b.normalised, b.shares);
+        if (sum) sum->layer.add(b.to_out, b.into, count);
+        multiply(b.to_out, padded(out), back, count, [&](int token, int column, Vec value) {
+            store(b.to_into + token * padded(in) + column, value);
+        });
+        for (int t = 0; t < count; ++t) {
+            float* at = b.to_into + t * padded(in);
+            if (norm.weight)
+                differentiate_norm(at, at, b.normalised + t * padded(in), b.shares[t], norm, sum ? &sum->norm : nullptr);
+            copy_row(to_x + (first + t) * in, at, in);
+        }
     });
     if (weights) {
         add_parts(*to_layer, sums.of(0).layer, parts, sums.each);
@@ -463,40 +455,34 @@ extern "C" int64_t feed_forward_backward(const float* x, int64_t tokens, const N
     Scratch scratch{memory};
     const Columns one(*first_layer, false, scratch), one_back(*first_layer, true, scratch), two_back(*second_layer, true, scratch);
     const PaddedNorm norm(*of_norm, first_layer->in, scratch);
-    const ForParts<FeedForwardSums, FeedForwardShape> sums(shape, weights ? parts : 0, scratch);
-    const ForThreads<FeedForwardBuffers, FeedForwardShape> buffers(shape, threads, scratch);
+    const Copies<FeedForwardSums, FeedForwardShape> sums(shape, weights ? parts : 0, scratch);
+    const Copies<FeedForwardBuffers, FeedForwardShape> buffers(shape, threads, scratch);
     if (!memory) return scratch.used;
 
     const int c = one.in, columns = padded(c), middle = padded(one.out);
-    in_parallel(threads, parts, [&](int64_t part, int thread) {
-            const FeedForwardBuffers b = buffers.of(thread);
-            const FeedForwardSums sum = sums.of(part);
-            if (weights) sum.clear();
-            for (int64_t first = part_begin(part, parts, tokens); first < part_begin(part + 1, parts, tokens); first += BLOCK) {
-                const int count = block_tokens(tokens, first);
-                pad(b.to_out, to_out + first * c, count, c);
-                take(b.into, x + first * c, count, c, norm, b.normalised, b.shares);
-                multiply(b.into, columns, one, count, [&](int token, int column, Vec value) {
-                    const Gelu gelu(value);
-                    store(b.hidden + token * middle + column, gelu.value);
-                    store(b.slope + token * middle + column, gelu.slope);
-                });
-                if (weights) sum.second.add(b.to_out, b.hidden, count);
-                multiply(b.to_out, columns, two_back, count, [&](int token, int column, Vec value) {
-                    const int at = token * middle + column;
-                    store(b.to_hidden + at, value * load(b.slope + at));
-                });
-                if (weights) sum.first.add(b.to_hidden, b.into, count);
-                multiply(b.to_hidden, middle, one_back, count, [&](int token, int column, Vec value) {
-                    store(b.to_into + token * columns + column, value);
-                });
-                for (int t = 0; t < count; ++t) {
-                    float *at = b.to_into + t * columns, *to = to_x + (first + t) * c;
-                    differentiate_norm(at, at, b.normalised + t * columns, b.shares[t], norm, weights ? &sum.norm : nullptr);
-                    copy_row(to, at, c);
-                    for (int i = 0; i < c; ++i) to[i] += b.to_out[t * columns + i];
-                }
-            }
+    in_parts(tokens, threads, buffers, sums, weights, [&](int64_t first, int count, const auto& b, const auto* sum) {
+        pad(b.to_out, to_out + first * c, count, c);
+        take(b.into, x + first * c, count, c, norm, b.normalised, b.shares);
+        multiply(b.into, columns, one, count, [&](int token, int column, Vec value) {
+            const Gelu gelu(value);
+            store(b.hidden + token * middle + column, gelu.value);
+            store(b.slope + token * middle + column, gelu.slope);
+        });
+        if (sum) sum->second.add(b.to_out, b.hidden, count);
+        multiply(b.to_out, columns, two_back, count, [&](int token, int column, Vec value) {
+            const int at = token * middle + column;
+            store(b.to_hidden + at, value * load(b.slope + at));
+        });
+        if (sum) sum->first.add(b.to_hidden, b.into, count);
+        multiply(b.to_hidden, middle, one_back, count, [&](int token, int column, Vec value) {
+            store(b.to_into + token * columns + column, value);
+        });
+        for (int t = 0; t < count; ++t) {
+            float *at = b.to_into + t * columns, *to = to_x + (first + t) * c;
+            differentiate_norm(at, at, b.normalised + t * columns, b.shares[t], norm, sum ? &sum->norm : nullptr);
+            copy_row(to, at, c);
+            for (int i = 0; i < c; ++i) to[i] += b.to_out[t * columns + i];
+        }
     });
     if (weights) {
         add_parts(*to_first, sums.of(0).first, parts, sums.each);
