@@ -260,11 +260,28 @@ struct BlockBackward {
     float* to_bias;               // ds is added there, laid out as a plane of Bias; or null
 };
 
+// Memory for several blocks of queries.
+struct QueryBlocks {
+    int c;
+    float *logsum, *delta, *q, *to_out, *q_quads, *out_quads, *to_q;
+    QueryBlocks(int64_t queries, int c, Scratch& scratch) : c(c) {
+        const int64_t lanes = blocks(queries) * WIDTH;
+        for (float** values : {&logsum, &delta}) *values = scratch.take(lanes);
+        for (float** rows : {&q, &to_out, &to_q}) *rows = scratch.take(lanes * c);
+        for (float** rows : {&q_quads, &out_quads}) *rows = scratch.take(lanes / 4 * quads(c));
+    }
+    // The block that begins with query `first`; to_bias: see BlockBackward.
+    BlockBackward at(int64_t first, float* to_bias = nullptr) const {
+        const int64_t lane = first * c, quad = first / 4 * quads(c);
+        return {q + lane, to_out + lane, q_quads + quad, out_quads + quad, logsum + first, delta + first, to_q + lane, to_bias};
+    }
+};
+
 // Memory for a block's products with STREAM rows of the stream.
-struct BlockMemory {
+struct StreamMemory {
     float *weights, *slopes;  // STREAM x WIDTH
     float *to_k, *to_v;       // STREAM x quads(c): sums of ds q, the gradient of k over the scale, and of p do
-    BlockMemory(int c, Scratch& scratch) {
+    StreamMemory(int c, Scratch& scratch) {
         weights = scratch.take(STREAM * WIDTH), slopes = scratch.take(STREAM * WIDTH);
         to_k = scratch.take(STREAM * quads(c)), to_v = scratch.take(STREAM * quads(c));
     }
@@ -287,7 +304,7 @@ static inline void prepare_block(const BlockBackward& block, int c, int count, f
 // once.
 template <class Start>
 static inline void attend_block_backward(const BlockBackward& block, int c, Rows k, Rows v, int64_t first, int rows,
-                                         Start start, const BlockMemory& memory) {
+                                         Start start, const StreamMemory& memory) {
     const Vec l0 = load(block.logsum), l1 = load(block.logsum + LANES);
     multiply(block.q, c, k, first, rows, start, [&](int64_t row, Vec s0, Vec s1) {
         float* to = memory.weights + (row - first) * WIDTH;

@@ -102,14 +102,9 @@ struct Parts {
 };
 
 struct BackwardBuffers {
-    float *logsum, *delta, *q_lanes, *out_lanes, *q_quads, *out_quads, *to_q;  // of all queries of a part
-    BlockMemory block;
-    BackwardBuffers(const Parts& of, Scratch& scratch) : block(of.c, scratch) {
-        const int64_t lanes = of.most_queries();
-        for (float** values : {&logsum, &delta}) *values = scratch.take(lanes);
-        for (float** rows : {&q_lanes, &out_lanes, &to_q}) *rows = scratch.take(lanes * of.c);
-        for (float** rows : {&q_quads, &out_quads}) *rows = scratch.take(lanes / 4 * quads(of.c));
-    }
+    QueryBlocks blocks;  // of all queries of a part
+    StreamMemory stream;
+    BackwardBuffers(const Parts& of, Scratch& scratch) : blocks(of.most_queries(), of.c, scratch), stream(of.c, scratch) {}
 };
 }  // namespace
 
@@ -132,40 +127,36 @@ extern "C" int64_t attend_all_backward(const float* q, const float* k, const flo
 
     in_parallel(threads, images * of.query_parts * of.key_parts, [&](int64_t task, int thread) {
         const BackwardBuffers b = buffers.of(thread);
-        const auto block_at = [&](int64_t i) {
-            const int64_t quad = i / 4 * quads(c);
-            return BlockBackward{b.q_lanes + i * c, b.out_lanes + i * c, b.q_quads + quad, b.out_quads + quad,
-                                 b.logsum + i, b.delta + i, b.to_q + i * c, nullptr};
-        };
-            const int64_t image = task % images, query_part = task / images % of.query_parts;
-            const int64_t key_part = task / images / of.query_parts;
-            const int64_t first = Parts::begin(query_part, of.query_parts, n);
-            const int64_t queries = Parts::begin(query_part + 1, of.query_parts, n) - first;
-            const int64_t first_key = Parts::begin(key_part, of.key_parts, m);
-            const int64_t keys = Parts::begin(key_part + 1, of.key_parts, m) - first_key;
-            const int64_t row = image * n + first, key_row = image * m + first_key;
-            for (int64_t i = 0; i < blocks(queries) * WIDTH; ++i) {
-                b.logsum[i] = i < queries ? logsum[row + i] : 0.0f;
-                b.delta[i] = i < queries ? inner(out + (row + i) * c, to_out + (row + i) * c, c) : 0.0f;
-            }
+        const int64_t image = task % images, query_part = task / images % of.query_parts;
+        const int64_t key_part = task / images / of.query_parts;
+        const int64_t first = Parts::begin(query_part, of.query_parts, n);
+        const int64_t queries = Parts::begin(query_part + 1, of.query_parts, n) - first;
+        const int64_t first_key = Parts::begin(key_part, of.key_parts, m);
+        const int64_t keys = Parts::begin(key_part + 1, of.key_parts, m) - first_key;
+        const int64_t row = image * n + first, key_row = image * m + first_key;
+        for (int64_t i = 0; i < blocks(queries) * WIDTH; ++i) {
+            b.blocks.logsum[i] = i < queries ? logsum[row + i] : 0.0f;
+            b.blocks.delta[i] = i < queries ? inner(out + (row + i) * c, to_out + (row + i) * c, c) : 0.0f;
+        }
+        for (int64_t i = 0; i < queries; i += WIDTH)
+            prepare_block(b.blocks.at(i), c, block_rows(queries, i), scale,
+                          [&](int j) { return q + (row + i + j) * c; },
+                          [&](int j) { return to_out + (row + i + j) * c; });
+        for (int64_t key = 0; key < keys; key += STREAM) {
+            const int rows = int(std::min<int64_t>(STREAM, keys - key));
+            b.stream.clear(rows, c);
             for (int64_t i = 0; i < queries; i += WIDTH)
-                prepare_block(block_at(i), c, block_rows(queries, i), scale, [&](int j) { return q + (row + i + j) * c; },
-                              [&](int j) { return to_out + (row + i + j) * c; });
-            for (int64_t key = 0; key < keys; key += STREAM) {
-                const int rows = int(std::min<int64_t>(STREAM, keys - key));
-                b.block.clear(rows, c);
-                for (int64_t i = 0; i < queries; i += WIDTH)
-                    attend_block_backward(block_at(i), c, {k + key_row * c, c}, {v + key_row * c, c}, key, rows,
-                                          NoBias{}, b.block);
-                const int64_t at = (query_part * images * m + key_row + key) * c;
-                for (int i = 0; i < rows; ++i) {
-                    sum_quads(some_k + at + i * c, b.block.to_k + i * quads(c), c, scale, false);
-                    sum_quads(some_v + at + i * c, b.block.to_v + i * quads(c), c, 1.0f, false);
-                }
+                attend_block_backward(b.blocks.at(i), c, {k + key_row * c, c}, {v + key_row * c, c}, key, rows,
+                                      NoBias{}, b.stream);
+            const int64_t at = (query_part * images * m + key_row + key) * c;
+            for (int i = 0; i < rows; ++i) {
+                sum_quads(some_k + at + i * c, b.stream.to_k + i * quads(c), c, scale, false);
+                sum_quads(some_v + at + i * c, b.stream.to_v + i * quads(c), c, 1.0f, false);
             }
-            float* to = some_q + (key_part * images * n + row) * c;
-            for (int64_t i = 0; i < queries; i += WIDTH)
-                from_lanes(b.to_q + i * c, c, 0, block_rows(queries, i), scale, [&](int j) { return to + (i + j) * c; });
+        }
+        float* to = some_q + (key_part * images * n + row) * c;
+        for (int64_t i = 0; i < queries; i += WIDTH)
+            from_lanes(b.blocks.to_q + i * c, c, 0, block_rows(queries, i), scale, [&](int j) { return to + (i + j) * c; });
     });
     const auto sum_up = [&](float* to, const float* some, int64_t parts, int64_t rows) {
         const int64_t total = images * rows * c;

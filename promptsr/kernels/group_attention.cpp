@@ -119,16 +119,11 @@ extern "C" int64_t attend_groups(const float* qkv, const Groups* of, float scale
 
 namespace {
 struct BackwardBuffers {
-    float *q, *k, *v, *out, *to_out;                            // size x c
-    float *logsum, *delta;                                      // size
-    float *q_lanes, *out_lanes, *q_quads, *out_quads, *to_q;    // blocks of WIDTH rows
-    BlockMemory block;
-    BackwardBuffers(const Groups& g, Scratch& scratch) : block(g.c, scratch) {
-        const int64_t lanes = blocks(g.size) * WIDTH;
+    float *q, *k, *v, *out, *to_out;  // size x c
+    QueryBlocks blocks;
+    StreamMemory stream;
+    BackwardBuffers(const Groups& g, Scratch& scratch) : blocks(g.size, g.c, scratch), stream(g.c, scratch) {
         for (float** rows : {&q, &k, &v, &out, &to_out}) *rows = scratch.take(g.size * g.c);
-        for (float** values : {&logsum, &delta}) *values = scratch.take(lanes);
-        for (float** rows : {&q_lanes, &out_lanes, &to_q}) *rows = scratch.take(lanes * g.c);
-        for (float** rows : {&q_quads, &out_quads}) *rows = scratch.take(lanes / 4 * quads(g.c));
     }
 };
 }  // namespace
@@ -160,37 +155,36 @@ extern "C" int64_t attend_groups_backward(const float* qkv, const Groups* of, fl
         g.gather(b.out, out + head * c, width, group);
         g.gather(b.to_out, to_out + head * c, width, group);
         if (g.overlaps(group)) std::memset(b.to_out, 0, g.fillers * c * sizeof(float));
-        std::copy_n(logsum + (group * g.heads + head) * g.size, g.size, b.logsum);
-        for (int64_t i = 0; i < g.size; ++i) b.delta[i] = inner(b.out + i * c, b.to_out + i * c, c);
-        for (int64_t i = g.size; i < blocks(g.size) * WIDTH; ++i) b.logsum[i] = b.delta[i] = 0.0f;
+        std::copy_n(logsum + (group * g.heads + head) * g.size, g.size, b.blocks.logsum);
+        for (int64_t i = 0; i < g.size; ++i) b.blocks.delta[i] = inner(b.out + i * c, b.to_out + i * c, c);
+        for (int64_t i = g.size; i < blocks(g.size) * WIDTH; ++i) b.blocks.logsum[i] = b.blocks.delta[i] = 0.0f;
 
         const auto block_at = [&](int64_t first) {
-            const int64_t quad = first / 4 * quads(c), lane = first * c;
-            return BlockBackward{b.q_lanes + lane, b.out_lanes + lane, b.q_quads + quad, b.out_quads + quad,
-                                 b.logsum + first, b.delta + first, b.to_q + lane, to_plane ? to_plane + first * g.size : nullptr};
+            return b.blocks.at(first, to_plane ? to_plane + first * g.size : nullptr);
         };
         for (int64_t first = 0; first < g.size; first += WIDTH)
-            prepare_block(block_at(first), c, block_rows(g.size, first), scale, [&](int i) { return b.q + (first + i) * c; },
+            prepare_block(block_at(first), c, block_rows(g.size, first), scale,
+                          [&](int i) { return b.q + (first + i) * c; },
                           [&](int i) { return b.to_out + (first + i) * c; });
         for (int64_t key = 0; key < g.size; key += STREAM) {
             const int rows = int(std::min<int64_t>(STREAM, g.size - key));
-            b.block.clear(rows, c);
+            b.stream.clear(rows, c);
             for (int64_t first = 0; first < g.size; first += WIDTH) {
                 const auto go = [&](auto start) {
-                    attend_block_backward(block_at(first), c, {b.k, c}, {b.v, c}, key, rows, start, b.block);
+                    attend_block_backward(block_at(first), c, {b.k, c}, {b.v, c}, key, rows, start, b.stream);
                 };
                 g.bias ? go(biases.of(group, head, first)) : go(NoBias{});
             }
             const int shared = g.first_own(group, key, rows);
             for (int i = 0; i < rows; ++i) {
                 float* to = to_tokens + members[key + i] * 3 * width + width;
-                sum_quads(to, b.block.to_k + i * quads(c), c, scale, i < shared);
-                sum_quads(to + width, b.block.to_v + i * quads(c), c, 1.0f, i < shared);
+                sum_quads(to, b.stream.to_k + i * quads(c), c, scale, i < shared);
+                sum_quads(to + width, b.stream.to_v + i * quads(c), c, 1.0f, i < shared);
             }
         }
         for (int64_t first = 0; first < g.size; first += WIDTH) {
             const int count = block_rows(g.size, first);
-            from_lanes(b.to_q + first * c, c, g.first_own(group, first, count), count, scale,
+            from_lanes(b.blocks.to_q + first * c, c, g.first_own(group, first, count), count, scale,
                        [&](int i) { return to_tokens + members[first + i] * 3 * width; });
         }
     };
