@@ -1,8 +1,6 @@
 """One file per question asked of the networks; each returns plain results that `figures` can draw."""
 
-import promptsr  # noqa: F401  # before torch: it chooses how threads wait
-
-# isort: split
+import promptsr.wait_policy  # noqa: F401
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

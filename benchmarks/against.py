@@ -8,8 +8,6 @@ on the machine meanwhile.
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import json
 import os
 import statistics

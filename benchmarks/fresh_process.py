@@ -7,8 +7,6 @@ torch allocated there.
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import json
 import subprocess
 import sys

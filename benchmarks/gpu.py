@@ -9,8 +9,6 @@ and with explicit attention, which stores its maps.
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import copy
 import statistics
 import time

@@ -9,8 +9,6 @@ turns, so that other work on the machine slows both alike. Prints seconds, and t
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import argparse
 import resource
 import statistics

@@ -6,8 +6,6 @@ It needs no idle machine: the memory is the same on a busy one.
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -6,8 +6,6 @@ The forward pass over a whole image, and a training step, each with our kernels 
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable

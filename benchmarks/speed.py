@@ -8,8 +8,6 @@ count. Nothing else may run on the machine meanwhile: it warns when the load is 
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import json
 import re
 import statistics

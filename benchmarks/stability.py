@@ -6,8 +6,6 @@ Every image goes through each model whole, and once more in each other way; LR i
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated

@@ -8,8 +8,6 @@ Set14 is scored on its public LR images, Kodak24 on our own bicubic ones. Writes
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import argparse
 import math
 import shlex

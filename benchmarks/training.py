@@ -8,8 +8,6 @@ torch's autocast, and `:compile` for torch.compile. Nothing else may run on the 
 """
 
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import re
 import statistics
 from collections.abc import Callable

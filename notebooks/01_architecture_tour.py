@@ -18,8 +18,7 @@
 # 1. follow the photograph from its three colours to the enlarged image,
 # 2. write attention out as similarity map, softmax and weighted sum: from the anchors to the pixels and back, in
 #    windows, and in categories. The network runs it *fused*, and never stores a map: is the result the same?
-# 3. write four small functions yourself. They hold a solution and are folded in JupyterLab: unfold one, empty it, and
-#    write your own. `check` says whether it is right, and the rest of the notebook runs on it,
+# 3. write four small functions yourself: unfold one, empty it, and write your own; `check` says whether it is right,
 # 4. put the pieces together.
 #
 # The same from a terminal: `promptsr app`, tab *Architecture*, for any photograph, block and pixel.
@@ -27,8 +26,6 @@
 # %%
 # %matplotlib inline
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import os
 import tempfile
 from pathlib import Path

@@ -24,8 +24,6 @@
 # %%
 # %matplotlib inline
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import os
 import tempfile
 from pathlib import Path
@@ -238,8 +236,7 @@ table(compared)
 # ## 7. Fig. 10: what do the promptings add?
 #
 # **Networks trained with different promptings.** This is what the paper shows: four networks, the rows of Table IV,
-# each trained from the start. `trained_ablations` finds them among the bundled weights and in the folder that
-# `PROMPTSR_MODELS` names.
+# each trained from the start. `trained_ablations` finds them among the bundled weights and in `PROMPTSR_MODELS`.
 
 # %%
 trained = trained_ablations(4)

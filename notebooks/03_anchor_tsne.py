@@ -26,8 +26,6 @@
 # %%
 # %matplotlib inline
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import os
 import tempfile
 from dataclasses import replace

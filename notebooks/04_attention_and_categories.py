@@ -24,8 +24,6 @@
 # %%
 # %matplotlib inline
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import os
 import tempfile
 from itertools import combinations
@@ -255,8 +253,7 @@ draw_categories(categories.maps, photo)
 # Do they follow what is seen? SLIC superpixels are a simple partition of the image into parts of one colour. The
 # adjusted Rand index is 1 for the same partition and 0 on average by chance. It is strict with categories that span
 # many superpixels; homogeneity is not. The controls: random weights, shuffled labels, and the plain grid of anchors,
-# which knows nothing of the image and still agrees, as superpixels are compact too. At the right: do pixels keep their
-# categories from block to block?
+# which knows nothing of the image and still agrees, as superpixels are compact too. Right: from block to block.
 
 # %%
 print(categories.finding)

@@ -29,8 +29,6 @@
 # %%
 # %matplotlib inline
 import promptsr.wait_policy  # noqa: F401
-
-# isort: split
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -209,8 +207,7 @@ sizes.astype(int)
 
 # %% [markdown]
 # Most of the work is in the products, which are not in the printed figures. And Table V prints that a smaller $d$
-# costs more: by thop that rise comes from the **softmaxes**. An entry of a map has 3 multiply-adds there, where the
-# products have $2C = 96$ for it.
+# costs more: by thop that rise comes from the **softmaxes** (3 for an entry of a map; its products: $2C = 96$).
 
 # %%
 parts = work.assign(layers=conventions["layers"], products=conventions.iloc[:, -1] - conventions["layers"])

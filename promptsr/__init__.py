@@ -1,6 +1,7 @@
 """PromptSR: cascade prompting for lightweight image super-resolution."""
 
-import promptsr.wait_policy  # noqa: F401  # isort: split  # before torch loads
+import promptsr.wait_policy  # noqa: F401
+
 from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR, build_model
 from promptsr.model.taps import record

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Files that are written all or nothing, and the folders for what can be made again."""
 
 import atexit
 import functools

@@ -1,7 +1,7 @@
 """Chooses how torch's threads wait for each other when it is imported, before torch: OpenMP reads it then, and once.
 
-By default a thread that has nothing to do computes nothings for milliseconds. Where another process wants its core that
-stops everything: training among a few others ran at a ninth of its speed (benchmarks/against.py).
+By default a thread that waits keeps its core busy for milliseconds. Where another process wants that core, or a thread
+of our kernels does, everything waits (benchmarks/against.py).
 """
 
 import os

@@ -117,15 +117,8 @@ def linear(
 
 
 @torch.library.register_fake("promptsr::linear")
-def _(
-    x: Tensor,
-    _norm_weight: Tensor | None,
-    _norm_bias: Tensor | None,
-    _epsilon: float,
-    weight: Tensor,
-    *_rest: Tensor | None,
-) -> Tensor:
-    return x.new_empty(*x.shape[:-1], len(weight))
+def _(x: Tensor, *rest: Any) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(rest[3]))
 
 
 @operator()
@@ -160,21 +153,6 @@ def linear_backward(
     )
     to_norm_weight, to_norm_bias, to_weight, to_bias = gradients
     return to_x, to_norm_weight, to_norm_bias, to_weight, to_bias
-
-
-@torch.library.register_fake("promptsr::linear_backward")
-def _(
-    x: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    _epsilon: float,
-    _to_out: Tensor,
-    weights: bool,
-) -> tuple[Tensor, ...]:
-    to_x = torch.empty_like(x, memory_format=torch.contiguous_format)
-    return to_x, *_empty(x, (norm_weight, norm_bias, weight, bias), weights)
 
 
 def _keep_feed_forward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -276,6 +254,7 @@ def feed_forward_backward(
     return to_x, *gradients  # type: ignore[return-value]
 
 
+@torch.library.register_fake("promptsr::linear_backward")
 @torch.library.register_fake("promptsr::feed_forward_backward")
 def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     *likes, _epsilon, _to_out, weights = rest

@@ -224,6 +224,15 @@ def test_torch_finds_the_operators_sound(normed: bool) -> None:
     torch.library.opcheck(torch.ops.promptsr.feed_forward, arguments)
 
 
+@available
+def test_a_gradient_of_a_gradient_is_refused() -> None:
+    x = normal(3, 8).requires_grad_()
+    out = operators.linear(x, None, None, 0.0, normal(6, 8), None, None)
+    [gradient] = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="promptsr::linear_backward has no gradient"):
+        gradient.sum().backward()
+
+
 def test_nobody_waits_for_a_compiler_that_is_not_used() -> None:
     code = (
         "import sys, torch; from promptsr import load_model\n"

@@ -36,9 +36,7 @@ def test_all_open_and_close_alike(name: str) -> None:
     steps = re.findall(r"^(\d)\. ", first.partition("You will\n")[2], re.MULTILINE)
     assert steps == [str(number) for number in range(1, len(steps) + 1)] and len(steps) >= 2
     assert first.split("\n\n")[-1].startswith("The same from a terminal: `")
-    assert setup.startswith(
-        "%matplotlib inline\nimport promptsr.wait_policy  # noqa: F401\n\n# isort: split\nimport os\n"
-    )
+    assert setup.startswith("%matplotlib inline\nimport promptsr.wait_policy  # noqa: F401\nimport os\n")
     assert 'QUICK = "PROMPTSR_QUICK" in os.environ' in setup
     place = NAMES.index(name)
     neighbours = [NAMES[i] for i in (place - 1, place + 1) if 0 <= i < len(NAMES)]
