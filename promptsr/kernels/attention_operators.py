@@ -163,40 +163,43 @@ def attend_groups(
     tokens, channels = len(qkv), qkv.shape[1] // 3
     out = qkv.new_empty(tokens, channels)
     logsum = qkv.new_empty(len(members), heads, members.shape[1])
-    call(
-        "attend_groups",
-        pointer("qkv", qkv, (tokens, 3 * channels)),
-        _groups(members, tokens, channels // heads, heads, per_image, fillers, bias, masks, mask_of_group),
-        scale.item(),
-        pointer("out", out, (tokens, channels)),
-        pointer("logsum", logsum, (len(members), heads, members.shape[1])),
-    )
+    call("attend_groups", *_grouped(qkv, members, scale, bias, masks, mask_of_group, out, logsum, per_image, fillers))
     return out, logsum
 
 
-def _groups(
+def _grouped(
+    qkv: Tensor,
     members: Tensor,
-    tokens: int,
-    c: int,
-    heads: int,
-    per_image: int,
-    fillers: int,
+    scale: Tensor,
     bias: Tensor | None,
     masks: Tensor | None,
     mask_of_group: Tensor | None,
-) -> _Groups:
-    (groups, size), count = members.shape, 0 if masks is None else len(masks)
+    out: Tensor,
+    logsum: Tensor,
+    per_image: int,
+    fillers: int,
+) -> tuple[Pointer, _Groups, float, Pointer, Pointer]:
+    """What both kernels begin with."""
+    (groups, size), heads, (tokens, channels) = members.shape, logsum.shape[1], out.shape
+    count = 0 if masks is None else len(masks)
     if masks is not None and (bias is None or mask_of_group is None):
         raise ValueError("Masks need a bias, and the mask of every group.")
     if groups % per_image or not 0 <= fillers < max(size, 1):
         raise ValueError(f"{groups} groups of {size} cannot be {per_image} an image with {fillers} fillers.")
-    return _Groups(
+    structure = _Groups(
         pointer("members", members, (groups, size), torch.int64),
-        *(tokens, groups, size, heads, c, per_image, fillers),
+        *(tokens, groups, size, heads, channels // heads, per_image, fillers),
         pointer("bias", bias, (heads, size, size)),
         count,
         pointer("masks", masks, (count, size, size)),
         pointer("mask_of_group", mask_of_group if count else None, (groups,), torch.int64),
+    )
+    return (
+        pointer("qkv", qkv, (tokens, 3 * channels)),
+        structure,
+        scale.item(),
+        pointer("out", out, (tokens, channels)),
+        pointer("logsum", logsum, (groups, heads, size)),
     )
 
 
@@ -220,20 +223,15 @@ def attend_groups_backward(
     fillers: int,
 ) -> tuple[Tensor, Tensor]:
     """The gradients of `attend_groups` to qkv and to the bias (or nothing), from `to_out`, that to its result."""
-    heads, (tokens, channels) = logsum.shape[1], out.shape
     qkv = qkv.contiguous()
     to_qkv = torch.empty_like(qkv)
     to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias)
     call(
         "attend_groups_backward",
-        pointer("qkv", qkv, (tokens, 3 * channels)),
-        _groups(members, tokens, channels // heads, heads, per_image, fillers, bias, masks, mask_of_group),
-        scale.item(),
-        pointer("out", out, (tokens, channels)),
-        pointer("logsum", logsum, (len(members), heads, members.shape[1])),
-        pointer("to_out", to_out.contiguous(), (tokens, channels)),
-        pointer("to_qkv", to_qkv, (tokens, 3 * channels)),
-        pointer("to_bias", None if bias is None else to_bias, (heads, *2 * (members.shape[1],))),
+        *_grouped(qkv, members, scale, bias, masks, mask_of_group, out, logsum, per_image, fillers),
+        pointer("to_out", to_out.contiguous(), out.shape),
+        pointer("to_qkv", to_qkv, qkv.shape),
+        pointer("to_bias", *((None, ()) if bias is None else (to_bias, bias.shape))),
     )
     return to_qkv, to_bias
 
