@@ -54,9 +54,3 @@ def test_scores_are_the_measured_ones() -> None:
     }
     assert "promptsr-tiny-x4" in measured
     assert rows == measured
-
-
-def test_links_and_pictures_exist() -> None:
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
