@@ -1,6 +1,8 @@
 """How much memory a forward pass takes, as far as it was measured, and what running out of it looks like."""
 
+import ctypes
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -65,6 +67,20 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return _SYMPTOMS.search(str(error)) is not None or is_out_of_memory(error.__cause__)
+
+
+def return_freed_memory() -> None:
+    """Returns what allocators keep for later to the device and the system.
+
+    After a pass that ran out of memory, glibc keeps all that the pass freed. Libraries that ask the system itself for
+    memory, as oneDNN does for its generated code, fail even in the smallest tiles then.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
+        if trim is not None:
+            trim(0)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ MEMORY_BUDGET = 2**28
 so the time for each pixel grows with the tile."""
 _RELUCTANCE = 8
 """How many times the memory budget an image may need before a model that discourages tiles gets them after all."""
-_ROOM = 3
-"""Copies of the result in float32 that are held at the end: the result, its clamped values, its pixels twice."""
+_ROOM = 2
+"""Copies of the result in float32 that must fit: the result, its pixels (a quarter or half of it) and what is at work
+beside them."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""
 
@@ -209,4 +210,4 @@ def _assemble(picture: Picture, outputs: Tensor) -> Picture:
             if len(outputs) == 1
             else to_pixels(outputs[1].mean(0), picture.bit_depth)  # 3 x sH x sW -> sH x sW
         )
-    return Picture(np.ascontiguousarray(color), alpha, picture.grey, picture.metadata)
+    return Picture(color, alpha, picture.grey, picture.metadata)

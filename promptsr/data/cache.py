@@ -152,4 +152,4 @@ def _lr(hr: Tensor, scale: int) -> Tensor:
 
 def _bytes(image: Tensor) -> np.ndarray:
     """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
-    return np.ascontiguousarray(to_pixels(image[0].permute(1, 2, 0), 8))
+    return to_pixels(image[0].permute(1, 2, 0), 8)

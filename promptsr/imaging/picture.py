@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_PART = 2**20
+"""Values that are converted at a time."""
+
 
 @dataclass(frozen=True)
 class Metadata:
@@ -68,6 +71,11 @@ def to_unit(pixels: np.ndarray) -> Tensor:
 
 
 def to_pixels(values: Tensor, bit_depth: int) -> np.ndarray:
-    """Values in [0, 1] (clamped to it) of any shape to the nearest uint8 or uint16; undoes `to_unit` exactly."""
-    dtype = np.uint8 if bit_depth == 8 else np.uint16
-    return values.clamp(0, 1).mul_(np.iinfo(dtype).max).round_().numpy().astype(dtype)
+    """Values in [0, 1] (clamped to it) of one or more dimensions to the nearest uint8 or uint16; undoes `to_unit`
+    exactly. Goes by parts: beside the result it needs memory for few values only."""
+    pixels = torch.empty(values.shape, dtype=torch.uint8 if bit_depth == 8 else torch.uint16)
+    rows = max(1, _PART // max(1, values[:1].numel()))
+    for start in range(0, len(values), rows):
+        part = values[start : start + rows]
+        pixels[start : start + rows] = part.clamp(0, 1).mul_(2**bit_depth - 1).round_()
+    return pixels.numpy()

@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -65,6 +67,18 @@ class _Bf16(MixedPrecision):
 
     def convert_input(self, data: Any) -> Any:
         return data
+
+
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Makes torch and our kernels compute in so many CPU threads, and in as many as before afterwards; None: as is."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def total(fabric: Fabric, value: Tensor) -> float:

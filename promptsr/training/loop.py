@@ -16,7 +16,7 @@ from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
 from promptsr.errors import ConfigError, UserError, first_line
 from promptsr.files import cache_folder, check_writable
 from promptsr.imaging.decode import find_images
-from promptsr.training.devices import launch, lost, total
+from promptsr.training.devices import launch, limited_threads, lost, total
 from promptsr.training.logs import Logs, TrainReport
 from promptsr.training.recipe import Recipe
 from promptsr.training.run import Run
@@ -76,7 +76,8 @@ def train(
         range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
     )
     batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
-    return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+    with limited_threads(recipe.threads):
+        return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
 
 
 def _images(recipe: Recipe) -> Generator[ImagesRead, None, ReadImages]:

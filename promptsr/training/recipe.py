@@ -74,6 +74,8 @@ class Recipe:
     seed: int = 0
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto: a GPU if there is one."""
+    threads: int | None = None
+    """CPU threads of each process; null: what torch takes by itself, one for each core, under torchrun one."""
     workers: int = 0
     """Processes of each device that cut out crops ahead of time."""
     cache: str | None = None
@@ -95,8 +97,9 @@ class Recipe:
         if self.first_half is not None:
             _at_least("first_half.patch", self.first_half.patch, 1)
             _at_least("first_half.batch", self.first_half.batch, 1)
-        if self.validation_images is not None:
-            _at_least("validation_images", self.validation_images, 1)
+        for name in ("validation_images", "threads"):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), 1)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"clip must be greater than 0, or null for none, not {self.clip}.")
         if not 0 <= self.teacher_share <= 1:
@@ -132,6 +135,7 @@ MAY_CHANGE = frozenset(
         "accumulate",
         "compile",
         "device",
+        "threads",
         "workers",
         "cache",
         "report_every",
@@ -147,7 +151,7 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     Args:
         settings: `dataclasses.asdict` of a recipe; not changed.
     """
-    hidden = ("model", "workers", "cache", "report_every", "save_minutes")
+    hidden = ("model", "threads", "workers", "cache", "report_every", "save_minutes")
     told = {key: value for key, value in settings.items() if key not in hidden}
     for key in ("data", "init"):
         told[key] = [Path(path).name for path in settings[key]]

@@ -175,8 +175,23 @@ def test_the_gradient_is_clipped(trial: Trial) -> None:
     assert norm == pytest.approx(0.1 * 1e-3, rel=1e-3)
 
 
+def test_the_threads_of_a_training_are_those_of_the_recipe_and_end_with_it(trial: Trial) -> None:
+    before = torch.get_num_threads()
+    wanted = 1 if before > 1 else 2
+    seen = []
+    for _ in trial.start(steps=3, threads=wanted, validation=None):
+        seen.append(torch.get_num_threads())
+    assert seen == [wanted] * 3 and torch.get_num_threads() == before
+
+
+def test_another_number_of_threads_does_not_make_another_run(trial: Trial) -> None:
+    trial.stop_after(4, threads=1)
+    reports, _ = trial.finish(threads=2)
+    assert reports[0].step == 5
+
+
 def test_impossible_settings_are_refused(trial: Trial) -> None:
-    for name in ("steps", "batch", "patch", "accumulate", "report_every", "validate_every"):
+    for name in ("steps", "batch", "patch", "accumulate", "report_every", "validate_every", "threads"):
         with pytest.raises(ConfigError, match=f"{name} must be at least 1, not 0"):
             trial.recipe(**{name: 0})
     for name in ("lr", "matrix_lr", "warmup", "ema", "seed", "workers", "save_minutes"):
