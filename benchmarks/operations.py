@@ -2,17 +2,20 @@
 
     python benchmarks/operations.py    # to benchmarks/results/profile.md
 
-The forward pass over a whole image, and a training step, each with our kernels and in plain torch.
+The forward pass over a whole image, and a training step, each with our kernels and in plain torch; and first, without
+the profiler, how long both take with kernels for every layer, with those of attention alone, and without any.
 """
 
 import promptsr.wait_policy  # noqa: F401
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Annotated
+from unittest.mock import patch
 
 import torch
 import typer
@@ -21,10 +24,11 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.contenders import REFERENCE
 from benchmarks.machine import describe, started_as
-from benchmarks.passes import Settings
+from benchmarks.passes import Settings, clock
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.files import write_text
+from promptsr.model import token_layers
 from promptsr.model.network import PromptSR, build_model
 from promptsr.tables import markdown
 from promptsr.training.optimizers import build_optimizers
@@ -137,6 +141,44 @@ def training_phases(network: PromptSR, batch: int, side: int) -> dict[str, Calla
     return {"forward": forward, "backward": lambda: loss.backward(), "update": update}
 
 
+def savings_table(side: int, batch: int, patch_side: int, repeats: int) -> str:
+    """Markdown: whole passes with all kernels, with those of attention alone and with none, in turns; the median."""
+    torch.manual_seed(0)
+    network = build_model("promptsr", scale=4)
+    jobs = {
+        f"forward, {side} x {side}": (False, forward_phases(network, side, side)),
+        f"training step, {batch} of {patch_side} x {patch_side}": (True, training_phases(network, batch, patch_side)),
+    }
+    lines = []
+    for name, (training, phases) in jobs.items():
+        network.train(training)
+        taken: dict[str, list[float]] = {way: [] for way in _WAYS}
+        for turn in range(repeats + 1):
+            for way, context in _WAYS.items():
+                with context():
+                    seconds = sum(clock(phase) for phase in phases.values())
+                if turn > 0:  # the first is for nothing
+                    taken[way].append(seconds)
+        typical = {way: median(seconds) for way, seconds in taken.items()}
+        fastest = typical[next(iter(_WAYS))]
+        lines.append(
+            {"pass": name} | {way: f"{1e3 * value:.0f} ms ({value / fastest:.2f})" for way, value in typical.items()}
+        )
+    return markdown(lines)
+
+
+def _attention_alone() -> AbstractContextManager[object]:
+    """Layers that treat every token alike run in plain torch."""
+    return patch.object(token_layers, "usable", lambda x: False)
+
+
+_WAYS: dict[str, Callable[[], AbstractContextManager[object]]] = {
+    "all kernels": nullcontext,
+    "kernels of attention alone": _attention_alone,
+    "plain torch": kernels.disabled,
+}
+
+
 def kinds_table(phases: dict[str, Phase]) -> str:
     """Markdown: a line for each kind; for each phase its milliseconds, their share, and the megabytes allocated."""
     kinds = {name: phase.kinds() for name, phase in phases.items()}
@@ -189,7 +231,7 @@ def operations_table(phase: Phase) -> str:
 def operations(
     side: Annotated[int, typer.Option(min=1, help="Of the image of the forward pass, pixels.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Of the training step.")] = 4,
-    patch: Annotated[int, typer.Option(min=1, help="Side of the training step's LR patches, pixels.")] = 32,
+    patch_side: Annotated[int, typer.Option("--patch", min=1, help="Side of its LR patches, pixels.")] = 32,
     repeats: Annotated[int, typer.Option(min=1, help="Passes that the figures are the mean of.")] = 3,
     threads: Annotated[int | None, typer.Option(help="Of the CPU.", show_default="as torch chooses")] = None,
     output: Annotated[Path, typer.Option(help="Folder for profile.md.")] = RESULTS,
@@ -206,16 +248,20 @@ def operations(
         "with it; matrix products are those of explicit attention, and of Muon in its update. MB: 10^6 bytes that "
         "operations left allocated, summed over the pass; what kernels take for themselves is not in it.\n"
     )
+    log.print("Timing what kernels save", highlight=False)
+    text += f"\n## What the kernels save\n\n{savings_table(side, batch, patch_side, repeats)}"
     for title, context in (("our kernels", nullcontext), ("plain torch", kernels.disabled)):
         log.print(f"Profiling: {title}", highlight=False)
         torch.manual_seed(0)
         network = build_model("promptsr", scale=4)
         with context():
             forward = profiled(forward_phases(network.eval(), side, side), repeats)
-            training = profiled(training_phases(network.train(), batch, patch), repeats)
+            training = profiled(training_phases(network.train(), batch, patch_side), repeats)
         text += f"\n## With {title}: forward pass, {side} x {side}\n\n{kinds_table(forward)}"
         text += f"\n{operations_table(forward['forward'])}"
-        text += f"\n## With {title}: training step, batch {batch} of {patch} x {patch}\n\n{kinds_table(training)}"
+        text += (
+            f"\n## With {title}: training step, batch {batch} of {patch_side} x {patch_side}\n\n{kinds_table(training)}"
+        )
         for name in ("forward", "backward"):
             text += f"\nOf {name}:\n\n{operations_table(training[name])}"
     write_text(target, text)

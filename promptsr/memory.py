@@ -1,6 +1,10 @@
-"""How much memory a forward pass takes, as far as it was measured, and what running out of it looks like."""
+"""How much memory a forward pass takes, as far as it was measured, and what running out of it looks like.
+
+Imported early, it also tells the C library how much freed memory to keep.
+"""
 
 import ctypes
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -35,6 +39,12 @@ Sides of 128 to 256 pixels; `python benchmarks/working_memory.py` measures them 
 _CAUTION = 1.5
 """What is estimated for other configurations, as a multiple of what features and copies add up to."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
+_LARGEST_KEPT = 2**27
+"""Bytes of the largest block that glibc keeps when it is freed."""
+_MOST_KEPT = 2**28
+"""Free bytes at the end of its memory beyond which glibc returns them."""
+
 # Only some of these errors have a type of their own, and not all of those are PyTorch's.
 _SYMPTOMS = re.compile(
     "DefaultCPUAllocator|not enough memory|can't allocate memory|bad_alloc"
@@ -67,6 +77,23 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return _SYMPTOMS.search(str(error)) is not None or is_out_of_memory(error.__cause__)
+
+
+def _keep_freed_memory() -> None:
+    """Makes glibc keep some of the memory that tensors free for the next ones.
+
+    By default it returns large blocks to the system at once, and the system clears them anew, page by page: 4 to 8 % of
+    a forward pass. Does nothing if one of glibc's own variables says what is wanted.
+    """
+    names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+    if sys.platform == "linux" and not any(name in os.environ for name in names):
+        choose = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # not every C library has it
+        # Older glibc takes no more than 32 MiB. The second choice would turn off what it does without the first.
+        if choose(_M_MMAP_THRESHOLD, _LARGEST_KEPT) or choose(_M_MMAP_THRESHOLD, 2**25):
+            choose(_M_TRIM_THRESHOLD, _MOST_KEPT)
+
+
+_keep_freed_memory()
 
 
 def return_freed_memory() -> None:

@@ -29,9 +29,8 @@ class LocalPromptingLayer(nn.Module):
     def forward(self, x: Tensor, category: Tensor | None = None) -> Tensor:
         """B x H x W x C -> the same; category: B x HW, needed when the layer prompts."""
         qkv = project(x, self.qkv, self.norm_attention)
-        attended = self.window_attention(qkv)
+        x = self.window_attention(qkv, rest=x)  # eq. 13 and 15, without CSA
         if self.category_attention is not None:
             assert category is not None
-            attended = self.category_attention(qkv, category, rest=attended)
-        x = attended + x  # eq. 13 and 15
+            x = self.category_attention(qkv, category, rest=x)  # eq. 13 and 15
         return feed_forward(x, self.norm, self.feed_forward)  # eq. 14 and 16

@@ -34,11 +34,12 @@ class WindowSelfAttention(Explicit):
         self.softmax = nn.Softmax(dim=-1)
         self.weights = Tap(of_map=True)
 
-    def forward(self, qkv: Tensor) -> Tensor:
+    def forward(self, qkv: Tensor, rest: Tensor | None = None) -> Tensor:
         """Attends and projects.
 
         Args:
             qkv: queries, keys and values side by side, B x H x W x 3C, H and W multiples of ws.
+            rest: added to the result, B x H x W x C.
 
         Returns:
             B x H x W x C.
@@ -57,7 +58,7 @@ class WindowSelfAttention(Explicit):
             out = groups.join(weights.flatten(0, 1) @ v)
         else:
             out = attend_groups(tokens, groups, self.heads, self.scale, bias)
-        return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C
+        return project(out.unflatten(0, qkv.shape[:3]), self.projection, rest=rest)  # BHW x C -> B x H x W x C
 
 
 def _relative_positions(window: int) -> Tensor:

@@ -1,14 +1,17 @@
 """The profile: every operation counts once, under its kind, with what it calls."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from benchmarks import operations
 from benchmarks.operations import OUTSIDE, REST, kind_of, profiled
+from promptsr import kernels
 from promptsr.model.network import PromptSR, build_model
 
 NETWORK = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64))
@@ -87,5 +90,30 @@ def test_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 0, done.output
     text = (tmp_path / "profile.md").read_text()
     headings = [line for line in text.splitlines() if line.startswith("## ")]
-    assert len(headings) == 4 and "our kernels" in headings[0] and "plain torch" in headings[2]
+    assert [heading.split(":")[0] for heading in headings] == [
+        "## What the kernels save",
+        *["## With our kernels"] * 2,
+        *["## With plain torch"] * 2,
+    ]
     assert "python benchmarks/operations.py" in text and "| kind | forward, ms | forward, % | forward, MB |" in text
+
+
+def test_savings_are_measured_with_what_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators are counted while each way runs: all kernels, those of attention alone, none."""
+    if kernels.why_not():
+        pytest.skip(str(kernels.why_not()))
+    monkeypatch.setattr(operations, "build_model", lambda *_, **__: build_small())
+    used: list[set[str]] = []
+
+    def clock(phase: Callable[[], object]) -> float:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            phase()
+        names = {event.name for event in profiler.events() or ()}
+        used.append({name for name in ("promptsr::attend_groups", "promptsr::linear") if name in names})
+        return float(len(used))
+
+    monkeypatch.setattr(operations, "clock", clock)
+    table = operations.savings_table(8, 1, 8, repeats=1)
+    assert used[:3] == [{"promptsr::attend_groups", "promptsr::linear"}, {"promptsr::attend_groups"}, set()]
+    # Turns of three ways: 4, 5 and 6 in the second turn are what counts.
+    assert "| 4000 ms (1.00) | 5000 ms (1.25) | 6000 ms (1.50) |" in table
