@@ -59,7 +59,7 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tu
     """
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     (b, n, c), m = q.shape, k.shape[1]
-    out, logsum = torch.empty_like(q), q.new_empty(b, n)
+    out, logsum = q.new_empty(b, n, c), q.new_empty(b, n)
     choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
     call(
         "attend_all",

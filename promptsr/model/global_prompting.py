@@ -67,7 +67,7 @@ class GlobalAnchorPromptingLayer(Explicit):
         tokens = x.flatten(1, 2)  # B x H x W x C -> B x HW x C
         q, k, v = (project(tokens, layer) for layer in (self.query, self.key, self.value))
         grid = self.downscale(x.permute(0, 3, 1, 2))  # B x C x H x W -> B x C x H/d x W/d
-        a = self.anchors(self.anchor(grid.flatten(2).transpose(1, 2)))  # B x C x H/d x W/d -> B x n x C
+        a = self.anchors(project(grid.flatten(2).transpose(1, 2), self.anchor))  # B x C x H/d x W/d -> B x n x C
 
         # Eq. 7: the anchors read the whole image
         if self.explicit:
@@ -83,7 +83,7 @@ class GlobalAnchorPromptingLayer(Explicit):
         p = self.anchor_prompts(p)
 
         # Eq. 9: new keys and values from the anchor prompts
-        prompts = p.transpose(1, 2).unflatten(2, grid.shape[2:])  # B x n x C -> B x C x H/d x W/d
+        prompts = p.unflatten(1, grid.shape[2:]).permute(0, 3, 1, 2)  # B x n x C -> B x C x H/d x W/d
         k_p = self.prompt_key(prompts).flatten(2).transpose(1, 2)  # B x C x H/d x W/d -> B x n x C
         v_p = self.prompt_value(prompts).flatten(2).transpose(1, 2)
 

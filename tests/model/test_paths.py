@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from promptsr import kernels
 from promptsr.config import preset
 from promptsr.model import attention
-from promptsr.model.network import PromptSR
+from promptsr.model.network import PromptSR, build_model
 from promptsr.model.taps import explicit_attention, record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +172,26 @@ def test_a_batch_gives_what_each_image_alone_gives(lively: Lively, trained: bool
         mine = {name: value[i : i + 1] for name, value in categories.items()}
         with given_categories(network, mine):
             assert largest_difference([network(images[i : i + 1])], [together[i : i + 1]]) < 1e-5
+
+
+@torch.no_grad()
+def test_a_block_gives_the_same_bits_alone_and_in_a_batch() -> None:
+    """Of every layer, at the paper's width: no sum depends on how many images there are."""
+    if kernels.why_not():
+        pytest.skip(f"torch's products may depend on the batch. {kernels.why_not()}")
+    torch.manual_seed(0)
+    network = build_model("promptsr", groups=1, blocks_per_group=2)
+    x = torch.randn(3, 32, 48, network.config.channels, generator=torch.Generator().manual_seed(0))
+
+    def run(features: Tensor) -> Tensor:
+        previous = None
+        for block in network.groups[0].blocks:  # type: ignore[union-attr]
+            features, previous = block(features, previous)
+        return features
+
+    together = run(x)
+    for i in range(3):
+        assert torch.equal(run(x[i : i + 1].contiguous()), together[i : i + 1])
 
 
 @pytest.mark.parametrize("kind", ["noise", "flat", "pattern"])
