@@ -43,7 +43,7 @@ test: lint  ## lint, then every test
 # New inputs every time, where the tests take the same few. What fails is kept in outputs/fuzz.
 fuzz: $(INSTALLED)  ## damaged files, odd settings and requests, for FUZZ_MINUTES (10) each
 	$(BIN)/python -m tests.fuzz --minutes $(or $(FUZZ_MINUTES),10)
-	FUZZ_MINUTES=$(or $(FUZZ_MINUTES),10) $(BIN)/python -m pytest -q -s --timeout 0 tests/workbench/test_fuzzed_endpoints.py
+	FUZZ_MINUTES=$(or $(FUZZ_MINUTES),10) $(BIN)/python -m pytest -q -s --timeout 0 tests/workbench/server/test_fuzzed_endpoints.py
 
 format: $(INSTALLED)  ## let ruff mend layout and simple findings
 	$(BIN)/ruff format .

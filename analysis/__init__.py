@@ -5,17 +5,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.attribution import Attribution, PathSettings
-    from analysis.comparison import Region
-    from analysis.lam import LocalAttributionMap
+    from analysis.comparison.compare import Region
+    from analysis.lam.attribution import Attribution, PathSettings
+    from analysis.lam.method import LocalAttributionMap
 
 __all__ = ["Attribution", "LocalAttributionMap", "PathSettings", "Region"]
 
 _HOMES = {
-    "Attribution": "analysis.attribution",
-    "LocalAttributionMap": "analysis.lam",
-    "PathSettings": "analysis.attribution",
-    "Region": "analysis.comparison",
+    "Attribution": "analysis.lam.attribution",
+    "LocalAttributionMap": "analysis.lam.method",
+    "PathSettings": "analysis.lam.attribution",
+    "Region": "analysis.comparison.compare",
 }
 
 

@@ -28,9 +28,9 @@ from benchmarks.passes import Settings
 from benchmarks.speed import RESULTS
 from benchmarks.tables import significant, write_csv
 from promptsr.cli.console import check_targets, log, run
-from promptsr.errors import UserError
-from promptsr.files import write_text
-from promptsr.tables import markdown
+from promptsr.support.errors import UserError
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 
 _ROOT = Path(__file__).resolve().parents[1]
 _JOBS = ("upscaling 128", "attribution 64", "training 8 32", "training 4 64")

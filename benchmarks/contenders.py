@@ -15,14 +15,14 @@ import torch
 from rich.markup import escape
 from torch import nn
 
-from analysis.paper_networks import build_method, has_spandrel
+from analysis.complexity.paper_networks import build_method, has_spandrel
 from promptsr import kernels
-from promptsr.adapters.torchvision_operators import import_torchvision
 from promptsr.cli.console import log
 from promptsr.config import PRESETS, preset
-from promptsr.errors import ConfigError
 from promptsr.model.network import PromptSR
-from promptsr.zoo import SCALES, WEIGHTS, load_model
+from promptsr.support.errors import ConfigError
+from promptsr.zoo.adapters.torchvision_operators import import_torchvision
+from promptsr.zoo.load import SCALES, WEIGHTS, load_model
 
 _PLAIN = "-torch"
 _OURS = re.compile(rf"({'|'.join(PRESETS)})-x({'|'.join(map(str, SCALES))})({_PLAIN})?")

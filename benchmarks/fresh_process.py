@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.contenders import build
 from benchmarks.passes import Settings, forward_pass
-from promptsr.errors import UserError
+from promptsr.support.errors import UserError
 
 _SMALL = 16
 

@@ -26,10 +26,10 @@ from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings, autocast, wait
 from benchmarks.speed import RESULTS
 from promptsr.cli.console import check_targets, log, run
-from promptsr.files import write_text
 from promptsr.model.network import PromptSR, build_model
 from promptsr.model.taps import explicit_attention
-from promptsr.tables import markdown
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 from promptsr.training.optimizers import build_optimizers
 
 _SCALE = 4

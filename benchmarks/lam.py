@@ -19,12 +19,12 @@ import time
 import torch
 from torch import Tensor, nn
 
-from analysis.attribution import PathSettings
-from analysis.comparison import Region
-from analysis.lam import AT_ONCE, WINDOW, LocalAttributionMap
+from analysis.comparison.compare import Region
+from analysis.lam.attribution import PathSettings
+from analysis.lam.method import AT_ONCE, WINDOW, LocalAttributionMap
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
-from promptsr.zoo import load_model
+from promptsr.zoo.load import load_model
 
 
 def network(name: str | None) -> nn.Module:

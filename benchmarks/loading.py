@@ -18,10 +18,10 @@ from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import Settings
 from promptsr.data.cache import read_images
 from promptsr.data.crops import RandomCrops, Share, load_crops
-from promptsr.files import write_text
-from promptsr.generators import finish
 from promptsr.imaging.decode import find_images
-from promptsr.tables import markdown
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
+from promptsr.support.progress import finish
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import typer
 
-from analysis.figures.style import publish
+from analysis.common.figure_style import publish
 from benchmarks import fresh_process
 from benchmarks.contenders import MISSING, REFERENCE, build, check
 from benchmarks.figures import draw_memory
@@ -23,9 +23,9 @@ from benchmarks.machine import describe, started_as
 from benchmarks.passes import PassRow, Settings
 from benchmarks.tables import significant, write_csv
 from promptsr.cli.console import check_targets, log, run
-from promptsr.errors import ConfigError
-from promptsr.files import write_text
-from promptsr.tables import markdown
+from promptsr.support.errors import ConfigError
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 
 RESULTS = Path(__file__).parent / "results"
 

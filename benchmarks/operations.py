@@ -27,10 +27,10 @@ from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings, clock
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
-from promptsr.files import write_text
 from promptsr.model import token_layers
 from promptsr.model.network import PromptSR, build_model
-from promptsr.tables import markdown
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 from promptsr.training.optimizers import build_optimizers
 
 RESULTS = Path(__file__).parent / "results"

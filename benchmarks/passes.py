@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.contenders import Contender
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _PRODUCT_SIDES = {"cpu": 2048, "cuda": 8192}  # a GPU is not filled by less

@@ -1,6 +1,6 @@
 """Measures every bundled model on the benchmark sets and writes `promptsr/weights/scores.json`.
 
-    python benchmarks/quality.py PATH/TO/bench    # holds Set5, Set14 and Kodak24, see promptsr.table_one.sets
+    python benchmarks/quality.py BENCH    # holds Set5, Set14 and Kodak24, see promptsr.evaluation.benchmark_sets
 
 Set5 and Set14 are scored on their public LR images, Kodak24 on our own bicubic ones. Prints the table of the README.
 """
@@ -9,10 +9,10 @@ import argparse
 import os
 from pathlib import Path
 
-from promptsr.evaluate import Evaluation, evaluate
-from promptsr.files import write_json
-from promptsr.table_one.sets import find_sets
-from promptsr.zoo import OWN_MODELS, WEIGHTS, list_models, load_model
+from promptsr.evaluation.benchmark_sets import find_sets
+from promptsr.evaluation.evaluate import Evaluation, evaluate
+from promptsr.support.files import write_json
+from promptsr.zoo.load import OWN_MODELS, WEIGHTS, list_models, load_model
 
 SETS = ("Set5", "Set14", "Kodak24")
 

@@ -26,8 +26,8 @@ from benchmarks.soak_users import Record, User
 from benchmarks.soak_window import TIMEOUT
 from benchmarks.tables import write_csv
 from promptsr.cli.console import check_targets, log, run
-from promptsr.errors import ConfigError
-from promptsr.files import write_text
+from promptsr.support.errors import ConfigError
+from promptsr.support.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
 _EVERY = 2.0

@@ -7,10 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from analysis.samples import write_samples
+from analysis.common.samples import write_samples
 from promptsr.imaging import decode, encode
-from promptsr.upscale import Upscaler
-from promptsr.zoo import load_model
+from promptsr.inference.upscaler import Upscaler
+from promptsr.zoo.load import load_model
 
 _SMALL, _LARGE = 64, 320
 """Longest sides in pixels."""

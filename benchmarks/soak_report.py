@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.soak_server import Pass
 from benchmarks.soak_users import HEAVY, LIGHT, Record
-from promptsr.tables import markdown
+from promptsr.support.markdown_tables import markdown
 
 WARM_UP = 0.25
 """Of the time: until then caches fill, and memory may grow."""

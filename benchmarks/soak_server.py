@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptsr.errors import UserError
+from promptsr.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 90
@@ -152,8 +152,8 @@ def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 if __name__ == "__main__":
-    from workbench.device import give_back
     from workbench.page import launch
+    from workbench.server.device import give_back
 
     def collect(*_: object) -> None:
         gc.collect()

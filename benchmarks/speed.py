@@ -19,19 +19,19 @@ from typing import Annotated
 import torch
 import typer
 
-from analysis.figures.style import publish
+from analysis.common.figure_style import publish
 from benchmarks import fresh_process
 from benchmarks.contenders import ALL, REFERENCE, Contender, build, check, tell_skipped
 from benchmarks.figures import draw_speed
 from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import PassRow, Settings, clock, forward_pass, matrix_product, product_size
 from benchmarks.tables import significant, write_csv
-from promptsr.adapters.probing import describe as describe_error
 from promptsr.cli.console import JsonOption, check_targets, log, run
-from promptsr.complexity import count
-from promptsr.errors import ConfigError, UserError
-from promptsr.files import write_json, write_text
-from promptsr.tables import markdown
+from promptsr.complexity.counting import count
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.files import write_json, write_text
+from promptsr.support.markdown_tables import markdown
+from promptsr.zoo.adapters.probing import describe as describe_error
 
 RESULTS = Path(__file__).parent / "results"
 _PRODUCTS = 10

@@ -20,12 +20,12 @@ from benchmarks.speed import RESULTS
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.data import load_pair
-from promptsr.files import write_text
+from promptsr.evaluation.stability import STEP, Change, compare, mean, moved
 from promptsr.imaging.decode import find_images
-from promptsr.sr_model import SRModel
-from promptsr.stability import STEP, Change, compare, mean, moved
-from promptsr.tables import markdown
-from promptsr.zoo import load_models
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
+from promptsr.zoo.load import load_models
+from promptsr.zoo.sr_model import SRModel
 
 _MODELS = ("promptsr-tiny-x4", "bicubic-x4")
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from promptsr.files import replacing
+from promptsr.support.files import replacing
 
 
 def significant(value: float, digits: int = 6) -> float:

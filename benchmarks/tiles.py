@@ -24,14 +24,14 @@ from benchmarks.machine import describe
 from benchmarks.passes import Settings
 from benchmarks.tables import write_csv
 from promptsr.data import load_pair
-from promptsr.files import write_text
-from promptsr.generators import finish
+from promptsr.evaluation.benchmark_sets import find_sets
 from promptsr.imaging.metrics import psnr_y, quantize
-from promptsr.sr_model import SRModel
-from promptsr.table_one.sets import find_sets
-from promptsr.tables import markdown
-from promptsr.upscale import Upscaler
-from promptsr.zoo import load_model
+from promptsr.inference.upscaler import Upscaler
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
+from promptsr.support.progress import finish
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("promptsr-tiny-x2", "promptsr-tiny-x3", "promptsr-tiny-x4")

@@ -24,9 +24,9 @@ from benchmarks.passes import Settings, autocast, wait
 from benchmarks.speed import RESULTS, in_turns
 from benchmarks.tables import significant, write_csv
 from promptsr.cli.console import check_targets, run
-from promptsr.errors import ConfigError, UserError
-from promptsr.files import write_text
-from promptsr.tables import markdown
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 
 _SCALE = 4
 _ALL = (

@@ -3,10 +3,10 @@
     python benchmarks/working_memory.py [MODEL ...] [--sides 96 128 192 256]
 
 Models are named as in `benchmarks/speed.py`; without any, it measures those whose constants stand in
-`promptsr/memory.py`. Each size runs in a process of its own: the most that was resident, minus what was resident before
-the call and after a first, small one. Ours are measured with and without their kernels, since the same tiles must do
-for both. The line is the least-squares one through the larger of both, raised until no measured size lies above it.
-Prints a table, and the lines of `promptsr.memory.MEASURED`. It needs no idle machine. Linux only.
+`promptsr/zoo/memory.py`. Each size runs in a process of its own: the most that was resident, minus what was resident
+before the call and after a first, small one. Ours are measured with and without their kernels, since the same tiles
+must do for both. The line is the least-squares one through the larger of both, raised until no measured size lies above
+it. Prints a table, and the lines of `promptsr.zoo.memory.MEASURED`. It needs no idle machine. Linux only.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from benchmarks.fresh_process import measure
 from benchmarks.machine import describe
 from benchmarks.passes import Settings
 from promptsr import kernels
-from promptsr.memory import MEASURED, WorkingMemory
-from promptsr.tables import markdown
+from promptsr.support.markdown_tables import markdown
+from promptsr.zoo.memory import MEASURED, WorkingMemory
 
 
 def peak(name: str, side: int, settings: Settings) -> int | None:

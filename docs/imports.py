@@ -8,15 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path(__file__).with_name("architecture.md")
 PACKAGES = ("workbench", "analysis", "promptsr")
-_MOST_NAMED = 20
 _TEXT = """# Architecture
 
 Made by `make architecture` from the imports and the first words of every file; a test compares.
 
-A room is a folder. The files that lie in a package itself are two rooms: below are those that need none of its folders,
-above are the others. An arrow leads from a room to what it imports; what a longer way already implies is left out.
-Neither rooms nor packages import each other in a circle, but for what is loaded only when a function is called:
-{called}.
+A room is a folder of a package with all below it, or a file in the package itself. An arrow leads from a room to one
+that it imports; arrows that a longer way implies are left out. Neither rooms nor packages import each other in circles.
+Loaded only when a function is called: {called}.
 
 ```mermaid
 flowchart TB
@@ -83,17 +81,21 @@ def reduced(graph: Graph) -> dict[str, set[str]]:
     return {node: found - set().union(*(ahead[near] for near in found)) for node, found in graph.items()}
 
 
-def find_rooms(modules: Mapping[str, Path], graph: Graph) -> dict[str, str]:
-    """Module -> its room: a folder such as `promptsr/model`, or for example `promptsr/*.py above`."""
-    packages = {name: name.partition(".")[0] for name in modules}
-    folders = {name: path.parent.relative_to(modules[packages[name]].parent) for name, path in modules.items()}
-    inside = {packages[name] for name, folder in folders.items() if folder != Path()}
+def find_rooms(modules: Mapping[str, Path]) -> dict[str, str]:
+    """Module -> its room: a folder of a package with all below it, or the file itself where it lies in the package."""
     rooms = {}
-    for name, package in packages.items():
-        needed = {folders[each] for each in reachable(graph, name) if packages[each] == package}
-        side = f"/*.py {'above' if needed - {Path()} else 'below'}" if package in inside else "/*.py"
-        rooms[name] = package + (side if folders[name] == Path() else f"/{folders[name].as_posix()}")
+    for name, path in modules.items():
+        package = name.partition(".")[0]
+        inside = path.relative_to(modules[package].parent)
+        rooms[name] = package if path == modules[package] else f"{package}/{inside.parts[0]}"
     return rooms
+
+
+def own_rooms(modules: Mapping[str, Path], graph: Graph) -> dict[str, set[str]]:
+    """Room -> the rooms of the same package that it imports."""
+    packages = {name: name.partition(".")[0] for name in modules}
+    own = {name: {each for each in graph[name] if packages[each] == packages[name]} for name in modules}
+    return collapsed(own, find_rooms(modules))
 
 
 def collapsed(graph: Graph, places: Mapping[str, str]) -> dict[str, set[str]]:
@@ -113,11 +115,10 @@ def page(root: Path = ROOT) -> str:
     modules = find_modules(root)
     packages = {name: name.partition(".")[0] for name in modules}
     graph = module_graph(modules, deferred=True)
-    rooms = find_rooms(modules, graph)
+    rooms = find_rooms(modules)
     members = {room: [name for name in modules if rooms[name] == room] for room in dict.fromkeys(rooms.values())}
     node = {room: f"room{i}" for i, room in enumerate(members)}
-    own = {name: {each for each in graph[name] if packages[each] == packages[name]} for name in modules}
-    arrows = reduced(collapsed(own, rooms))
+    arrows = reduced(own_rooms(modules, graph))
     lines = []
     for package in PACKAGES:
         inside = [room for room in members if room.partition("/")[0] == package]
@@ -136,9 +137,7 @@ def page(root: Path = ROOT) -> str:
 
 
 def _label(room: str, names: list[str]) -> str:
-    stems = [name.rpartition(".")[2] for name in names if "." in name]
-    files = ", ".join(stems) if "*" in room and len(stems) <= _MOST_NAMED else f"{len(names)} files"
-    return "<br>".join([f"<b>{room}</b>", *textwrap.wrap(files, 26)])
+    return f"<b>{room}</b>" + (f"<br>{len(names)} files" if len(names) > 1 else "")
 
 
 def _section(room: str, files: list[Path]) -> str:

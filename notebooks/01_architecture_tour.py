@@ -36,10 +36,10 @@ import torch
 from IPython.display import Markdown, display
 from torch import Tensor
 
-from analysis.exercises import check, same
-from analysis.figures.tour import draw_views
-from analysis.samples import write_samples
-from analysis.tour import walk
+from analysis.common.samples import write_samples
+from analysis.tour.exercises import check, same
+from analysis.tour.figure import draw_views
+from analysis.tour.walk import walk
 from promptsr import load_model
 from promptsr.data import load_pair
 from promptsr.imaging.metrics import psnr_y, quantize

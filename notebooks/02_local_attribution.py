@@ -37,15 +37,15 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from analysis import Attribution, LocalAttributionMap, PathSettings, Region
-from analysis.ablations import TABLE_IV, switched_off_series, trained_ablations
-from analysis.blur_path import BlurPath
-from analysis.comparison import compare
-from analysis.figures.lam import draw_lam
-from analysis.samples import write_samples
+from analysis.ablations.networks import TABLE_IV, switched_off_series, trained_ablations
+from analysis.common.samples import write_samples
+from analysis.comparison.compare import compare
+from analysis.lam.blur_path import BlurPath
+from analysis.lam.figure import draw_lam
 from promptsr import load_model
 from promptsr.data import load_hr, make_lr
-from promptsr.generators import finish
-from promptsr.sr_model import SRModel
+from promptsr.support.progress import finish
+from promptsr.zoo.sr_model import SRModel
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # a small patch and few steps, for the tests
 PEER = os.environ.get("PROMPTSR_PEER")  # path of another network's x4 checkpoint, such as HPINet-M-x4.pth

@@ -37,17 +37,17 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from analysis.anchor_points import make_points
-from analysis.anchor_study import analyse, collect_variants
-from analysis.embedding import embed
-from analysis.figures.anchors import draw_numbers, draw_tsne
-from analysis.image_folders import find_image_set
-from analysis.samples import write_crops
-from analysis.separation import Separation, separate, separation
+from analysis.anchors.embedding import embed
+from analysis.anchors.figure import draw_numbers, draw_tsne
+from analysis.anchors.image_folders import find_image_set
+from analysis.anchors.points import make_points
+from analysis.anchors.separation import Separation, separate, separation
+from analysis.anchors.study import analyse, collect_variants
+from analysis.common.samples import write_crops
 from promptsr import load_model
 from promptsr.data import load_pair
-from promptsr.generators import finish
 from promptsr.model.taps import record
+from promptsr.support.progress import finish
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # few and small crops, for the tests
 CATEGORIES = os.environ.get("PROMPTSR_CATEGORIES")  # a folder with a folder of images for each category

@@ -34,23 +34,23 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.ablations import fresh, switched_off_series, untrained
-from analysis.attention_depth import over_depth
-from analysis.attention_jacobian import attention_branch, rank_correlation
-from analysis.attention_maps import look
-from analysis.attention_pixel import LAYERS, attention_at
-from analysis.figures.attention import draw_attention, draw_depth
-from analysis.figures.categories import draw_agreement, draw_categories
-from analysis.figures.receptive_field import draw_receptive_fields
-from analysis.receptive_field import receptive_field
-from analysis.samples import write_samples
-from analysis.superpixels import superpixel_study
-from analysis.views import picture
-from analysis.weight_maps import reach
+from analysis.ablations.networks import fresh, switched_off_series, untrained
+from analysis.attention.category_figure import draw_agreement, draw_categories
+from analysis.attention.depth import over_depth
+from analysis.attention.figure import draw_attention, draw_depth
+from analysis.attention.jacobian import attention_branch, rank_correlation
+from analysis.attention.maps import look
+from analysis.attention.pixel import LAYERS, attention_at
+from analysis.attention.receptive_field import receptive_field
+from analysis.attention.receptive_field_figure import draw_receptive_fields
+from analysis.attention.superpixels import superpixel_study
+from analysis.attention.weight_maps import reach
+from analysis.common.samples import write_samples
 from promptsr import load_model
 from promptsr.data import load_pair
-from promptsr.generators import finish
+from promptsr.imaging.picture import to_array
 from promptsr.model.taps import record
+from promptsr.support.progress import finish
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # a small image and few pixels, for the tests
 PEER = os.environ.get("PROMPTSR_PEER")  # path of another network's x4 checkpoint, such as HPINet-M-x4.pth
@@ -125,7 +125,7 @@ print("Composed map by hand and by `look`:", "the same" if composed_equal else "
 
 # %%
 branch = attention_branch(network, lr, group=group, block=block)
-photo = picture(lr)
+photo = to_array(lr)
 pixel = attention_at(maps, branch, photo, x, y)
 asked = pixel.weights["fine"].values  # h x w anchors, of sum 1
 inner = asked[1:-1, 1:-1]

@@ -37,14 +37,14 @@ from IPython.display import display
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from analysis.failure_cases import find_failures
-from analysis.figures.failures import draw_case, draw_texture
-from analysis.report import write_report
-from analysis.samples import write_samples
+from analysis.common.samples import write_samples
+from analysis.failures.figure import draw_case, draw_texture
+from analysis.failures.report import write_report
+from analysis.failures.search import find_failures
 from promptsr import load_model
-from promptsr.evaluate import find_pairs
-from promptsr.generators import finish
-from promptsr.sr_model import SRModel
+from promptsr.evaluation.evaluate import find_pairs
+from promptsr.support.progress import finish
+from promptsr.zoo.sr_model import SRModel
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # small photographs, for the tests
 PEER = os.environ.get("PROMPTSR_PEER")  # path of another network's x4 checkpoint, such as HPINet-M-x4.pth

@@ -39,17 +39,17 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from analysis.complexity_study import accuracy_against_size, table_three
-from analysis.exercises import check
-from analysis.figures.complexity import draw_accuracy, draw_scaling
-from analysis.scaling import SIDES, measure_scaling
-from promptsr.complexity import count
+from analysis.complexity.figure import draw_accuracy, draw_scaling
+from analysis.complexity.scaling import SIDES, measure_scaling
+from analysis.complexity.study import accuracy_against_size, table_three
+from analysis.tour.exercises import check
+from promptsr.complexity.counting import count
+from promptsr.complexity.thop_convention import RULES
 from promptsr.config import ModelConfig, preset
-from promptsr.generators import finish
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import explicit_attention
-from promptsr.published import published_value
-from promptsr.thop_convention import RULES
+from promptsr.paper.tables import published_value
+from promptsr.support.progress import finish
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # fewer sizes in section 5, for the tests
 pd.set_option("display.precision", 2)

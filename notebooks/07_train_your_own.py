@@ -37,20 +37,20 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from analysis.comparison import Region, compare
-from analysis.figures.comparison import draw_comparison
-from analysis.samples import write_samples
-from analysis.tour import shrink
+from analysis.common.samples import write_samples
+from analysis.comparison.compare import Region, compare
+from analysis.comparison.figure import draw_comparison
+from analysis.tour.walk import shrink
 from promptsr import PromptSR, load_model
 from promptsr.config import preset
 from promptsr.data import load_hr, make_lr
 from promptsr.data.cache import ImagesRead, read_images
 from promptsr.data.crops import Draw, RandomCrops
-from promptsr.evaluate import score_pair
-from promptsr.generators import finish
+from promptsr.evaluation.evaluate import score_pair
 from promptsr.imaging import decode, encode
 from promptsr.imaging.decode import find_images
 from promptsr.imaging.picture import Picture, to_pixels
+from promptsr.support.progress import finish
 from promptsr.training import Recipe, TrainReport, train
 
 QUICK = "PROMPTSR_QUICK" in os.environ  # a tiny network and few steps, for the tests

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import lcm
 from typing import Any, Literal, get_args, get_origin
 
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 # Far above any sensible network: a typing error or a damaged file should not ask for all the memory there is.
 _LARGEST = {

@@ -23,6 +23,8 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("promptsr", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("promptsr")
 
+pytest_plugins = ["tests.support.commands"]
+
 OFFLINE = str(Path(__file__).parent / "offline")
 """On PYTHONPATH it keeps programs from reaching other machines."""
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -43,8 +45,8 @@ def find_shared_data() -> tuple[Path | None, str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest go first, so that no worker is left with one when the others have nothing to do."""
-    long = ("workbench", "notebooks", "training", "cli", "benchmarks")
-    items.sort(key=lambda item: item.path.parent.name not in long)
+    long = {"workbench", "notebooks", "training", "cli", "benchmarks"}
+    items.sort(key=lambda item: long.isdisjoint(item.path.parts))
 
 
 def pytest_report_header() -> str:

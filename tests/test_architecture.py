@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.imports import PAGE, page, reduced
+from docs.imports import PAGE, ROOT, find_modules, module_graph, own_rooms, page, reduced
 
-# analysis/figures and analysis/cli are folders; lam needs neither, report needs figures.
 FILES = {
     "promptsr/__init__.py": '"""The system."""',
     "promptsr/errors.py": '"""What can go wrong.\n\nMore of it."""',
@@ -46,20 +45,28 @@ def test_page_is_the_one_that_the_imports_give() -> None:
 def test_arrows_of_a_small_project(tmp_path: Path) -> None:
     text = page(write(tmp_path, FILES))
     assert arrows(text) == {
-        ("analysis/cli", "analysis/*.py above"),
-        ("analysis/*.py above", "analysis/figures"),
-        ("analysis/figures", "analysis/*.py below"),
+        ("analysis/cli", "analysis/report.py"),
+        ("analysis/report.py", "analysis/figures"),
+        ("analysis/figures", "analysis/lam.py"),
         ("workbench", "analysis"),
         ("analysis", "promptsr"),
     }
-    assert "when a function is called:\n`workbench` by `promptsr/cli/__init__.py`." in text
+    assert "when a function is called: `workbench` by `promptsr/cli/__init__.py`." in text
     assert "- `errors.py`: What can go wrong.\n" in text and "The system." in text and "More of it" not in text
 
 
 def test_rooms_in_a_circle_are_refused(tmp_path: Path) -> None:
     write(tmp_path, {**FILES, "analysis/figures/style.py": "from analysis.cli import lam"})
-    with pytest.raises(ValueError, match=r"analysis/\*\.py above, analysis/cli, analysis/figures import each other"):
+    with pytest.raises(ValueError, match=r"analysis/cli, analysis/figures, analysis/report.py import each other"):
         page(tmp_path)
+
+
+@pytest.mark.parametrize(("package", "most"), [("analysis", 20), ("workbench", 16)])
+def test_rooms_import_few_others(package: str, most: int) -> None:
+    modules = find_modules(ROOT)
+    rooms = own_rooms(modules, module_graph(modules, deferred=True))
+    inside = {room: others for room, others in rooms.items() if room.startswith(package)}
+    assert len(inside) > 5 and sum(map(len, inside.values())) <= most
 
 
 def test_a_longer_way_implies_an_arrow() -> None:

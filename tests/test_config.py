@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptsr.config import PRESETS, ModelConfig, preset, with_overrides
-from promptsr.errors import ConfigError, UserError
 from promptsr.model.network import PromptSR, build_model
+from promptsr.support.errors import ConfigError, UserError
 
 COUNTS = ("channels", "groups", "blocks_per_group", "window_size", "category_size", "heads")
 FIELDS = [field.name for field in fields(ModelConfig)]

@@ -15,8 +15,8 @@ from PIL import Image
 from skimage import data
 
 from promptsr.imaging import decode
-from promptsr.upscale import Upscaler
-from promptsr.zoo import load_model
+from promptsr.inference.upscaler import Upscaler
+from promptsr.zoo.load import load_model
 from tests.conftest import OFFLINE
 
 ROOT = Path(__file__).resolve().parents[1]

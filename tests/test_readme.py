@@ -10,7 +10,7 @@ import typer
 
 from analysis.cli import app as analysis
 from promptsr.cli import app as promptsr
-from promptsr.zoo import list_models
+from promptsr.zoo.load import list_models
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.limits import Limits, read_limits
+from workbench.server.limits import Limits, read_limits
 
 ROOT = Path(__file__).parents[1]
 ROWS = [

@@ -13,14 +13,14 @@ from typing import Annotated
 import torch
 import typer
 
-from promptsr.checkpoints import save_checkpoint
 from promptsr.cli.console import run
 from promptsr.config import ModelConfig
-from promptsr.errors import UserError
-from promptsr.files import write_text
-from promptsr.tables import markdown
+from promptsr.support.errors import UserError
+from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
 from promptsr.training.recipe import provenance
 from promptsr.training.state import LAST, load_state
+from promptsr.zoo.checkpoints import save_checkpoint
 
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,25 +9,17 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from promptsr.errors import UserError
-from workbench import (
-    anchors_tab,
-    architecture_tab,
-    attention_tab,
-    compare_tab,
-    failures_tab,
-    lam_tab,
-    tools,
-    upscale_tab,
-)
-from workbench.access import is_own, users
-from workbench.doors import Doors
-from workbench.guesses import Guesses
-from workbench.limits import PUBLIC, Limits, enforce, in_force, read_limits
-from workbench.links import connect, follow
-from workbench.queueing import refuse_other_requests, share_fairly
-from workbench.theme import theme
-from workbench.turns import Turns
+from promptsr.support.errors import UserError
+from workbench import tools
+from workbench.server.access import is_own, users
+from workbench.server.limits import PUBLIC, Limits, enforce, in_force, read_limits
+from workbench.server.login_rate_limit import Guesses
+from workbench.server.page_renders import Turns
+from workbench.server.queueing import refuse_other_requests, share_fairly
+from workbench.server.route_guard import Doors
+from workbench.tabs import anchors, architecture, attention, attribution, compare, failures, upscale
+from workbench.tabs.links import connect, follow
+from workbench.ui.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
 _DAY = 24 * 60 * 60
@@ -50,14 +42,14 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
         gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(), apply_default_css=False)
         with gr.Tabs() as tabs:
-            linked = [upscale_tab.build(page), compare_tab.build(), lam_tab.build()]
-            failures = failures_tab.build()
-            linked.append(attention_tab.build())
-            anchors_tab.build()
-            linked.append(architecture_tab.build())
+            linked = [upscale.build(page), compare.build(), attribution.build()]
+            finds = failures.build()
+            linked.append(attention.build())
+            anchors.build()
+            linked.append(architecture.build())
         tools.build()
         destinations = [destination for _, destination in linked]
-        connect(tabs, [failures, *(source for source, _ in linked)], destinations)
+        connect(tabs, [finds, *(source for source, _ in linked)], destinations)
         follow(page, tabs, destinations)
     return page
 
@@ -103,7 +95,7 @@ def launch(
     gc.collect()
     gc.freeze()
     # Kernels that have to be built, and what the page opens with, are there by the time somebody comes.
-    threading.Thread(target=upscale_tab.first_result, daemon=True).start()
+    threading.Thread(target=upscale.first_result, daemon=True).start()
     try:
         page.launch(
             server_name=host,

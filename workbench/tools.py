@@ -6,16 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from analysis.lam import WINDOW
+from analysis.lam.method import WINDOW
 from promptsr.imaging import encode
-from promptsr.upscale import Upscaler
-from workbench import compare_tab, lam_tab, models
-from workbench.components import RUN, TOOL, choice, photo, toast
-from workbench.device import on_device
-from workbench.limits import in_force
-from workbench.results import new_folder
-from workbench.sent import read_photograph, sent_file
-from workbench.status import announced
+from promptsr.inference.upscaler import Upscaler
+from workbench.server.device import on_device
+from workbench.server.limits import in_force
+from workbench.sessions import models
+from workbench.sessions.uploads import read_photograph, sent_file
+from workbench.sessions.upscale import new_folder
+from workbench.tabs import attribution as attribution_tab
+from workbench.tabs import compare as compare_tab
+from workbench.ui.components import RUN, TOOL, choice, photo, toast
+from workbench.ui.status import announced
 
 _STEPS = 20
 
@@ -93,8 +95,8 @@ def explain(image: str | None, names: list[str], x: int, y: int) -> Iterator[Any
         UserError: no such model, models of several scales, a window outside, or an unusable photograph.
     """
     scale = models.scale_of(names[0]) if names else 0
-    with closing(lam_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)) as steps:
+    with closing(attribution_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)) as steps:
         for step in steps:
             shown = step[0]
             yield gr.skip()
-    yield lam_tab.draw_figure(shown)[0]
+    yield attribution_tab.draw_figure(shown)[0]

@@ -22,8 +22,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from promptsr.errors import ConfigError, UserError
-from promptsr.files import check_writable, write_text
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.files import check_writable, write_text
 
 log = Console(stderr=True)
 

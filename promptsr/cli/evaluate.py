@@ -11,17 +11,17 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
-from promptsr.errors import ConfigError
-from promptsr.generators import finish
-from promptsr.ranks import joined
-from promptsr.sr_model import common_scale, find_device
-from promptsr.zoo import load_models
+from promptsr.support.errors import ConfigError
+from promptsr.support.progress import finish
+from promptsr.support.ranks import joined
+from promptsr.zoo.load import load_models
+from promptsr.zoo.sr_model import common_scale, find_device
 
 if TYPE_CHECKING:
-    from promptsr.evaluate import Evaluation
-    from promptsr.sr_model import SRModel
-    from promptsr.table_one.measure import Measuring
-    from promptsr.table_one.table import TableOne
+    from promptsr.evaluation.evaluate import Evaluation
+    from promptsr.evaluation.measure import Measuring
+    from promptsr.evaluation.table import TableOne
+    from promptsr.zoo.sr_model import SRModel
 
 
 def evaluate(
@@ -53,11 +53,11 @@ def evaluate(
     json_target: JsonOption = None,
 ) -> None:
     """Measure PSNR and SSIM on Y, as in the paper's Table I; several ranks share the images under torchrun."""
-    from promptsr.evaluate import find_pairs
-    from promptsr.table_one.measure import measure
-    from promptsr.table_one.score_log import ScoreLog
-    from promptsr.table_one.sets import BenchmarkSet, find_sets
-    from promptsr.table_one.table import FILES, table_one, write_table
+    from promptsr.evaluation.benchmark_sets import BenchmarkSet, find_sets
+    from promptsr.evaluation.evaluate import find_pairs
+    from promptsr.evaluation.measure import measure
+    from promptsr.evaluation.score_log import ScoreLog
+    from promptsr.evaluation.table import FILES, table_one, write_table
 
     names = list(dict.fromkeys(model))
     if hr is not None and (bench or sets or out or len(names) > 1):
@@ -105,8 +105,8 @@ def evaluate(
 
 
 def _stability(model: "SRModel", name: str, pairs: list[tuple[Path, Path | None]], json_target: str | None) -> None:
-    from promptsr.stability import STEP, mean
-    from promptsr.stability import stability as measure
+    from promptsr.evaluation.stability import STEP, mean
+    from promptsr.evaluation.stability import stability as measure
 
     changes = []
     with progress_bar() as bar:

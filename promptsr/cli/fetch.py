@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, byte_bar, check_targets, log, show
-from promptsr.generators import finish
+from promptsr.support.progress import finish
 
 
 def fetch(

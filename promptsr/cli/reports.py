@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, SetOption, parse_settings, show
 from promptsr.config import preset as preset_config
-from promptsr.zoo import list_models
+from promptsr.zoo.load import list_models
 
 
 def models(json_target: JsonOption = None) -> None:
@@ -32,7 +32,7 @@ def complexity(
     json_target: JsonOption = None,
 ) -> None:
     """Count parameters and multiply-adds, true ones and by the paper's convention."""
-    from promptsr.complexity import count
+    from promptsr.complexity.counting import count
 
     config = preset_config(preset, **{"scale": scale, **parse_settings(settings)})
     cost = count(config, height, width)

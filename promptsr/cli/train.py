@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from promptsr.cli.console import RecipeSettings, log, progress_bar
 from promptsr.cli.stopping import stop_request
-from promptsr.ranks import started
+from promptsr.support.ranks import started
 
 
 def train(
@@ -25,7 +25,7 @@ def train(
     Ctrl-C or SIGTERM saves and ends the run, and --resume goes on from there.
     """
     from promptsr.data.cache import ImagesRead
-    from promptsr.generators import finish
+    from promptsr.support.progress import finish
     from promptsr.training import TrainReport, load_recipe
     from promptsr.training import train as run
 

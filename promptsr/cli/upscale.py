@@ -10,13 +10,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
-from promptsr.errors import ConfigError, UserError
-from promptsr.files import check_writable
-from promptsr.generators import finish
 from promptsr.imaging import SUFFIXES, decode, encode, find_images
-from promptsr.self_ensemble import self_ensemble
-from promptsr.upscale import MEMORY_BUDGET, Upscaler, UpscaleResult
-from promptsr.zoo import load_model
+from promptsr.inference.self_ensemble import self_ensemble
+from promptsr.inference.upscaler import MEMORY_BUDGET, Upscaler, UpscaleResult
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.files import check_writable
+from promptsr.support.progress import finish
+from promptsr.zoo.load import load_model
 
 
 def upscale(

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from promptsr.data.pairs import load_hr, make_lr
 from promptsr.data.texture import texture
-from promptsr.errors import ImageError, UserError
-from promptsr.files import replacing
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
+from promptsr.support.errors import ImageError, UserError
+from promptsr.support.files import replacing
 
 _FORMAT = "1"  # changes when the same image would be cached otherwise
 # NumPy reads a header by Python's own parser, which in Python 3.11 fails now and then when two threads use it.

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from promptsr.errors import UserError
 from promptsr.imaging.decode import decode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.resize import crop_to_multiple, downscale
+from promptsr.support.errors import UserError
 
 
 def load_pair(path: Path, scale: int, lr_path: Path | None = None) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 SOURCES = "PROMPTSR_SOURCES"
 _BUILT_IN = Path(__file__).with_name("sources.toml")

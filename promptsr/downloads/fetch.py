@@ -7,8 +7,8 @@ from pathlib import Path
 from promptsr.downloads.catalogue import Entry
 from promptsr.downloads.transfer import Patience, Step, download
 from promptsr.downloads.unpack import unpack
-from promptsr.errors import UserError
-from promptsr.files import check_writable
+from promptsr.support.errors import UserError
+from promptsr.support.files import check_writable
 
 _USUAL = Patience()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 
 from promptsr.downloads.catalogue import RemoteFile
-from promptsr.errors import DownloadError, UserError, first_line
-from promptsr.files import check_writable
+from promptsr.support.errors import DownloadError, UserError, first_line
+from promptsr.support.files import check_writable
 
 _HEADERS = {"User-Agent": "promptsr", "Accept-Encoding": "identity"}
 _CHUNK = 1 << 18

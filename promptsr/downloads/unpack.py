@@ -17,8 +17,8 @@ from typing import IO
 
 from promptsr.downloads.catalogue import Unpacking
 from promptsr.downloads.transfer import Step, check_space
-from promptsr.errors import DownloadError, UserError
-from promptsr.files import make_ordinary
+from promptsr.support.errors import DownloadError, UserError
+from promptsr.support.files import make_ordinary
 
 DAMAGES = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),

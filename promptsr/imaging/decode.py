@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
-from promptsr.errors import ImageError, UserError
 from promptsr.imaging.picture import Metadata, Picture
+from promptsr.support.errors import ImageError, UserError
 
 MAX_PIXELS = 64 * 2**20
 """Default cap on the pixels of an input image, 8192 x 8192."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from promptsr.errors import ConfigError, ImageError
-from promptsr.files import replacing
 from promptsr.imaging.picture import Picture
+from promptsr.support.errors import ConfigError, ImageError
+from promptsr.support.files import replacing
 
 
 @dataclass(frozen=True)

@@ -79,3 +79,8 @@ def to_pixels(values: Tensor, bit_depth: int) -> np.ndarray:
         part = values[start : start + rows]
         pixels[start : start + rows] = part.clamp(0, 1).mul_(2**bit_depth - 1).round_()
     return pixels.numpy()
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """1 x 3 x H x W on any device -> H x W x 3 float32, clamped to [0, 1]."""
+    return image[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from promptsr.errors import UserError, first_line
-from promptsr.files import CACHE, cache_folder, is_private, private_folder, replacing
+from promptsr.support.errors import UserError, first_line
+from promptsr.support.files import CACHE, cache_folder, is_private, private_folder, replacing
 
 SWITCH = "PROMPTSR_KERNELS"
 _FOLDER = Path(__file__).parent

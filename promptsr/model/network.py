@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig, preset
-from promptsr.errors import UserError
 from promptsr.imaging.resize import upscale
 from promptsr.model.cascade import CascadePromptingBlock
+from promptsr.support.errors import UserError
 
 
 class PromptSR(nn.Module):

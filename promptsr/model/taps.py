@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 
 class Tap(nn.Module):

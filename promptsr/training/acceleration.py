@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from promptsr import kernels
-from promptsr.errors import first_line
+from promptsr.support.errors import first_line
 
 Forward = Callable[[Tensor], Tensor]
 

@@ -17,9 +17,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from promptsr.errors import ConfigError
-from promptsr.ranks import join, started
-from promptsr.sr_model import find_device
+from promptsr.support.errors import ConfigError
+from promptsr.support.ranks import join, started
+from promptsr.zoo.sr_model import find_device
 
 
 def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tuple[str, ...]]:

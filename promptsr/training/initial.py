@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from promptsr.checkpoints import load_checkpoint
-from promptsr.errors import CheckpointError, ConfigError
-from promptsr.sr_model import SRModel
+from promptsr.support.errors import CheckpointError, ConfigError
 from promptsr.training.recipe import Recipe
 from promptsr.training.state import load_state
-from promptsr.zoo import load_model
+from promptsr.zoo.checkpoints import load_checkpoint
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
 
 _BRANCH_END = re.compile(r"(?P<block>groups\.\d+\.blocks\.\d+\.).*\b(projection|feed_forward\.2)\.(weight|bias)")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from promptsr.errors import UserError
-from promptsr.files import replacing
 from promptsr.imaging.encode import encode
 from promptsr.imaging.picture import Picture, to_pixels
+from promptsr.support.errors import UserError
+from promptsr.support.files import replacing
 
 FIELDS = ("step", "loss", "lr", "images_per_second", "psnr_y")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from promptsr.data.cache import ImagesRead, ReadImages, read_images
 from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
-from promptsr.errors import ConfigError, UserError, first_line
-from promptsr.files import cache_folder, check_writable
 from promptsr.imaging.decode import find_images
+from promptsr.support.errors import ConfigError, UserError, first_line
+from promptsr.support.files import cache_folder, check_writable
 from promptsr.training.devices import launch, limited_threads, lost, total
 from promptsr.training.logs import Logs, TrainReport
 from promptsr.training.recipe import Recipe

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from promptsr.config import ModelConfig
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Recipe:
     loss: Literal["l1", "mse"] = "l1"
     """Mean absolute (eq. 5) or squared error."""
     teacher: str | None = None
-    """Another model of the same scale, as `promptsr.zoo.load_model` names it, whose results are learned too."""
+    """Another model of the same scale, as `promptsr.zoo.load.load_model` names it, whose results are learned too."""
     teacher_share: float = 0.5
     """Of the loss: its part that compares with the teacher's results; the rest compares with the HR images."""
     optimizer: Literal["adam", "muon"] = "muon"
@@ -79,7 +79,7 @@ class Recipe:
     workers: int = 0
     """Processes of each device that cut out crops ahead of time."""
     cache: str | None = None
-    """Folder for decoded images; default: `images` in `promptsr.files.cache_folder`."""
+    """Folder for decoded images; default: `images` in `promptsr.support.files.cache_folder`."""
     report_every: int = 50
     """Steps."""
     validate_every: int = 500

@@ -18,7 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from promptsr.config import preset
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 from promptsr.training.recipe import Recipe
 
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")

@@ -9,17 +9,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from promptsr.checkpoints import save_checkpoint
 from promptsr.data.cache import CachedImage
 from promptsr.data.crops import Pair
-from promptsr.errors import ConfigError, UserError
 from promptsr.model.network import PromptSR
+from promptsr.support.errors import ConfigError, UserError
 from promptsr.training.acceleration import Acceleration
 from promptsr.training.averaging import ExponentialMovingAverage
 from promptsr.training.initial import load_matching, load_teacher
 from promptsr.training.optimizers import build_optimizers, rate
 from promptsr.training.recipe import MAY_CHANGE, Recipe, provenance
 from promptsr.training.state import LAST, load_state, save_state
+from promptsr.zoo.checkpoints import save_checkpoint
 
 _LOSSES = {"l1": nn.functional.l1_loss, "mse": nn.functional.mse_loss}
 

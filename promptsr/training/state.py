@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from promptsr.errors import CheckpointError, UserError
-from promptsr.files import replacing
+from promptsr.support.errors import CheckpointError, UserError
+from promptsr.support.files import replacing
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 _PARTS = {"recipe", "images", "step", "best", "network", "average", "optimizers"}

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.image_folders import ImageSet, find_image_set
+from analysis.anchors.image_folders import ImageSet, find_image_set
 from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR
-from promptsr.sr_model import SRModel
+from promptsr.zoo.sr_model import SRModel
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.against import HERE, Row, measure, table, worktree
-from promptsr.errors import UserError
+from promptsr.support.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from benchmarks import fresh_process, memory
 from benchmarks.passes import Settings
-from promptsr.errors import UserError
+from promptsr.support.errors import UserError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads memory as Linux tells it")
 

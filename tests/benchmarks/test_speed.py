@@ -15,14 +15,14 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from analysis import paper_networks
+from analysis.complexity import paper_networks
 from benchmarks import contenders, fresh_process, speed
 from benchmarks.contenders import Contender
 from benchmarks.machine import warn_if_busy
 from benchmarks.passes import Settings, forward_pass
 from promptsr import kernels
-from promptsr.complexity import count
-from promptsr.errors import ConfigError, UserError
+from promptsr.complexity.counting import count
+from promptsr.support.errors import ConfigError, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = "model,height,width,threads,device,dtype,seconds,peak_mb,ratio_to_promptsr,share_of_matmul_peak"

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from benchmarks.tiles import Row, lines, measure
 from benchmarks.working_memory import fit
 from promptsr.imaging import Picture, encode
-from promptsr.sr_model import SRModel
-from promptsr.zoo import load_model
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
 
 
 class Mean(nn.Module):

@@ -13,7 +13,7 @@ from benchmarks import training
 from benchmarks.contenders import Contender
 from benchmarks.passes import Settings
 from benchmarks.training import Loop, parse_loop, training_step
-from promptsr.errors import ConfigError, UserError
+from promptsr.support.errors import ConfigError, UserError
 
 
 def test_names_of_loops() -> None:

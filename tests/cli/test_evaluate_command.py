@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptsr.evaluate import Evaluation, evaluate, find_pairs
-from promptsr.published import published
-from promptsr.self_ensemble import self_ensemble
-from promptsr.zoo import load_model
+from promptsr.evaluation.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.inference.self_ensemble import self_ensemble
+from promptsr.paper.tables import published
+from promptsr.zoo.load import load_model
 
 Run = Callable[..., tuple[int, str, str]]
 LOPSIDED = '''

@@ -14,7 +14,7 @@ import pytest
 
 from promptsr.downloads.catalogue import SOURCES
 from promptsr.imaging import Picture, encode
-from tests.cli.conftest import Run
+from tests.support.commands import Run
 
 SOURCE = """
 [tiny]

@@ -11,7 +11,7 @@ import pytest
 
 from promptsr import load_model
 from promptsr.imaging import Picture, encode
-from promptsr.zoo import list_models
+from promptsr.zoo.load import list_models
 
 InProcess = Callable[..., tuple[int, str, str]]
 Process = Callable[..., CompletedProcess[str]]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
-from promptsr.self_ensemble import self_ensemble
-from promptsr.sr_model import SRModel
+from promptsr.inference.self_ensemble import self_ensemble
+from promptsr.zoo.sr_model import SRModel
 
 InProcess = Callable[..., tuple[int, str, str]]
 Process = Callable[..., CompletedProcess[str]]

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from promptsr.data import load_hr, make_lr
 from promptsr.data.cache import CachedImage, ImagesRead, ReadImages, read_images
-from promptsr.errors import UserError
-from promptsr.generators import finish
 from promptsr.imaging.decode import decode
 from promptsr.imaging.resize import crop_to_multiple
+from promptsr.support.errors import UserError
+from promptsr.support.progress import finish
 
 
 def write(path: Path, height: int = 37, width: int = 26, seed: int = 0) -> np.ndarray:

@@ -13,10 +13,10 @@ from torch import Tensor
 from promptsr.data import load_pair
 from promptsr.data.cache import read_images
 from promptsr.data.crops import Draw, RandomCrops, Share, load_crops
-from promptsr.errors import UserError
-from promptsr.generators import finish
 from promptsr.imaging.decode import find_images
 from promptsr.imaging.resize import downscale
+from promptsr.support.errors import UserError
+from promptsr.support.progress import finish
 
 
 def crops_of(folder: Path, scale: int, patch: int, count: int, seed: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 
 from promptsr.downloads import Entry, load_catalogue
 from promptsr.downloads.catalogue import SOURCES
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 
 CATALOGUE = load_catalogue()
 GOOD = """

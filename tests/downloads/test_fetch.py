@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from promptsr.downloads import Entry, Patience, RemoteFile, Unpacking, fetch
-from promptsr.errors import DownloadError, UserError
-from promptsr.generators import finish
+from promptsr.support.errors import DownloadError, UserError
+from promptsr.support.progress import finish
 from tests.downloads.conftest import Server
 
 

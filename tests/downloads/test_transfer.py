@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from promptsr.downloads.transfer import Patience, Step, download
-from promptsr.errors import DownloadError, UserError
-from promptsr.generators import finish
+from promptsr.support.errors import DownloadError, UserError
+from promptsr.support.progress import finish
 from tests.downloads.conftest import Server
 
 CONTENT = bytes(range(256)) * 4000  # about a megabyte

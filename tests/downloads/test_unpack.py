@@ -12,8 +12,8 @@ import pytest
 from promptsr.downloads.catalogue import Unpacking
 from promptsr.downloads.transfer import Step
 from promptsr.downloads.unpack import unpack
-from promptsr.errors import DownloadError, UserError
-from promptsr.generators import finish
+from promptsr.support.errors import DownloadError, UserError
+from promptsr.support.progress import finish
 
 ALL = Unpacking({"(.+)": r"\1"}, limit=1000)
 Members = dict[str, bytes]

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from promptsr.downloads.catalogue import Unpacking
 from promptsr.downloads.unpack import unpack as unpack_download
-from promptsr.errors import UserError
-from promptsr.generators import finish
+from promptsr.support.errors import UserError
+from promptsr.support.progress import finish
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import Target
-from workbench import archives
-from workbench.limits import enforce, in_force
+from workbench.server.limits import enforce, in_force
+from workbench.sessions import archives
 
 _LIMIT = 2**16
 _METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]

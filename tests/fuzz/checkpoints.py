@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from promptsr.checkpoints import load_checkpoint, read_config, read_info
 from promptsr.config import ModelConfig
-from promptsr.errors import CheckpointError, UserError
 from promptsr.imaging import Picture
+from promptsr.inference.upscaler import Upscaler
 from promptsr.model.network import PromptSR
-from promptsr.upscale import Upscaler
-from promptsr.zoo import load_model
-from tests.adapters.test_own_folder import write_onnx
-from tests.adapters.test_spandrel_models import build
+from promptsr.support.errors import CheckpointError, UserError
+from promptsr.zoo.checkpoints import load_checkpoint, read_config, read_info
+from promptsr.zoo.load import load_model
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import Target
+from tests.zoo.adapters.test_own_folder import write_onnx
+from tests.zoo.adapters.test_spandrel_models import build
 
 CONFIG = ModelConfig(
     scale=2, channels=4, groups=1, blocks_per_group=1, anchor_stride=2, window_size=4, category_size=16, heads=2

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from promptsr.adapters import FUNCTION
 from promptsr.config import ModelConfig
 from promptsr.downloads import catalogue
 from promptsr.downloads.catalogue import load_catalogue
-from promptsr.errors import CheckpointError, ConfigError
+from promptsr.support.errors import CheckpointError, ConfigError
 from promptsr.training.recipe_files import load_recipe
-from promptsr.zoo import load_model
+from promptsr.zoo.adapters import FUNCTION
+from promptsr.zoo.load import load_model
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import Target
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyvips
 from hypothesis import strategies as st
 
-from promptsr.errors import ImageError
 from promptsr.imaging import decode, encode
+from promptsr.support.errors import ImageError
 from tests.fuzz.mutations import damaged, repair_png, spliced
 from tests.fuzz.target import Target
 

@@ -62,7 +62,7 @@ def _ran_out(cause: BaseException | None) -> bool:
         return False
     import pyvips  # both take long to load, and tests of the runner need neither
 
-    from promptsr.memory import is_out_of_memory
+    from promptsr.zoo.memory import is_out_of_memory
 
     # libtiff says so of tables of no entries, and Python of a length in a pickle: neither takes any memory.
     return is_out_of_memory(cause) and not isinstance(cause, pyvips.Error | MemoryError)

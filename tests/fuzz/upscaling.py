@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from promptsr.errors import UserError
 from promptsr.imaging import Picture
 from promptsr.imaging.picture import to_pixels
+from promptsr.inference.upscaler import Upscaler
 from promptsr.model.network import PromptSR
-from promptsr.sr_model import SRModel
-from promptsr.upscale import Upscaler
+from promptsr.support.errors import UserError
+from promptsr.zoo.sr_model import SRModel
 from tests.fuzz.checkpoints import CONFIG, own
 from tests.fuzz.target import Target
 

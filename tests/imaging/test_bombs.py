@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptsr.errors import ImageError
 from promptsr.imaging import decode
+from promptsr.support.errors import ImageError
 
 _BOMB = 256 * 2**20
 """Bytes that a compressed part of a file unpacks to."""

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from promptsr.errors import UserError
 from promptsr.imaging import Picture, decode, find_images
+from promptsr.support.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 COLOR = RANDOM.integers(0, 256, (6, 5, 3), dtype=np.uint8)

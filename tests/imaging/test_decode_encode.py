@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from skimage.metrics import peak_signal_noise_ratio
 
-from promptsr.errors import ConfigError, ImageError, UserError
 from promptsr.imaging import SUFFIXES, Metadata, Picture, decode, encode
+from promptsr.support.errors import ConfigError, ImageError, UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>"

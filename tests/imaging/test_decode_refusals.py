@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from promptsr.errors import ImageError
 from promptsr.imaging import decode
+from promptsr.support.errors import ImageError
 
 RANDOM = np.random.default_rng(0)
 

@@ -12,9 +12,9 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from promptsr.evaluate import evaluate, find_pairs
+from promptsr.evaluation.evaluate import evaluate, find_pairs
 from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
-from promptsr.zoo import load_model
+from promptsr.zoo.load import load_model
 
 
 def pair(height: int, width: int, seed: int, noise: float) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ from scipy.special import erf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from promptsr.errors import UserError
 from promptsr.imaging.resize import upscale
 from promptsr.model.cascade import CascadePromptingBlock
 from promptsr.model.local_prompting import LocalPromptingLayer
 from promptsr.model.network import PromptSR, ResidualGroup, build_model, pad_to_multiple
 from promptsr.model.taps import record
+from promptsr.support.errors import UserError
 
 Lively = Callable[..., PromptSR]
 Weights = dict[str, np.ndarray]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from promptsr.errors import ConfigError
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import Explicit, Tap, explicit_attention, record, tap_names
+from promptsr.support.errors import ConfigError
 
 Lively = Callable[..., PromptSR]
 IMAGE = torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from promptsr.errors import UserError
 from promptsr.model.network import build_model
+from promptsr.support.errors import UserError
 from promptsr.training.recipe import Recipe
 from promptsr.training.state import save_state
 from tools.keep_run import keep_run

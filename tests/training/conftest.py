@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from promptsr.checkpoints import load_checkpoint
 from promptsr.config import ModelConfig
 from promptsr.data.cache import ImagesRead
-from promptsr.generators import finish
+from promptsr.support.progress import finish
 from promptsr.training import Outcome, Recipe, TrainReport, train
+from promptsr.zoo.checkpoints import load_checkpoint
 
 SMALL = ModelConfig(
     scale=2, channels=8, groups=1, blocks_per_group=2, anchor_stride=2, window_size=4, category_size=16, heads=2

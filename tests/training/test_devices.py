@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from promptsr.errors import ConfigError, UserError
+from promptsr.support.errors import ConfigError, UserError
 from promptsr.training.devices import launch
 
 if TYPE_CHECKING:

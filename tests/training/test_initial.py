@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptsr.checkpoints import load_checkpoint, save_checkpoint
 from promptsr.config import ModelConfig
-from promptsr.errors import CheckpointError
 from promptsr.model.network import PromptSR
+from promptsr.support.errors import CheckpointError
+from promptsr.zoo.checkpoints import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from tests.training.conftest import Trial

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from promptsr.config import PRESETS, preset
-from promptsr.errors import ConfigError
+from promptsr.support.errors import ConfigError
 from promptsr.training import Recipe, load_recipe
 from promptsr.training.recipe import Crops
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from promptsr.errors import CheckpointError, ConfigError, UserError
-from promptsr.generators import finish
 from promptsr.model.network import PromptSR
+from promptsr.support.errors import CheckpointError, ConfigError, UserError
+from promptsr.support.progress import finish
 from promptsr.training import Outcome, train
 from promptsr.training.run import Run
 

@@ -16,17 +16,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from promptsr import kernels
-from promptsr.checkpoints import read_info
 from promptsr.data import load_pair
-from promptsr.errors import CheckpointError, ConfigError, UserError
-from promptsr.evaluate import evaluate, find_pairs
+from promptsr.evaluation.evaluate import evaluate, find_pairs
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
+from promptsr.support.errors import CheckpointError, ConfigError, UserError
 from promptsr.training.optimizers import rate
 from promptsr.training.recipe import Crops
 from promptsr.training.run import Run
-from promptsr.zoo import load_model
+from promptsr.zoo.checkpoints import read_info
+from promptsr.zoo.load import load_model
 
 if TYPE_CHECKING:
     from tests.training.conftest import Trial

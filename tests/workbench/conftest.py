@@ -19,10 +19,10 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, R
 
 from benchmarks.soak_server import ROOT, answers, free_port
 from promptsr import Upscaler, build_model, load_model
-from promptsr.checkpoints import save_checkpoint
 from promptsr.config import preset
 from promptsr.imaging import Metadata, Picture, decode, encode
-from promptsr.zoo import OWN_MODELS
+from promptsr.zoo.checkpoints import save_checkpoint
+from promptsr.zoo.load import OWN_MODELS
 
 FLAGS = [
     "--headless",

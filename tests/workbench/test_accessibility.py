@@ -6,7 +6,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Page, expect
 
 from tests.workbench.conftest import PATIENCE, open_tab
-from workbench.tabs import TABS
+from workbench.ui.tab_header import TABS
 
 READY = {
     "upscale": (None, ".closeup img"),

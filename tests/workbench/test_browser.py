@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from promptsr.zoo import list_models
+from promptsr.zoo.load import list_models
 from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send, watched
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from promptsr.imaging import decode, encode
-from promptsr.sr_model import SRModel
-from promptsr.upscale import Upscaler
-from promptsr.zoo import load_model
+from promptsr.inference.upscaler import Upscaler
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
 from tests.conftest import QUIET
 from tests.workbench.conftest import PATIENCE
 

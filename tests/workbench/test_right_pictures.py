@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
 from playwright.sync_api import Page
 
-from analysis.samples import write_samples
+from analysis.common.samples import write_samples
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
 

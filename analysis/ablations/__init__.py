@@ -1,0 +1,1 @@
+"""The ablations of Tables IV and VI as networks, and the study that compares them."""

@@ -1,0 +1,85 @@
+"""`python -m analysis ablate`: Tables IV and VI of the paper, trained anew at a size of one's own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.markup import escape
+from rich.table import Column, Table
+
+from promptsr.cli.console import JsonOption, RecipeSettings, check_targets, progress_bar, show
+from promptsr.support.errors import ConfigError
+from promptsr.support.files import replacing, write_text
+from promptsr.support.progress import finish
+
+if TYPE_CHECKING:
+    from analysis.ablations.study import AblationStep
+
+
+def ablate(
+    recipe: Annotated[Path, typer.Argument(metavar="CONFIG", help="Such as configs/ablations/small.yaml.")],
+    bench: Annotated[Path, typer.Option(help="Folder of benchmark sets to measure on.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the runs, ablations.csv and ablations.md; resumed from.")
+    ],
+    settings: RecipeSettings = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A set in that folder. Repeatable.", show_default="all of them")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 2,
+    json_target: JsonOption = None,
+) -> None:
+    """Train the rows of Tables IV and VI with equal steps, data and seeds, and set them beside the paper's."""
+    import pandas as pd
+
+    from analysis.ablations.study import table, train_ablations
+    from promptsr.data.cache import ImagesRead
+    from promptsr.evaluation.benchmark_sets import find_sets
+    from promptsr.evaluation.measure import Measuring
+    from promptsr.support.markdown_tables import markdown
+    from promptsr.training import load_recipe
+
+    loaded = load_recipe(recipe, settings or [])
+    check_targets([out / "ablations.csv"], json_target)
+    found = find_sets(bench, sets or [], loaded.model.scale)
+    if any(each.name in ("table", "row", "parameters") for each in found):
+        raise ConfigError("A set cannot be called table, row or parameters: rename its folder.")
+    with progress_bar() as bar:
+        task = bar.add_task("ablations", total=None, note="")
+
+        def tell(step: "AblationStep") -> None:
+            at = step.step
+            if isinstance(at, ImagesRead):
+                note, share = "reading images", 0.0
+            elif isinstance(at, Measuring):
+                note, share = f"{at.image.name} {at.image.psnr_y:.2f} dB", 0.0
+            else:
+                note, share = f"step {at.step} of {at.steps}, loss {at.loss:.4f}", at.step / at.steps
+            bar.update(task, completed=step.done + share, total=step.total, note=escape(f"{step.run}: {note}"))
+
+        ablations = finish(train_ablations(loaded, found, out, range(seeds)), tell)
+    lines = table(ablations)
+    with replacing(out / "ablations.csv") as temporary:
+        pd.DataFrame(
+            {"table": a.row.table, "row": a.row.method, "seed": seed, "set": name, "psnr_y": score}
+            for a in ablations for name, scores in a.scores.items() for seed, score in enumerate(scores)
+        ).to_csv(temporary, index=False)  # fmt: skip
+    write_text(out / "ablations.md", markdown(lines))
+    show({"seeds": seeds, "rows": lines}, _shown(lines, [each.name for each in found], seeds), json_target)
+
+
+def _shown(lines: "list[dict[str, str]]", sets: "list[str]", seeds: int) -> Table:
+    from analysis.ablations.study import PAPERS_SETS
+
+    columns = (*sets, *(f"paper, {name}" for name in PAPERS_SETS))
+    heads = (Column(name.replace(", ", ",\n"), justify="right", no_wrap=True) for name in ("parameters", *columns))
+    shown = Table("row", *heads, box=SIMPLE, padding=(0, 1, 0, 0))
+    for line in lines:
+        cells = (f"{line[name]}\n{line[f'{name}, difference']}" for name in columns)
+        shown.add_row(*map(escape, (line["row"], line["parameters"], *cells)))
+    shown.caption = (
+        f"PSNR-Y in dB, mean ± standard deviation over {seeds} seeds; below it, the difference to the whole network "
+        "with the same seeds. The paper's networks are larger and were trained for 250K steps."
+    )
+    return shown

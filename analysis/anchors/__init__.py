@@ -1,0 +1,1 @@
+"""Anchor prompts as points: t-SNE per residual group and how well groups and categories separate (Fig. 11)."""

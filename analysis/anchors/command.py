@@ -1,0 +1,112 @@
+"""`python -m analysis anchors`: do anchor prompts separate by residual group, and by the category of their image?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.markup import escape
+from rich.table import Column, Table
+
+from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
+from promptsr.support.errors import ConfigError
+from promptsr.support.progress import finish
+from promptsr.zoo.load import load_model
+
+if TYPE_CHECKING:
+    from analysis.anchors.collect import Collecting
+    from analysis.anchors.study import AnchorStudy, Stage
+
+
+def anchors(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that holds a folder of images per category.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A PromptSR: a name from `promptsr models`, or a checkpoint.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the figure, tables and arrays; a stopped run is resumed from it."),
+    ],
+    block: Annotated[
+        int | None, typer.Option(help="Block of each residual group, from 1.", show_default="the last")
+    ] = None,
+    way: Annotated[
+        str, typer.Option("--points", help="An image becomes the mean of its anchors, flattened, or all its anchors.")
+    ] = "mean",
+    per_category: Annotated[
+        int | None, typer.Option(help="Images of a category at most, drawn at random.", show_default="all")
+    ] = None,
+    perplexity: Annotated[float, typer.Option(help="Of t-SNE: about how many neighbours count.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of every draw and of the untrained weights.")] = 0,
+    k: Annotated[int, typer.Option(help="Nearest neighbours that vote.")] = 5,
+    permutations: Annotated[int, typer.Option(help="Of the labels, for the p-values.")] = 999,
+    batch: Annotated[int, typer.Option(help="Images at once at most.")] = 8,
+    json_target: JsonOption = None,
+) -> None:
+    """Lay out anchor prompts by t-SNE, and measure what they separate by; several ranks share it under torchrun."""
+    from analysis.anchors.export import FILES, write_study
+    from analysis.anchors.image_folders import find_image_set
+    from analysis.anchors.study import analyse, check_settings, collect_variants
+    from promptsr.support.ranks import joined
+
+    collection = out / "collected"
+    check_targets((*(out / name for name in FILES), collection / "plan.json"), json_target)
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ConfigError(f"{out} lies in {folder}, where every folder is a category: choose another --out.")
+    images = find_image_set(folder, per_category, seed)
+    check_settings(images, way=way, perplexity=perplexity, k=k, permutations=permutations)
+    loaded = load_model(model)
+    with joined() as ranks:
+        bar = progress_bar()
+        bar.disable = not ranks.first
+        with bar:
+            task = bar.add_task("images", total=len(images.files), note="")
+
+            def tell(step: "Collecting | Stage") -> None:
+                bar.update(task, completed=step.done, total=step.total, note=escape(step.name))
+
+            work = collect_variants(loaded, images, collection, block=block, batch=batch, seed=seed, ranks=ranks)
+            collected = finish(work, tell)
+            if not ranks.first:
+                return
+            task = bar.add_task("analysis", total=None, note="")
+            measuring = analyse(collected, way=way, perplexity=perplexity, k=k, permutations=permutations, seed=seed)
+            study = finish(measuring, tell)
+            bar.update(task, completed=bar.tasks[task].total, note="")
+    for name, reason in study.skipped.items():
+        complain(f"{name} was left out: {reason}")
+    write_study(study, out)
+    for sentence in study.findings:
+        log.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    show(study.to_dict(), _table(study), json_target)
+
+
+def _table(study: "AnchorStudy") -> Table:
+    from analysis.anchors.study import TRAINED
+
+    figures = ("silhouette", "k-NN", "chance", "p", "linear\nprobe")
+    table = Table(
+        Column("separated by", no_wrap=True),
+        Column("network", no_wrap=True),
+        *(Column(name, justify="right") for name in figures),
+        box=SIMPLE,
+        pad_edge=False,
+        show_edge=False,
+    )
+    questions = [("residual group", {name: study.features[name].groups for name in study.shown})]
+    for number in range(len(study.features[TRAINED].categories)):
+        each = {name: study.features[name].categories[number] for name in study.shown}
+        questions.append((f"category, group {number + 1}", each))
+    for question, answers in questions:
+        for row, (name, found) in enumerate(answers.items()):
+            table.add_row(
+                "" if row else question,
+                name.replace("_", " "),
+                f"{found.silhouette:+.3f}",
+                f"{found.knn:.1%}",
+                f"{found.chance:.1%}",
+                f"{found.p_value:.3g}",
+                "" if found.probe is None else f"{found.probe:.1%}",
+            )
+        table.add_section()
+    return table

@@ -1,0 +1,62 @@
+"""An anchor study as files: arrays, a table of the plane, the figure, and the numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.anchors.figure import draw_tsne
+from analysis.anchors.study import TRAINED, AnchorStudy
+from analysis.common.figure_style import publish
+from promptsr.support.files import replacing, write_json
+
+FILES = ("anchors.npz", "tsne.csv", "tsne.png", "tsne.svg", "anchors.json")
+"""What `write_study` writes."""
+
+
+def write_study(study: AnchorStudy, folder: Path) -> None:
+    """Writes `FILES`, each all or nothing.
+
+    `anchors.npz`: `features_<variant>` (groups x N x F, not standardised), `images` and `categories` (N indices into
+    `files` and `names`), `plane_all` (groups N x 2, group by group) and `plane_groups` (groups x N x 2).
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    points, planes = study.points[TRAINED], study.planes
+    arrays: dict[str, Any] = {
+        "images": points.images,
+        "categories": points.categories,
+        "names": np.array(points.names),
+        "files": np.array(points.files),
+        "plane_all": planes.all,
+        "plane_groups": planes.single,
+        **{f"features_{variant}": each.features for variant, each in study.points.items()},
+    }
+    with replacing(folder / "anchors.npz") as temporary:
+        np.savez(temporary, **arrays)
+    with replacing(folder / "tsne.csv") as temporary:
+        tsne_table(study).to_csv(temporary, index=False)
+    figure = draw_tsne(points, planes)
+    publish(figure, folder / "tsne.png")
+    publish(figure, folder / "tsne.svg")
+    write_json(folder / "anchors.json", study.to_dict())
+
+
+def tsne_table(study: AnchorStudy) -> pd.DataFrame:
+    """A row per point and group, group by group: file, category, group (from 1), x_all and y_all (in the plane of all
+    groups), x and y (in the plane of its own group)."""
+    points, planes = study.points[TRAINED], study.planes
+    groups, n = planes.single.shape[:2]
+    return pd.DataFrame(
+        {
+            "file": np.tile(np.array(points.files)[points.images], groups),
+            "category": np.tile(np.array(points.names)[points.categories], groups),
+            "group": np.repeat(np.arange(1, groups + 1), n),
+            "x_all": planes.all[:, 0],
+            "y_all": planes.all[:, 1],
+            "x": planes.single[:, :, 0].ravel(),  # groups x N -> groups N
+            "y": planes.single[:, :, 1].ravel(),
+        }
+    )

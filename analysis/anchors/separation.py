@@ -1,0 +1,229 @@
+"""Do labelled points separate by their labels? Silhouette, k nearest neighbours with a permutation test, linear probe.
+
+Points of one image hang together, whatever their labels. What may be exchanged under the null hypothesis, and what may
+be a neighbour, follows from the images (`separation`).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import pairwise_distances_chunked, silhouette_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import resample
+
+from analysis.anchors.points import Points
+from promptsr.support.errors import UserError
+
+NEIGHBOURS = 5
+PERMUTATIONS = 999
+_CONFIDENCE = 0.95
+_SILHOUETTE_POINTS = 10_000
+_PROBE_FEATURES = 256
+_FOLDS = 5
+_WORKING_MEMORY = 128  # MiB of distances at a time
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well points separate by label. All but silhouette and p_value are shares of the points, in [0, 1]."""
+
+    silhouette: float
+    """Mean silhouette coefficient, in [-1, 1]."""
+    knn: float
+    """Leave-one-out accuracy of the vote of the k nearest neighbours."""
+    chance: float
+    """The share of the largest class: what naming it always would get."""
+    p_value: float
+    """Of `knn`, by permutation of the labels: (1 + permutations with as much or more) / (1 + permutations)."""
+    low: float
+    """Lower end of the central 95 % of `knn` under permuted labels. It may all lie below `chance`: a point that is
+    left out leaves fewer of its own label behind."""
+    high: float
+    """Upper end."""
+    probe: float | None
+    """Cross-validated accuracy of a linear probe; None if a label occurs in one image only."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Separations:
+    """How well anchor prompts separate by residual group, and within every group by the category of their image."""
+
+    groups: Separation
+    categories: tuple[Separation, ...]
+    """One for each residual group."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; groups are counted from 1."""
+        numbered = [{"group": i, **each.to_dict()} for i, each in enumerate(self.categories, start=1)]
+        return {"groups": self.groups.to_dict(), "categories": numbered}
+
+
+def separation(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    k: int = NEIGHBOURS,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    images: np.ndarray | None = None,
+    standardise: bool = True,
+) -> Separation:
+    """Measures how well points separate by label.
+
+    The points of one image with one label are a block: permuting labels moves them together. If no image has more
+    than one label (categories), labels are permuted among all blocks; otherwise (residual groups) among the blocks of
+    each image, for only those are exchangeable. If no block has more than one point, every other point may be a
+    neighbour: plain leave-one-out. Otherwise the whole image of a point is left out, or its own labels would be voted
+    for by pieces of itself. The probe is tested on images that it was not trained on. Only the silhouette
+    (Rousseeuw, 1987) knows no images; beyond 10 000 points it is that of a random 10 000.
+
+    Args:
+        features: N x F.
+        labels: N.
+        k: neighbours that vote, by Euclidean distance; of labels with equally many votes the nearest neighbour's wins.
+        permutations: of the labels; the neighbours stay.
+        seed: of the permutations, the folds and the sample.
+        images: N, which image a point comes from; each its own if None.
+        standardise: brings columns to mean 0 and standard deviation 1; constant ones become 0.
+
+    Raises:
+        UserError: less than two labels, all labels different, too few points or images for k, or values that are not
+            finite.
+    """
+    names, label, image = _checked(features, labels, images, k, permutations)
+    points = StandardScaler().fit_transform(features) if standardise else features
+    pairs, block = np.unique(np.stack([image, label], axis=1), axis=0, return_inverse=True)
+    one_label_each = len(pairs) == image.max() + 1
+    crowded = len(pairs) < len(label)
+    own = image if crowded else np.arange(len(label))
+    if len(label) - np.bincount(own).max() < k:
+        raise UserError(f"Without its own image, a point has fewer than {k} others: take more images, or a smaller k.")
+
+    neighbours = _neighbours(points, own, k)
+    permuted = _permuter(pairs[:, 1], np.zeros(len(pairs)) if one_label_each else pairs[:, 0], block, seed)
+    observed = _accuracy(neighbours, label)
+    null = np.array([_accuracy(neighbours, permuted()) for _ in range(permutations)])
+    low, high = np.quantile(null, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    return Separation(
+        silhouette=_silhouette(points, label, seed),
+        knn=observed,
+        chance=float(np.bincount(label).max() / len(label)),
+        p_value=float((1 + (null >= observed).sum()) / (1 + permutations)),
+        low=float(low),
+        high=float(high),
+        probe=_probe(points, label, image, len(names), seed),
+    )
+
+
+def separate(points: Points, *, k: int = NEIGHBOURS, permutations: int = PERMUTATIONS, seed: int = 0) -> Separations:
+    """Measures anchor prompts in feature space, standardised: all by residual group, those of each group by category.
+
+    Raises:
+        UserError: as `separation`.
+    """
+    features = points.features
+    return separate_as(
+        features.reshape(-1, features.shape[-1]),  # groups x N x F -> (groups N) x F
+        features,
+        points,
+        lambda x, labels, images: separation(x, labels, images=images, k=k, permutations=permutations, seed=seed),
+    )
+
+
+def separate_as(
+    together: np.ndarray,
+    single: np.ndarray,
+    points: Points,
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], Separation],
+) -> Separations:
+    """Applies a measure of features, labels and images to `together` ((groups N) x F) by residual group, and to each
+    of `single` (groups x N x F) by category."""
+    groups, n = single.shape[:2]
+    by_group = measure(together, np.repeat(np.arange(groups), n), np.tile(points.images, groups))
+    return Separations(by_group, tuple(measure(each, points.categories, points.images) for each in single))
+
+
+def _checked(
+    features: np.ndarray, labels: np.ndarray, images: np.ndarray | None, k: int, permutations: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The labels there are, and label and image of every point, both numbered from 0."""
+    if k < 1 or permutations < 1:
+        raise UserError(f"k and permutations must be 1 or more, not {k} and {permutations}.")
+    if len(labels) < k + 1:
+        raise UserError(f"{k} neighbours need {k + 1} points or more, not {len(labels)}: take more images.")
+    if not np.isfinite(features).all():
+        raise UserError("Some features are not finite: the network does not work on these images.")
+    names, label = np.unique(labels, return_inverse=True)
+    if len(names) < 2:
+        raise UserError("All points have one label: there must be two or more to tell apart.")
+    if len(names) == len(label):
+        raise UserError("Every point has a label of its own: take more images of each category.")
+    if images is None:
+        return names, label, np.arange(len(label))
+    return names, label, np.unique(images, return_inverse=True)[1]
+
+
+def _neighbours(points: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest points of another `own`, the nearest first: N x k."""
+
+    def nearest(distances: np.ndarray, start: int) -> np.ndarray:
+        distances[own[start : start + len(distances), None] == own] = np.inf
+        found = np.argpartition(distances, k - 1, axis=1)[:, :k]
+        order = np.argsort(np.take_along_axis(distances, found, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(found, order, axis=1)
+
+    chunks = pairwise_distances_chunked(points, reduce_func=nearest, working_memory=_WORKING_MEMORY)
+    return np.concatenate(list(chunks))
+
+
+def _permuter(labels: np.ndarray, strata: np.ndarray, block: np.ndarray, seed: int) -> Callable[[], np.ndarray]:
+    """Gives new labels to points at every call: those of the blocks, permuted within strata.
+
+    Args:
+        labels: of the blocks.
+        strata: of the blocks, ascending.
+        block: of every point.
+    """
+    rng = np.random.default_rng(seed)
+    return lambda: labels[np.lexsort((rng.random(len(labels)), strata))][block]
+
+
+def _accuracy(neighbours: np.ndarray, labels: np.ndarray) -> float:
+    """Share of points whose neighbours (N x k) vote for their own label."""
+    votes = labels.astype(np.int16)[neighbours]
+    support = (votes[:, :, None] == votes[:, None, :]).sum(axis=2, dtype=np.int16)  # N x k: voters for the same label
+    winner = support.argmax(axis=1)  # the first of equals, hence the nearest
+    return float((votes[np.arange(len(votes)), winner] == labels).mean())
+
+
+def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
+    if len(points) > _SILHOUETTE_POINTS:
+        points, labels = resample(
+            points, labels, replace=False, n_samples=_SILHOUETTE_POINTS, stratify=labels, random_state=seed
+        )
+    with config_context(working_memory=_WORKING_MEMORY):
+        return float(silhouette_score(points, labels))
+
+
+def _probe(points: np.ndarray, labels: np.ndarray, images: np.ndarray, classes: int, seed: int) -> float | None:
+    """Logistic regression (L2) on standardised features, or on 256 principal components if there are more."""
+    with_label = [len(np.unique(images[labels == label])) for label in range(classes)]
+    folds = min(_FOLDS, *with_label)
+    if folds < 2:
+        return None
+    standard = StandardScaler().fit_transform(points)
+    if min(points.shape) > _PROBE_FEATURES:
+        standard = PCA(_PROBE_FEATURES, random_state=seed).fit_transform(standard)
+    regression = LogisticRegression(max_iter=1000)
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return float(cross_val_score(regression, standard, labels, groups=images, cv=split).mean())

@@ -1,0 +1,155 @@
+"""How does the reach of attention change from block to block?
+
+study = finish(over_depth(network, image))
+study.table[["group", "block", "distance"]]
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from analysis.attention.jacobian import attention_branch, rank_correlations
+from analysis.attention.maps import AttentionMaps, Layer, check_anchors, check_maps, look
+from analysis.attention.weight_maps import reach
+from analysis.common.bootstrap import bootstrap_interval
+from analysis.common.token_grid import TokenGrid
+from promptsr.model.network import PromptSR
+from promptsr.support.errors import UserError
+
+PIXELS = 36
+_CHUNK = 1 << 24  # similarities whose entropy is taken at once
+
+
+@dataclass(frozen=True)
+class Descending:
+    """How far the study is."""
+
+    group: int
+    """The block at work, from 0."""
+    block: int
+    done: int
+    """Blocks finished."""
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class DepthStudy:
+    """Numbers for every block on one image.
+
+    Columns of the table, a row per block:
+        group, block: from 1.
+        coarse_entropy, fine_entropy: of the rows of SoftMax(M_coarse) and SoftMax(M_fine) that belong to the image,
+            their mean as a share of the largest possible, log HW and log n.
+        effective_pixels, distance, radius, area: of the composed map, see `weight_maps.Reach`; means over the pixels.
+        window_coarse_1, ...: mean distance in the windows of the two local layers by head, input pixels.
+        coarse_categories, fine_categories: how many categories the image's pixels have; missing where the layer has
+            no prompting.
+        spearman, spearman_low, spearman_high: rank correlation of the composed map and the Jacobian's norm, mean over
+            pixels and its 95 % interval (bootstrap over these pixels of this one image); only where it was asked for.
+    """
+
+    table: pd.DataFrame
+    pixels: tuple[tuple[int, int], ...]
+    """The pixels (x, y) that means were taken over."""
+    seed: int
+
+
+def sample_pixels(height: int, width: int, number: int, seed: int = 0) -> tuple[tuple[int, int], ...]:
+    """At most `number` pixels (x, y) spread over an image: a random one in each cell of a square grid."""
+    side = max(1, int(number**0.5))
+    rng = np.random.default_rng(seed)
+    rows, columns = (np.linspace(0, length, min(side, length) + 1).astype(int) for length in (height, width))
+    return tuple(
+        (int(rng.integers(*columns[c : c + 2])), int(rng.integers(*rows[r : r + 2])))
+        for r, c in product(range(len(rows) - 1), range(len(columns) - 1))
+    )
+
+
+def over_depth(
+    network: PromptSR, image: Tensor, *, pixels: int = PIXELS, seed: int = 0, jacobian: bool = False
+) -> Generator[Descending, None, DepthStudy]:
+    """Looks into one block after the other; the maps of one at a time are in memory.
+
+    Args:
+        network: in evaluation mode, on the device of `image`.
+        image: 1 x 3 x H x W in [0, 1].
+        pixels: how many of the image stand for all, at most.
+        seed: of their choice.
+        jacobian: compare with the exact Jacobian too; that takes C passes back through a layer for each pixel.
+
+    Raises:
+        UserError: the network was built without anchor prompting, the maps would take too much memory, or no pixels.
+    """
+    config = network.config
+    check_anchors(config)
+    if pixels < 1:
+        raise UserError(f"The number of pixels must be 1 or more, not {pixels}.")
+    grid = TokenGrid(config, *image.shape[2:])
+    check_maps(config, grid.height, grid.width)
+    chosen = sample_pixels(grid.height, grid.width, pixels, seed)
+    blocks = list(product(range(config.groups), range(config.blocks_per_group)))
+    rows = []
+    for done, (group, block) in enumerate(blocks):
+        yield Descending(group, block, done, len(blocks))
+        numbers = _look_into(network, image, group, block, chosen, seed if jacobian else None)
+        rows.append({"group": group + 1, "block": block + 1, **numbers})
+    return DepthStudy(pd.DataFrame(rows), chosen, seed)
+
+
+def _look_into(
+    network: PromptSR, image: Tensor, group: int, block: int, pixels: tuple[tuple[int, int], ...], seed: int | None
+) -> dict[str, float]:
+    """The numbers of one block, whose maps are gone when it returns; with a seed the rank correlation too."""
+    maps = look(network, image, group=group, block=block)
+    numbers = _numbers(maps, pixels)
+    if seed is not None:
+        branch = attention_branch(network, image, group=group, block=block)
+        found = rank_correlations(maps, branch, pixels)
+        low, high = bootstrap_interval(found, seed)
+        numbers |= {"spearman": float(found.mean()), "spearman_low": low, "spearman_high": high}
+    return numbers
+
+
+def _numbers(maps: AttentionMaps, pixels: tuple[tuple[int, int], ...]) -> dict[str, float]:
+    grid = maps.grid
+    coarse, fine = (maps.taps[f"global_prompting.{kind}_map"][0] for kind in ("coarse", "fine"))
+    reaches = [reach(maps.composed(*pixel).values, *pixel) for pixel in pixels]
+
+    def mean(of: Callable[..., float]) -> float:
+        return float(np.mean([of(found) for found in reaches]))
+
+    numbers = {
+        "coarse_entropy": _entropy(grid, coarse, grid.config.anchor_stride),
+        "fine_entropy": _entropy(grid, fine, 1),
+        "effective_pixels": mean(lambda found: found.effective),
+        "distance": mean(lambda found: found.distance),
+        "radius": mean(lambda found: found.radius),
+        "area": mean(lambda found: found.area),
+    }
+    layers: tuple[Layer, Layer] = ("coarse", "fine")
+    for layer in layers:
+        heads = [[reach(head, *p) for head in maps.windows(*p, layer).values] for p in pixels]
+        for number, found in enumerate(zip(*heads, strict=True), start=1):
+            numbers[f"window_{layer}_{number}"] = float(np.mean([each.distance for each in found if each]))
+    used = {"coarse": grid.config.coarse_prompting, "fine": grid.config.fine_prompting != "off"}
+    for layer in layers:
+        if used[layer]:
+            numbers[f"{layer}_categories"] = len(np.unique(grid.cut(maps.labels(layer))))
+    return numbers
+
+
+def _entropy(grid: TokenGrid, similarities: Tensor, stride: int) -> float:
+    """Mean entropy of SoftMax over the rows that belong to the image, as a share of the largest possible.
+
+    Similarities have a row for each square of `stride` x `stride` pixels. NaN where a row has a single entry.
+    """
+    if similarities.shape[1] == 1:
+        return float("nan")
+    parts = similarities.split(max(1, _CHUNK // similarities.shape[1]))
+    entropies = torch.cat([torch.special.entr(part.softmax(1)).sum(1) for part in parts])
+    return float(grid.cut(entropies, stride).mean() / np.log(similarities.shape[1]))

@@ -1,0 +1,227 @@
+"""Where does a block look? One forward pass, and then any number of cheap questions about pixels and anchors.
+
+maps = look(network, image, group=3, block=1)
+maps.composed(40, 24).values  # which pixels the prompts of pixel (40, 24) were read from, H x W
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.attention.weight_maps import WeightMap, weight_map
+from analysis.common.token_grid import TokenGrid
+from promptsr.config import ModelConfig
+from promptsr.model.groups import category_groups
+from promptsr.model.network import PromptSR
+from promptsr.model.taps import record
+from promptsr.support.errors import UserError
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes that the whole maps of one block may take."""
+_CHUNK = 64  # anchors whose reading areas are composed at once
+
+Layer = Literal["coarse", "fine"]
+"""The two local prompting layers of a block."""
+
+
+@dataclass(frozen=True)
+class ReadAnchor:
+    """An anchor that a pixel reads."""
+
+    index: int
+    """In reading order, on the padded image."""
+    x: int
+    """Left end of the pixels it stands for."""
+    y: int
+    """Their top."""
+    weight: float
+    """SoftMax(M_fine): its share among all anchors."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMaps:
+    """The maps of one block on one image; every answer is cut to the image, and says what fell on the padding.
+
+    A question about a pixel outside of the image, or about a prompting that the network was built without, raises
+    `UserError`.
+    """
+
+    grid: TokenGrid
+    group: int
+    """From 0, as `block`."""
+    block: int
+    taps: Mapping[str, Tensor]
+    """Values at the taps of the block, by their name within it, with the batch of one."""
+
+    def fine(self, x: int, y: int) -> WeightMap:
+        """Which anchors the pixel reads, its row of SoftMax(M_fine) in eq. 10: h x w anchors, of sum 1."""
+        stride = self.grid.config.anchor_stride
+        return weight_map(self.grid, self._fine_row(x, y), stride)
+
+    def top_anchors(self, x: int, y: int, number: int = 3) -> tuple[ReadAnchor, ...]:
+        """The anchors on the image that the pixel reads most, first the most read one."""
+        fine = self.fine(x, y)
+        best = np.argsort(-fine.values, axis=None, kind="stable")[:number]
+        places = zip(*np.unravel_index(best, fine.values.shape), strict=True)
+        corners = [(int(column) * fine.stride, int(row) * fine.stride) for row, column in places]
+        return tuple(
+            ReadAnchor(self.grid.index(*corner, fine.stride), *corner, float(fine.values.flat[place]))
+            for corner, place in zip(corners, best, strict=True)
+        )
+
+    def reading(self, anchor: int) -> WeightMap:
+        """Where an anchor reads, its row of SoftMax(M_coarse) in eq. 7: H x W, of sum 1.
+
+        Args:
+            anchor: from 0 to n - 1 in reading order, on the padded image.
+        """
+        coarse = self._similarities("coarse")
+        if not 0 <= anchor < len(coarse):
+            raise UserError(f"There is no anchor {anchor}: choose one from 0 to {len(coarse) - 1}.")
+        return weight_map(self.grid, coarse[anchor].softmax(0))
+
+    def reading_at(self, x: int, y: int) -> WeightMap:
+        """Where the anchor of the pixel's own square reads."""
+        self.grid.check_pixel(x, y)
+        return self.reading(self.grid.index(x, y, self.grid.config.anchor_stride))
+
+    def composed(self, x: int, y: int) -> WeightMap:
+        """From pixel to pixel, a row of SoftMax(M_fine) SoftMax(M_coarse): H x W, of sum 1.
+
+        It leaves out that K_p and V_p mix neighbouring anchor prompts by 3 x 3 (eq. 9), that prompts of the block
+        before are carried over (eq. 8), and that anchors are averages of features themselves. The Jacobian of the
+        layer (`analysis.attention.jacobian`) has all of it but the carry-over.
+        """
+        weights = self._fine_row(x, y).split(_CHUNK)
+        readings = self._similarities("coarse").split(_CHUNK)
+        return weight_map(self.grid, sum(w @ m.softmax(1) for w, m in zip(weights, readings, strict=True)))
+
+    def windows(self, x: int, y: int, layer: Layer) -> WeightMap:
+        """What the pixel reads in its window, by head (WSA of eq. 13 or 15): heads x H x W, each of sum 1."""
+        self.grid.check_pixel(x, y)
+        shift = self.grid.config.window_size // 2 if layer == "fine" else 0
+        row = self.grid.window_row(self.taps[f"{layer}_prompting.window_attention.weights"], x, y, shift)
+        return weight_map(self.grid, row)
+
+    def category(self, x: int, y: int, layer: Layer) -> np.ndarray:
+        """Which pixels have the pixel's category in that layer: H x W, bool."""
+        labels = self.labels(layer)
+        self.grid.check_pixel(x, y)
+        return self.grid.cut(labels == labels[self.grid.index(x, y)]).astype(bool)
+
+    def members(self, x: int, y: int, layer: Layer) -> np.ndarray:
+        """Which pixels the pixel attends to in category self-attention, its group: H x W, bool.
+
+        On the padded image a group has `category_size` tokens, of one category or of several that follow each other.
+        The last one is filled up with tokens of the group before it; these keep the result of their own group, which
+        is the one returned.
+        """
+        labels = self.labels(layer)
+        self.grid.check_pixel(x, y)
+        size = min(self.grid.config.category_size, len(labels))
+        groups = category_groups(labels[None], size).members  # groups x size
+        own = groups[(groups == self.grid.index(x, y)).any(1)][0]
+        inside = torch.zeros_like(labels, dtype=torch.bool).index_fill(0, own, True)
+        return self.grid.cut(inside).astype(bool)
+
+    def labels(self, layer: Layer) -> Tensor:
+        """The category of every token that the layer groups by: HW, on the padded image."""
+        config = self.grid.config
+        source = {"coarse": "coarse" if config.coarse_prompting else "off", "fine": config.fine_prompting}[layer]
+        if source == "off":
+            raise UserError(f"This network was built without {layer} prompting: it has no {layer} categories.")
+        return self.taps[f"global_prompting.{source}_category"][0]
+
+    def _similarities(self, kind: Layer) -> Tensor:
+        """M_coarse, n x HW, or M_fine, HW x n, before their SoftMax."""
+        check_anchors(self.grid.config)
+        return self.taps[f"global_prompting.{kind}_map"][0]
+
+    def _fine_row(self, x: int, y: int) -> Tensor:
+        self.grid.check_pixel(x, y)
+        return self._similarities("fine")[self.grid.index(x, y)].softmax(0)
+
+
+@torch.inference_mode()
+def look(network: PromptSR, image: Tensor, *, group: int, block: int) -> AttentionMaps:
+    """Sends an image through the network and keeps the maps of one block; all other blocks stay fused.
+
+    Args:
+        network: in evaluation mode, on the device of `image`.
+        image: 1 x 3 x H x W in [0, 1].
+        group: residual group, from 0.
+        block: cascade prompting block in the group, from 0.
+
+    Raises:
+        UserError: no such group or block, or the maps would take more than `MEMORY_BUDGET`.
+    """
+    config = network.config
+    check_block(config, group, block)
+    grid = TokenGrid(config, *image.shape[2:])
+    check_maps(config, grid.height, grid.width)
+    path = f"groups.{group}.blocks.{block}."
+    names = [f"{layer}_prompting.window_attention.weights" for layer in ("coarse", "fine")]
+    if config.anchor_prompting:
+        names += [f"global_prompting.{kind}_{what}" for kind in ("coarse", "fine") for what in ("map", "category")]
+    with record(network, [path + name for name in names]) as seen:
+        network(image)
+    return AttentionMaps(grid, group, block, {name.removeprefix(path): value for name, value in seen.items()})
+
+
+def check_anchors(config: ModelConfig) -> None:
+    """Refuses a network without anchors.
+
+    Raises:
+        UserError: it was built without anchor prompting.
+    """
+    if not config.anchor_prompting:
+        raise UserError("This network was built without anchor prompting: it has window attention only.")
+
+
+def check_block(config: ModelConfig, group: int, block: int) -> None:
+    """Refuses a block that the network does not have; both numbers count from 0.
+
+    Raises:
+        UserError: there is no such group or block.
+    """
+    if not (0 <= group < config.groups and 0 <= block < config.blocks_per_group):
+        raise UserError(
+            f"There is no block {block + 1} in group {group + 1}: this network has {config.groups} groups of "
+            f"{config.blocks_per_group} blocks."
+        )
+
+
+def maps_bytes(config: ModelConfig, height: int, width: int) -> int:
+    """Bytes of the whole maps of one block, as `look` keeps them, for an image of this size.
+
+    The peak while the block works is higher, since SoftMax is taken of one map at a time: 1.6 times as much for 256 x
+    256 pixels of promptsr-tiny, on top of what a plain pass needs for smaller ones.
+    """
+    grid = TokenGrid(config, height, width)
+    windows = 2 * config.heads * grid.tokens * config.window_size**2
+    similarities = 2 * grid.anchors * grid.tokens
+    categories = 2 * grid.tokens  # int64
+    return 4 * windows + config.anchor_prompting * (4 * similarities + 8 * categories)
+
+
+def check_maps(config: ModelConfig, height: int, width: int) -> None:
+    """Refuses images whose maps would take more than `MEMORY_BUDGET`.
+
+    Raises:
+        UserError: they would.
+    """
+    need = maps_bytes(config, height, width)
+    if need > MEMORY_BUDGET:
+        multiple = config.size_multiple
+        sides = takewhile(lambda side: maps_bytes(config, side, side) <= MEMORY_BUDGET, count(multiple, multiple))
+        largest = max(sides, default=0)
+        hint = f"crop the image to {largest} x {largest} pixels" if largest else "choose a network with smaller windows"
+        raise UserError(
+            f"The attention maps of one block for {width} x {height} pixels would take {need:,} bytes, more than "
+            f"{MEMORY_BUDGET:,}: {hint}."
+        )

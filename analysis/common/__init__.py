@@ -1,0 +1,1 @@
+"""Shared by all analyses: figure style, overlays, samples, image windows, the token grid, intervals."""

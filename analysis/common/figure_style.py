@@ -1,0 +1,54 @@
+"""What all figures share: colours that read on white and on black, and how a figure becomes a file."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from promptsr.support.files import replacing
+
+INK = "#76808c"
+"""Of text and axes: readable on white and on black."""
+_DPI = 160
+_PRINT_DPI = 300
+_PEN = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pen")
+"""The one thread that draws: matplotlib opens its fonts anew for every thread, and keeps up to 64 of them."""
+
+
+def draw(figure: Figure, file: Any, **options: Any) -> None:
+    """`figure.savefig`, in the thread that draws for everybody."""
+    _PEN.submit(figure.savefig, file, **options).result()
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, on a transparent ground and without needless margins."""
+    file = io.BytesIO()
+    draw(figure, file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
+    return file.getvalue()
+
+
+def publish(figure: Figure, path: Path) -> None:
+    """Writes a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of the path.
+
+    Raises:
+        UserError: the path cannot be written.
+    """
+    with replacing(path) as temporary:
+        draw(figure, temporary, dpi=_PRINT_DPI, facecolor="white")
+
+
+def draw_scale(axes: Axes, colors: str, low: float, high: float) -> None:
+    """A colour bar below a picture, just as wide."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    place, inch = axes.get_position(), 1 / float(figure.get_size_inches()[1])
+    bar = figure.add_axes((place.x0, place.y0 - 0.2 * inch, place.width, 0.1 * inch))
+    bar.imshow(np.linspace(0, 1, 256)[None], cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
+    bar.set_axis_off()
+    middle = (low + high) / 2
+    for part, align, value in ((0, "left", low), (0.5, "center", middle), (1, "right", high)):
+        bar.text(part, -0.6, f"{value:.2g}", color=INK, fontsize=12, ha=align, va="top")

@@ -1,0 +1,154 @@
+"""Several models on one image: what each makes of it, how close it comes, and the same region of all of them.
+
+lr, hr = ...  # 1 x 3 x H x W and 1 x 3 x sH x sW
+comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny-x4")], lr, hr))
+comparison.results[1].psnr_y
+"""
+
+import math
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
+from promptsr.inference.upscaler import Progress, Upscaler
+from promptsr.support.errors import UserError
+from promptsr.support.progress import relay
+from promptsr.zoo.sr_model import SRModel, common_scale
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square window of an output image by its top-left corner, in output pixels."""
+
+    x: int
+    y: int
+    size: int
+
+    def crop(self, image: Tensor) -> Tensor:
+        """B x C x sH x sW -> B x C x size x size."""
+        return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
+
+    def check(self, height: int, width: int, margin: int = 0) -> None:
+        """Refuses a region that leaves an image of this size, or comes nearer than `margin` to its far borders.
+
+        Raises:
+            UserError: it does.
+        """
+        right, bottom = self.x + self.size + margin, self.y + self.size + margin
+        if self.size < 1 or min(self.x, self.y) < 0 or right > width or bottom > height:
+            raise UserError(
+                f"A window of {self.size} pixels at ({self.x}, {self.y}) does not lie in the {width} x {height} "
+                f"image{f' with {margin} pixel to spare' if margin else ''}: choose another place or a smaller window."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one model made of an image."""
+
+    model: str
+    sr: Tensor
+    """1 x 3 x sH x sW in [0, 1], at the 256 levels of an 8-bit file."""
+    psnr_y: float | None
+    """dB, as in the paper's tables (a border of `scale` pixels left out); None without HR image."""
+    ssim_y: float | None
+    """The same; NaN for an image smaller than its window."""
+    parameters: int
+    seconds: float
+    """Wall-clock time of the upscaling."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An image and what each model made of it."""
+
+    scale: int
+    lr: Tensor
+    """1 x 3 x H x W in [0, 1]."""
+    hr: Tensor | None
+    """1 x 3 x sH x sW in [0, 1], if there is one."""
+    results: tuple[Result, ...]
+    """In the order of the models."""
+
+    @property
+    def pictures(self) -> list[tuple[str, Tensor]]:
+        """What lies side by side, by name: the HR image or, where there is none, the input with its pixels repeated,
+        then every result; each 1 x 3 x sH x sW."""
+        if self.hr is None:
+            first = "Input", self.lr.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        else:
+            first = "HR", self.hr
+        return [first, *((result.model, result.sr) for result in self.results)]
+
+    def scores(self, region: Region) -> list[tuple[float, float]]:
+        """`region_scores` of every result; empty without HR image."""
+        return [] if self.hr is None else [region_scores(result.sr, self.hr, region) for result in self.results]
+
+    def check(self, region: Region) -> None:
+        """Refuses a region that leaves the image.
+
+        Raises:
+            UserError: it does.
+        """
+        region.check(*(self.scale * side for side in self.lr.shape[2:]))
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How far a comparison is."""
+
+    model: str
+    progress: Progress | None
+    """Tiles of this model; None before the first."""
+
+
+def compare(
+    models: Sequence[SRModel], lr: Tensor, hr: Tensor | None = None, tile: str | int = "auto"
+) -> Generator[Comparing, None, Comparison]:
+    """Upscales an image with each model in turn; closing the generator stops the work.
+
+    Args:
+        models: of one scale.
+        lr: 1 x 3 x H x W in [0, 1].
+        hr: 1 x 3 x sH x sW in [0, 1], to score the results by.
+        tile: as in `promptsr.inference.upscaler.Upscaler`.
+
+    Raises:
+        UserError: models of several scales, sizes that do not fit, or as `Upscaler` says.
+    """
+    scale = common_scale(models)
+    height, width = (scale * side for side in lr.shape[2:])
+    if hr is not None and tuple(hr.shape[2:]) != (height, width):
+        raise UserError(
+            f"The HR image has {hr.shape[3]} x {hr.shape[2]} pixels where x{scale} makes {width} x {height}: give the "
+            "image that the input was shrunk from."
+        )
+    workers = [Upscaler(model, tile=tile) for model in models]  # refuses settings before any work
+    results = []
+    for model, worker in zip(models, workers, strict=True):
+        yield Comparing(model.name, None)
+        begun = time.perf_counter()
+        sr = quantize((yield from relay(worker.upscale_tensor(lr), partial(Comparing, model.name))))
+        seconds = time.perf_counter() - begun
+        psnr, ssim = (None, None) if hr is None else (psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
+        results.append(Result(model.name, sr, psnr, ssim, model.parameters, seconds))
+    return Comparison(scale, lr, hr, tuple(results))
+
+
+def region_scores(sr: Tensor, hr: Tensor, region: Region) -> tuple[float, float]:
+    """PSNR-Y in dB and SSIM-Y of one region, nothing left out; SSIM is NaN for regions below 11 pixels."""
+    return psnr_y(region.crop(sr), region.crop(hr), 0), ssim_y(region.crop(sr), region.crop(hr), 0)
+
+
+def score_texts(psnr: float, ssim: float) -> tuple[str, str]:
+    """PSNR and SSIM to as many digits as papers print; a dash for NaN."""
+    return f"{psnr:.2f}", f"{ssim:.4f}" if math.isfinite(ssim) else "–"
+
+
+def luma_error(sr: Tensor, hr: Tensor) -> Tensor:
+    """SR minus HR on Y, in grey levels (of 255): 1 x 3 x H x W twice -> H x W, float64."""
+    return (luma(sr) - luma(hr))[0, 0]

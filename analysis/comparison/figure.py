@@ -1,0 +1,119 @@
+"""One region of an image as several models see it, laid out like the paper's Fig. 4 to 6, and maps of differences."""
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from analysis.common.figure_style import draw_scale
+from analysis.comparison.compare import Comparison, Region, score_texts
+
+_CROP = 1.3
+"""Side of a crop in inches, whatever the size of the region."""
+_LABEL = 0.42
+"""Height of two lines of text."""
+_GAP = 0.1
+_WIDEST = 4.4
+"""Of the whole image, in inches: a wider one is drawn less tall than the two rows of crops beside it."""
+_FONT = 9
+BOX = "#e5322d"
+_LONGEST_SIDE = 4.2
+"""Of a map, in inches; its pixels stay whole up to some 600 of them."""
+
+
+def draw_comparison(comparison: Comparison, region: Region, name: str) -> Figure:
+    """The whole image with the region in a box at the left, and beside it that region of HR image and results.
+
+    Without HR image the input takes its place, and there are no scores. The best PSNR and the best SSIM of the region
+    are bold. Draw it on a white ground: `analysis.common.figure_style.publish`.
+
+    Args:
+        comparison: of one to any number of models.
+        region: in output pixels.
+        name: of the image.
+
+    Raises:
+        UserError: the region leaves the image.
+    """
+    comparison.check(region)
+    pictures = comparison.pictures
+    whole = pictures[0][1]
+    columns = math.ceil(len(pictures) / 2)
+    tall = 2 * (_CROP + _LABEL)
+    height, width = whole.shape[2:]
+    shrink = min((tall - _LABEL) / height, _WIDEST / width)
+    left, middle = max(shrink * width, _CROP), (tall + _LABEL) / 2  # the caption hangs below the image
+    size = (left + columns * (_CROP + _GAP) + 2 * _GAP, tall + _GAP)
+    figure = Figure(figsize=size)
+
+    def place(x: float, y: float, across: float, down: float) -> Axes:
+        return figure.add_axes((x / size[0], y / size[1], across / size[0], down / size[1]))
+
+    axes = place(_GAP + (left - shrink * width) / 2, middle - shrink * height / 2, shrink * width, shrink * height)
+    _show(axes, whole, "auto")
+    corner = (region.x - 0.5, region.y - 0.5)
+    axes.add_patch(Rectangle(corner, region.size, region.size, edgecolor=BOX, fill=False, linewidth=1.5))
+    _write(axes, 0, f"{name} (×{comparison.scale})", left)
+    scores = comparison.scores(region)
+    for index, (label, image) in enumerate(pictures):
+        row, column = divmod(index, columns)
+        x = left + 2 * _GAP + column * (_CROP + _GAP)
+        axes = place(x, (1 - row) * (_CROP + _LABEL) + _LABEL, _CROP, _CROP)
+        _show(axes, region.crop(image), "none")
+        _write(axes, 0, label, _CROP)
+        if scores and index:
+            _write_scores(axes, scores[index - 1], scores)
+        elif scores:
+            _write(axes, 1, "PSNR/SSIM", _CROP)
+    return figure
+
+
+def draw_difference(difference: np.ndarray, limit: float, signed: bool) -> Figure:
+    """A map of differences with its scale of colours, the same for every map of one `limit`.
+
+    Args:
+        difference: H x W, in grey levels.
+        limit: grey levels where the colours end.
+        signed: blue below 0 and red above; else the absolute value.
+    """
+    height, width = difference.shape
+    shrink = _LONGEST_SIDE / max(height, width)
+    figure = Figure(figsize=(shrink * width, shrink * height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    colors, low = ("RdBu_r", -limit) if signed else ("inferno", 0.0)
+    values = difference if signed else np.abs(difference)
+    axes.imshow(values, cmap=colors, vmin=low, vmax=limit, interpolation="nearest")
+    draw_scale(axes, colors, low, limit)
+    return figure
+
+
+def _show(axes: Axes, image: Tensor, interpolation: str) -> None:
+    """1 x 3 x H x W in [0, 1]; "none" keeps enlarged pixels square, "auto" smooths where the picture shrinks."""
+    axes.set_axis_off()
+    axes.imshow(image[0].permute(1, 2, 0).numpy(), interpolation=interpolation)  # 1 x 3 x H x W -> H x W x 3
+
+
+def _write(axes: Axes, line: int, text: str, width: float) -> None:
+    """A line of text below a picture, as large as `width` inches allow."""
+    _annotate(axes, line, text, ha="center", fontsize=min(_FONT, 72 * width / (0.6 * len(text))))
+
+
+def _write_scores(axes: Axes, own: tuple[float, float], scores: list[tuple[float, float]]) -> None:
+    """PSNR/SSIM below a crop, each bold where it is the best of several."""
+    psnr, ssim = score_texts(*own)
+    best_psnr, best_ssim = score_texts(*np.fmax.reduce(scores)) if len(scores) > 1 else ("", "")
+    _annotate(axes, 1, f"{psnr}/", ha="right", fontsize=_FONT, weight="bold" if psnr == best_psnr else "normal")
+    _annotate(axes, 1, ssim, ha="left", fontsize=_FONT, weight="bold" if ssim == best_ssim else "normal")
+
+
+def _annotate(axes: Axes, line: int, text: str, **style: Any) -> None:
+    below = (0, -3 - 1.3 * _FONT * line)  # in points
+    text_below = axes.annotate(
+        text, (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", va="top", **style
+    )
+    text_below.set_parse_math(False)  # a model may be called anything

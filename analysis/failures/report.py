@@ -1,0 +1,126 @@
+"""A search for failure cases as files to keep and to send: one HTML page that needs nothing else, and tables."""
+
+import base64
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from analysis.comparison.compare import score_texts
+from analysis.failures.figure import draw_texture, svg
+from analysis.failures.search import OVERLAP
+from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy
+from promptsr.support.files import replacing
+
+REPORT = "report.html"
+_COLORS = "RdBu_r"
+"""Of error maps: blue where the result is too dark, red where it is too bright."""
+
+
+def write_report(study: FailureStudy, folder: Path, command: str | None = None) -> Path:
+    """Writes `report.html` (self-contained), `cases.csv` and `texture.csv` to a folder, which is made when missing.
+
+    Args:
+        study: as `find_failures` gives it.
+        folder: what lies there by these names is replaced.
+        command: what was typed to get it, to be shown.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("analysis.failures", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        study=study,
+        command=command,
+        psnr=study.mean("psnr_y"),
+        ssim=study.mean("ssim_y"),
+        balance=study.balance.to_dict("records"),
+        cases=[_shown(case) for case in study.cases],
+        kinds={kind: sum(case.kind == kind for case in study.cases) for kind in ("blur", "artefact")},
+        chart=Markup(svg(draw_texture(study.texture))),
+        scale_colors=_uri(_colored(np.linspace(-1, 1, 128)[None], 1)),
+        score_texts=score_texts,
+        decibels=_decibels,
+        signed=_signed,
+        floor=FLOOR,
+        least_loss=LEAST_LOSS,
+        overlap=OVERLAP,
+    )
+    _write(folder / "cases.csv", cases_table(study).to_csv(index=False))
+    _write(folder / "texture.csv", study.texture.to_csv(index=False))
+    _write(folder / REPORT, page)
+    return folder / REPORT
+
+
+def cases_table(study: FailureStudy) -> pd.DataFrame:
+    """One row per case, the greatest loss first, with one column for each number."""
+    rows = [
+        {
+            f"{key} {name}" if key.startswith(("psnr", "ssim")) else name: number
+            for key, value in {"rank": rank, **case.to_dict()}.items()
+            for name, number in (value.items() if isinstance(value, dict) else [(key, value)])
+        }
+        for rank, case in enumerate(study.cases, start=1)
+    ]
+    least = ["rank", "image", "x", "y", "window", "kind", "loss_db", "against"]  # a table without rows has a head too
+    return pd.DataFrame(rows, columns=None if rows else least)
+
+
+def _shown(case: Case) -> dict[str, Any]:
+    """What the page needs of a case: pictures as data URIs, and where the box stands in the first, in percent."""
+    height, width = case.hr.shape[2:]
+    box = (case.inset.x / width, case.inset.y / height, case.window / width, case.window / height)
+    errors = case.errors
+    limit = max(1, math.ceil(max(np.percentile(np.abs(error), 99) for error in errors.values())))
+    return {
+        "case": case,
+        "surroundings": _uri(case.surroundings_image),
+        "ratio": f"{width} / {height}",
+        "box": [round(100 * share, 3) for share in box],
+        "crops": {name: _uri(crop) for name, crop in case.crops.items()},
+        "errors": {model: _uri(_colored(error, limit)) for model, error in errors.items()},
+        "limit": limit,
+    }
+
+
+def _colored(values: np.ndarray, limit: float) -> np.ndarray:
+    """H x W -> H x W x 3, uint8; colours end at -limit and limit."""
+    colors: np.ndarray = matplotlib.colormaps[_COLORS]((values / limit + 1) / 2, bytes=True)
+    return colors[..., :3]
+
+
+def _uri(pixels: np.ndarray) -> str:
+    """H x W x 3, uint8, as a PNG within an address."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _decibels(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        # File names need not be Unicode.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,235 @@
+"""Failure cases: where in a folder of images a model loses most to others, by blur or by artefacts (Fig. 9).
+
+model, peer = load_model("promptsr-tiny-x4"), load_model("HPINet-M-x4.pth")
+study = finish(find_failures(model, [peer], find_pairs(Path("Set14/HR"), None)))
+study.cases[0].image, study.cases[0].kind, study.cases[0].loss_db
+"""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from torch import Tensor
+
+from analysis.common.image_windows import pick, starts, window_means
+from analysis.comparison.compare import Comparing, Comparison, Region, compare, luma_error, region_scores
+from analysis.failures.study import LEAST_LOSS, Case, FailureStudy, loss_db
+from analysis.failures.texture import detail, gradient, kind_of_loss, texture
+from promptsr.data import load_pair
+from promptsr.imaging.metrics import SSIM_WINDOW, luma
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.progress import relay
+from promptsr.zoo.sr_model import SRModel, common_scale
+
+__all__ = ["Case", "FailureStudy", "Searching", "find_failures"]
+
+OVERLAP = 0.25
+"""The share of its area that a case may have in common with another of the same image."""
+_SURROUNDINGS = 4
+"""Side of what is kept around a case, in windows."""
+
+
+@dataclass(frozen=True)
+class Searching:
+    """How far a search is."""
+
+    image: str
+    done: int
+    """Images finished."""
+    total: int
+    comparing: Comparing | None
+    """What runs on this image; None before the first model."""
+
+
+def find_failures(
+    model: SRModel,
+    against: Sequence[SRModel],
+    pairs: Sequence[tuple[Path, Path | None]],
+    *,
+    window: int = 64,
+    stride: int | None = None,
+    count: int = 12,
+    per_image: int | None = None,
+) -> Generator[Searching, None, FailureStudy]:
+    """Searches images for the windows where a model loses most to the best of others; closing the generator stops it.
+
+    Windows are where the excess error peaks, ranked by the loss in dB, see `Case.loss_db`.
+
+    One image is held at a time, and of it no more than the cases need. An image that cannot be used is skipped.
+
+    Args:
+        model: whose failures are wanted.
+        against: one or more models of the same scale.
+        pairs: HR images and their LR images (None: bicubic), see `promptsr.evaluation.evaluate.find_pairs`.
+        window: side in HR pixels.
+        stride: HR pixels between windows; a quarter of the window by default.
+        count: cases at most.
+        per_image: cases of one image at most; None for no limit.
+
+    Raises:
+        ConfigError: impossible settings, or models of several scales or of one name.
+        UserError: no image could be used.
+    """
+    models, stride = [model, *against], max(1, window // 4) if stride is None else stride
+    scale = _check(models, window, stride, count, per_image)
+    cases: list[Case] = []
+    scores: list[dict[str, object]] = []
+    windows: list[pd.DataFrame] = []
+    skipped: dict[str, str] = {}
+    for done, (hr_path, lr_path) in enumerate(pairs):
+        name = hr_path.name
+        yield Searching(name, done, len(pairs), None)
+        try:
+            lr, hr = _load(hr_path, lr_path, scale, window)
+            comparison = yield from relay(compare(models, lr, hr), partial(Searching, name, done, len(pairs)))
+        except UserError as error:
+            skipped[name] = str(error)
+            continue
+        least = cases[-1].loss_db if len(cases) == count else LEAST_LOSS
+        errors = _squared_errors(comparison, hr)
+        found = _cases(name, comparison, hr, errors, window, stride, min(count, per_image or count), least)
+        cases = sorted([*cases, *found], key=lambda case: -case.loss_db)[:count]
+        scores.append(_scores(name, comparison))
+        windows.append(_grid(name, comparison, hr, errors, window))
+    if not scores:
+        raise UserError(f"No image could be searched: {next(iter(skipped.values()), 'there is none.')}")
+    names = tuple(other.name for other in against)
+    return FailureStudy(
+        model.name, names, scale, window, stride, tuple(cases), pd.DataFrame(scores), pd.concat(windows), skipped
+    )
+
+
+def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_image: int | None) -> int:
+    """Refuses what cannot be searched with; gives the scale."""
+    if len(models) < 2:
+        raise ConfigError("There is no model to lose against: name at least one.")
+    scale = common_scale(models)
+    double, times = Counter(model.name for model in models).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(f"Two models are called {double}: compare different models, or rename one's file.")
+    if window < SSIM_WINDOW:
+        raise ConfigError(f"A window of {window} pixels is too small to measure SSIM: use {SSIM_WINDOW} or more.")
+    for what, value in (("stride", stride), ("number of cases", count), ("number of cases of an image", per_image)):
+        if value is not None and value < 1:
+            raise ConfigError(f"The {what} must be 1 or more, not {value}.")
+    return scale
+
+
+def _load(hr_path: Path, lr_path: Path | None, scale: int, window: int) -> tuple[Tensor, Tensor]:
+    """The LR and the HR image, 1 x 3 x H x W and 1 x 3 x sH x sW in [0, 1]."""
+    hr, lr = load_pair(hr_path, scale, lr_path)
+    if min(hr.shape[2:]) < window:
+        raise UserError(
+            f"{hr_path.name} ({hr.shape[3]} x {hr.shape[2]}) is smaller than a window of {window} pixels: "
+            "choose a smaller window, or larger images."
+        )
+    return lr, hr
+
+
+def _squared_errors(comparison: Comparison, hr: Tensor) -> np.ndarray:
+    """Squared errors on Y of all models: M x sH x sW, squared grey levels."""
+    return np.stack([luma_error(result.sr, hr).square().numpy() for result in comparison.results])
+
+
+def _cases(
+    name: str,
+    comparison: Comparison,
+    hr: Tensor,
+    errors: np.ndarray,
+    window: int,
+    stride: int,
+    count: int,
+    above: float,
+) -> list[Case]:
+    """The windows of one image that are lost by most, at most `count` and each by more than `above` dB.
+
+    Only windows where the excess error peaks, for half a window around: by its loss alone a flat window that just
+    touches a failure would outrank the window that holds it.
+    """
+    rows, columns = (starts(length, window, stride) for length in errors.shape[1:])
+    mse = window_means(errors, window, rows, columns)  # M x R x C
+    best = mse[1:].argmin(axis=0)
+    rival = mse[1:].min(axis=0)
+    excess = mse[0] - rival
+    peaks = excess == ndimage.maximum_filter(excess, size=window // 2 // stride * 2 + 1)
+    loss = np.where(peaks, loss_db(mse[0], rival), -np.inf)
+    places = pick(loss, window, rows, columns, count=count, above=above, overlap=OVERLAP)
+    regions = [Region(int(columns[j]), int(rows[i]), window) for i, j in places]
+    return [
+        _case(name, comparison, hr, region, 1 + int(best[place]), float(loss[place]))
+        for region, place in zip(regions, places, strict=True)
+    ]
+
+
+def _case(name: str, comparison: Comparison, hr: Tensor, region: Region, best: int, loss: float) -> Case:
+    """One case; `best` is the index of the model it is lost to."""
+    true = luma(region.crop(hr))[0, 0].numpy()
+    own, other = (detail(luma(region.crop(comparison.results[index].sr))[0, 0].numpy(), true) for index in (0, best))
+    scores = {result.model: region_scores(result.sr, hr, region) for result in comparison.results}
+    surroundings, inset = _cut(comparison, hr, region)
+    return Case(
+        image=name,
+        x=region.x,
+        y=region.y,
+        window=region.size,
+        kind=kind_of_loss(own, other),
+        loss_db=loss,
+        against=comparison.results[best].model,
+        psnr_y={model: psnr for model, (psnr, _) in scores.items()},
+        ssim_y={model: ssim for model, (_, ssim) in scores.items()},
+        missing=own.missing - other.missing,
+        invented=own.invented - other.invented,
+        high_frequency_db=own.high_frequency_db,
+        texture=texture(true),
+        surroundings=surroundings,
+        inset=inset,
+    )
+
+
+def _cut(comparison: Comparison, hr: Tensor, region: Region) -> tuple[Comparison, Region]:
+    """The neighbourhood of a window, in whole LR pixels, and the window within it."""
+    scale = comparison.scale
+
+    def span(start: int, length: int) -> slice:  # in LR pixels, as far as the image goes
+        side = -(-_SURROUNDINGS * region.size // scale)
+        first = min(max((start + region.size // 2) // scale - side // 2, 0), max(length - side, 0))
+        return slice(first, min(first + side, length))
+
+    rows, columns = (
+        span(start, side) for start, side in zip((region.y, region.x), comparison.lr.shape[2:], strict=True)
+    )
+
+    def cut(image: Tensor, factor: int) -> Tensor:  # a copy: a view would keep the whole image in memory
+        down, across = (slice(factor * line.start, factor * line.stop) for line in (rows, columns))
+        return image[..., down, across].clone()
+
+    near = replace(
+        comparison,
+        lr=cut(comparison.lr, 1),
+        hr=cut(hr, scale),
+        results=tuple(replace(result, sr=cut(result.sr, scale)) for result in comparison.results),
+    )
+    return near, Region(region.x - scale * columns.start, region.y - scale * rows.start, region.size)
+
+
+def _scores(name: str, comparison: Comparison) -> dict[str, object]:
+    """A row of `FailureStudy.scores`."""
+    row: dict[str, object] = {"image": name}
+    for result in comparison.results:
+        row |= {f"psnr_y {result.model}": result.psnr_y, f"ssim_y {result.model}": result.ssim_y}
+    return row
+
+
+def _grid(name: str, comparison: Comparison, hr: Tensor, errors: np.ndarray, window: int) -> pd.DataFrame:
+    """Rows of `FailureStudy.windows`."""
+    rows, columns = (np.arange(0, length - window + 1, window) for length in errors.shape[1:])
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    slope, *mse = window_means(np.stack([gradient(luma(hr)[0, 0].numpy()), *errors]), window, rows, columns)
+    frame = {"image": name, "x": x.ravel(), "y": y.ravel(), "texture": slope.ravel()}
+    models = (result.model for result in comparison.results)
+    return pd.DataFrame(frame | {f"mse {model}": own.ravel() for model, own in zip(models, mse, strict=True)})

@@ -1,0 +1,156 @@
+"""What a search for failure cases finds: the windows where a model loses most to others, and its standing over all."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from analysis.comparison.compare import Comparison, Region, luma_error
+from analysis.failures.texture import Kind, Texture, error_by_texture
+from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.resize import upscale
+
+FLOOR = 4.0
+"""Squared grey levels added to every error: errors below 2 grey levels (42 dB) cannot be seen, and their ratio means
+nothing."""
+LEAST_LOSS = 0.1
+"""dB; a smaller difference is a draw."""
+
+Errors = TypeVar("Errors", np.ndarray, pd.Series)
+
+
+def loss_db(model: Errors, other: Errors) -> Errors:
+    """By how much one mean squared error exceeds another, dB, with `FLOOR` added to both."""
+    return 10 * np.log10((model + FLOOR) / (other + FLOOR))
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A window where the model loses. Lengths in HR pixels."""
+
+    image: str
+    """File name."""
+    x: int
+    y: int
+    window: int
+    """Side of the square whose top-left corner is (x, y)."""
+    kind: Kind
+    loss_db: float
+    """By how much the squared error on Y exceeds that of `against`, with `FLOOR` added to both."""
+    against: str
+    """The best of the other models in this window."""
+    psnr_y: dict[str, float]
+    """dB, of the window, by model."""
+    ssim_y: dict[str, float]
+    missing: float
+    """Squared grey levels of HR detail that the model lacks beyond what `against` lacks."""
+    invented: float
+    """Squared grey levels of detail that the model adds beyond what `against` adds."""
+    high_frequency_db: float
+    """Energy of the model's detail against that of the HR image."""
+    texture: Texture
+    surroundings: Comparison
+    """The images of all models, cut to the neighbourhood of the window; the scores in it are those of whole images."""
+    inset: Region
+    """The window within `surroundings`."""
+
+    @property
+    def hr(self) -> Tensor:
+        """The HR image of the surroundings: 1 x 3 x H x W in [0, 1]."""
+        assert self.surroundings.hr is not None
+        return self.surroundings.hr
+
+    @property
+    def crops(self) -> dict[str, np.ndarray]:
+        """The window as HR, as the LR image enlarged ("LR bicubic") and by model: window x window x 3, uint8."""
+        near = self.surroundings
+        images = {"HR": self.hr, "LR bicubic": upscale(near.lr, near.scale)}
+        images |= {result.model: result.sr for result in near.results}
+        return {name: _pixels(self.inset.crop(image)) for name, image in images.items()}
+
+    @property
+    def surroundings_image(self) -> np.ndarray:
+        """The HR image of the surroundings: H x W x 3, uint8."""
+        return _pixels(self.hr)
+
+    @property
+    def errors(self) -> dict[str, np.ndarray]:
+        """SR minus HR on Y in grey levels, by model: window x window."""
+        crop, near = self.inset.crop, self.surroundings
+        hr = crop(self.hr)
+        return {result.model: luma_error(crop(result.sr), hr).numpy() for result in near.results}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without pictures."""
+        names = ("image", "x", "y", "window", "kind", "loss_db", "against", "psnr_y", "ssim_y")
+        detail = ("missing", "invented", "high_frequency_db")
+        return {**{name: getattr(self, name) for name in (*names, *detail)}, "texture": asdict(self.texture)}
+
+
+@dataclass(frozen=True, eq=False)
+class FailureStudy:
+    """What came of a search."""
+
+    model: str
+    against: tuple[str, ...]
+    scale: int
+    window: int
+    stride: int
+    cases: tuple[Case, ...]
+    """The greatest loss first."""
+    scores: pd.DataFrame
+    """A row per image: image, and for every model `psnr_y <model>` and `ssim_y <model>` of the whole image."""
+    windows: pd.DataFrame
+    """A row per window of a grid without overlap: image, x, y, texture (see `Texture.gradient`), `mse <model>`."""
+    skipped: dict[str, str]
+    """Images that could not be used, and why."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return self.model, *self.against
+
+    @property
+    def images(self) -> int:
+        """How many were searched."""
+        return len(self.scores)
+
+    def mean(self, metric: str) -> dict[str, float]:
+        """Mean `psnr_y` or `ssim_y` over the images, by model."""
+        return {model: float(self.scores[f"{metric} {model}"].mean()) for model in self.models}
+
+    @cached_property
+    def texture(self) -> pd.DataFrame:
+        """Error against texture complexity, see `error_by_texture`."""
+        return error_by_texture(self.windows, self.models)
+
+    @cached_property
+    def balance(self) -> pd.DataFrame:
+        """Windows lost to each opponent and won from it by at least `LEAST_LOSS`: opponent, lost, lost_db (mean), won,
+        won_db, drawn. NaN dB where there are none."""
+        rows = []
+        for name in self.against:
+            loss = loss_db(self.windows[f"mse {self.model}"], self.windows[f"mse {name}"])
+            lost, won = loss[loss > LEAST_LOSS], -loss[loss < -LEAST_LOSS]
+            drawn = len(loss) - len(lost) - len(won)
+            rows.append((name, len(lost), lost.mean(), len(won), won.mean(), drawn))
+        return pd.DataFrame(rows, columns=["opponent", "lost", "lost_db", "won", "won_db", "drawn"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("model", "scale", "window", "stride", "images", "skipped")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "against": list(self.against),
+            "psnr_y": self.mean("psnr_y"),
+            "ssim_y": self.mean("ssim_y"),
+            "balance": self.balance.to_dict("records"),
+            "cases": [case.to_dict() for case in self.cases],
+        }
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
+    return to_pixels(image[0].permute(1, 2, 0), 8)

@@ -1,1 +1,0 @@
-"""Draws results of the analyses with matplotlib; knows no model. One file per analysis."""

@@ -1,0 +1,142 @@
+"""`python -m analysis lam`: which input pixels made a window of the result, for one model or several."""
+
+import math
+import re
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.data import load_pair
+from promptsr.imaging.decode import decode
+from promptsr.support.files import write_json
+from promptsr.support.progress import finish
+from promptsr.zoo.load import load_models
+from promptsr.zoo.sr_model import common_scale
+
+if TYPE_CHECKING:
+    from analysis.comparison.compare import Comparison
+    from analysis.lam.attribution import Attribution
+    from promptsr.inference.upscaler import Progress as Step
+
+
+def lam(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")],
+    model: Annotated[
+        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for lam.png, lam.json and the maps.")],
+    x: Annotated[
+        int | None, typer.Option(help="Left end of the window, output pixels.", show_default="the middle")
+    ] = None,
+    y: Annotated[int | None, typer.Option(help="Top of the window, output pixels.", show_default="the middle")] = None,
+    window: Annotated[int, typer.Option(help="Side of the window, output pixels.")] = 16,
+    steps: Annotated[int, typer.Option(help="From the blurred image to the sharp one.")] = 50,
+    sigma: Annotated[float, typer.Option(help="Blur where the path starts, input pixels.")] = 1.2,
+    kernel: Annotated[int, typer.Option(help="Side of the blur's kernel, input pixels, odd.")] = 9,
+    rule: Annotated[str, typer.Option(help="Of integration: right (as published) or trapezoid.")] = "right",
+    at_once: Annotated[
+        int | None, typer.Option(help="Steps in one pass: memory grows with them.", show_default="a few")
+    ] = None,
+    around: Annotated[
+        int | None,
+        typer.Option(
+            help="Look at a patch of so many input pixels a side around the window.", show_default="the whole"
+        ),
+    ] = None,
+    hr: Annotated[
+        bool, typer.Option("--hr", help="IMAGE is an HR image: shrink it first, and score against it.")
+    ] = False,
+    switch_off: Annotated[
+        bool,
+        typer.Option(
+            "--switch-off", help="Each PromptSR with its promptings switched off too; not the paper's Fig. 10."
+        ),
+    ] = False,
+    json_target: JsonOption = None,
+) -> None:
+    """Attribute a window of the result to the pixels of the input: a local attribution map (LAM)."""
+    check_targets((out / "lam.png", out / "lam.json"), json_target)
+    from analysis.ablations.networks import switched_off_series
+    from analysis.common.figure_style import publish
+    from analysis.comparison.compare import Region, compare
+    from analysis.lam.attribution import PathSettings
+    from analysis.lam.backward_memory import check_memory
+    from analysis.lam.figure import draw_lam
+    from analysis.lam.method import AT_ONCE, LocalAttributionMap
+    from analysis.lam.patches import patch_around
+
+    models = load_models(model)
+    if switch_off:
+        models = [part for network in models for part in switched_off_series(network)]
+    scale = common_scale(models)
+    maps = [LocalAttributionMap(network) for network in models]
+    full, lr = load_pair(image, scale) if hr else (None, decode(image).to_tensor())
+    height, width = (scale * side for side in lr.shape[2:])
+    region = Region((width - window) // 2 if x is None else x, (height - window) // 2 if y is None else y, window)
+    patch = patch_around(region, max(lr.shape[2:]) if around is None else around, scale, lr, full)
+    at_once = AT_ONCE if at_once is None else at_once
+    rows, columns = patch.lr.shape[2:]
+    for network in models:
+        check_memory(network, rows, columns, at_once)
+    settings = PathSettings(steps, sigma, kernel, rule)
+    attributions = []
+    with progress_bar() as bar:
+        for method in maps:
+            task = bar.add_task("steps", total=None, note=escape(method.name))
+            work = method.stream(patch.lr, patch.region, settings, at_once=at_once)
+            attributions.append(finish(work, partial(_tell, bar, task)))
+    comparison = finish(compare(models, patch.lr, patch.hr, tile="whole"))
+    looked_at = {"x": patch.x, "y": patch.y, "width": columns, "height": rows}
+    more = {"x": region.x, "y": region.y, "hr": hr, "at_once": at_once, "patch": looked_at}
+    results = _results(attributions, comparison, more)
+    names = ["lam"] if len(models) == 1 else _file_names([network.name for network in models])
+    for name, attribution, result in zip(names, attributions, results, strict=True):
+        attribution.save(out / f"{name}.npz", result)
+    publish(draw_lam(comparison, attributions, image.name), out / "lam.png")
+    summary = results[0] if len(results) == 1 else {"maps": results}
+    write_json(out / "lam.json", summary)
+    show(summary, _table(results), json_target)
+
+
+def _tell(bar: Progress, task: TaskID, step: "Step") -> None:
+    bar.update(task, completed=step.done, total=step.total)
+
+
+def _results(attributions: "list[Attribution]", comparison: "Comparison", more: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is known of every map; the place of the window and of the patch refer to the image that was given."""
+    results = []
+    scores = comparison.scores(attributions[0].region)
+    for index, attribution in enumerate(attributions):
+        result = attribution.to_dict()
+        result["settings"] |= more
+        if scores:
+            # JSON has neither the infinite PSNR of equal images nor the missing SSIM of a small window.
+            finite = (value if math.isfinite(value) else None for value in scores[index])
+            result |= dict(zip(("psnr_y", "ssim_y"), finite, strict=True))
+        results.append(result)
+    return results
+
+
+def _file_names(models: list[str]) -> list[str]:
+    """Names of models as those of files: no separators, none twice."""
+    names: list[str] = []
+    for model in models:
+        plain = re.sub(r"[^\w.-]+", "_", model).strip("._")[-100:] or "model"
+        count = sum(re.fullmatch(re.escape(plain) + r"(-\d+)?", name) is not None for name in names)
+        names.append(f"{plain}-{count + 1}" if count else plain)
+    return names
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    table = Table("model", "DI", "completeness gap", "detector", "seconds")
+    for result in results:
+        di = "none" if result["di"] is None else f"{result['di']:.2f}"
+        gap = "none" if result["completeness_gap"] is None else f"{100 * result['completeness_gap']:+.2f} %"
+        table.add_row(escape(result["model"]), di, gap, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
+    return table

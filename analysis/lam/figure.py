@@ -1,0 +1,104 @@
+"""Local attribution maps of several models on one region, laid out like the paper's Fig. 7, 8 and 10."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from analysis.common.overlay import heat, tint
+from analysis.comparison.compare import Comparison, score_texts
+from analysis.comparison.figure import BOX
+from analysis.lam.attribution import Attribution
+
+AREA_LEVEL = 0.01
+"""Of the map: pixels above it are the contribution area."""
+_CELL = 1.55
+"""Side of the longest side of a small picture, in inches."""
+_GAP, _LINE, _FONT = 0.08, 0.2, 8.5
+_CHARACTERS = 22
+"""Of a model's name on one line below its picture."""
+_AREA = "#1f9e89"
+
+
+def overlay(attribution: Attribution, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
+    """The map in colour over the input in grey: H x W x 3 in [0, 1].
+
+    The square root of the map is shown, so that faint contributions can be seen; where nothing contributes the input
+    stays grey.
+
+    Args:
+        attribution: whose map to show.
+        image: the input, H x W x 3 in [0, 1].
+        strength: of the colour, from 0 (input alone) to 1.
+    """
+    return heat(np.sqrt(attribution.map), image, strength)
+
+
+def contribution_area(attribution: Attribution, image: np.ndarray, level: float = AREA_LEVEL) -> np.ndarray:
+    """The input in grey, and in colour where the map is above `level`: H x W x 3 in [0, 1]."""
+    return tint(attribution.map > level, image, _AREA)
+
+
+def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: str) -> Figure:
+    """The image with the window in a box at the left; beside it, a column for each model.
+
+    From the top: the window as the model made it (its PSNR/SSIM below, with an HR image), where the model looked for
+    it, and the contribution area with the diffusion index. Draw it on a white ground, with `style.publish`.
+
+    Args:
+        comparison: of the same models.
+        attributions: of one window, in the order of the models.
+        name: of the image.
+    """
+    region = attributions[0].region
+    label, whole = comparison.pictures[0]
+    image = comparison.lr[0].permute(1, 2, 0).numpy()  # 1 x 3 x H x W -> H x W x 3
+    height, width = image.shape[:2]
+    across, down = _CELL * width / max(height, width), _CELL * height / max(height, width)
+    column = max(across, _CELL) + _GAP
+    names = [textwrap.wrap(result.model, _CHARACTERS) for result in comparison.results]
+    name_lines = max(map(len, names))
+    rows = (_CELL + (name_lines + 1) * _LINE, down + _LINE, down + 2 * _LINE)
+    tall = sum(rows)
+    left = min(tall - _LINE, 2.2 * column) * width / max(height, width)
+    size = (left + len(attributions) * column + 3 * _GAP, tall + _GAP)
+    figure = Figure(figsize=size)
+
+    def place(x: float, top: float, w: float, h: float) -> Axes:
+        axes = figure.add_axes((x / size[0], (size[1] - top - h) / size[1], w / size[0], h / size[1]))
+        axes.set_axis_off()
+        return axes
+
+    axes = place(_GAP, (tall - left * height / width) / 2, left, left * height / width)
+    axes.imshow(whole[0].permute(1, 2, 0).numpy(), interpolation="auto")  # 1 x 3 x sH x sW -> sH x sW x 3
+    corner = (region.x - 0.5, region.y - 0.5)
+    axes.add_patch(Rectangle(corner, region.size, region.size, edgecolor=BOX, fill=False, linewidth=1.5))
+    _write(axes, 0, f"{name} (×{comparison.scale}), {label}")
+    scores = comparison.scores(region)
+    for index, (result, attribution) in enumerate(zip(comparison.results, attributions, strict=True)):
+        x = left + 3 * _GAP + index * column
+        middle = x + (column - _GAP - across) / 2
+        axes = place(x + (column - _GAP - _CELL) / 2, 0, _CELL, _CELL)
+        axes.imshow(region.crop(result.sr)[0].permute(1, 2, 0).numpy(), interpolation="none")  # -> size x size x 3
+        _write(axes, 0, "\n".join(names[index]))
+        if scores:
+            _write(axes, name_lines, "/".join(score_texts(*scores[index])))
+        axes = place(middle, rows[0], across, down)
+        axes.imshow(overlay(attribution, image), interpolation="none")
+        _write(axes, 0, "LAM")
+        axes = place(middle, rows[0] + rows[1], across, down)
+        axes.imshow(contribution_area(attribution, image), interpolation="none")
+        _write(axes, 0, f"Contribution area: {100 * attribution.activated(AREA_LEVEL):.1f} %")
+        _write(axes, 1, "DI: none" if attribution.di is None else f"DI: {attribution.di:.2f}")
+    return figure
+
+
+def _write(axes: Axes, line: int, text: str) -> None:
+    below = (0, -3 - 1.35 * _FONT * line)  # in points
+    axes.annotate(
+        text, (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", ha="center", va="top",
+        fontsize=_FONT,
+    )  # fmt: skip

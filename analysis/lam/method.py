@@ -1,0 +1,139 @@
+"""Local attribution maps: which input pixels made this window of the result? (Gu and Dong, CVPR 2021.)
+
+lam = LocalAttributionMap(load_model("promptsr-tiny-x4"))
+attribution = lam.attribute(image, Region(x=120, y=88, size=16))
+attribution.map  # H x W in [0, 1]
+"""
+
+import time
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from analysis.comparison.compare import Region
+from analysis.lam.attribution import Attribution, PathSettings
+from analysis.lam.blur_path import BlurPath
+from promptsr.inference.upscaler import Progress
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.progress import finish
+from promptsr.zoo.sr_model import SRModel
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, which captum loads and nobody here uses
+    from captum.attr import GradientAttribution
+
+WINDOW = 16
+"""Side of the usual window, in output pixels."""
+AT_ONCE = 2
+"""Points of the path in one pass, by default."""
+_EPSILON = 1e-12  # keeps the slope of the square root finite where the result is flat
+
+
+class LocalAttributionMap(GradientAttribution):
+    """LAM of a super-resolution model, as an attribution method of captum: gradients along a path of ever less blur.
+
+    Args:
+        model: a model of the zoo, or any module B x 3 x H x W -> B x 3 x sH x sW for a whole s.
+        name: what to call a bare module.
+
+    Raises:
+        UserError: the model gives no gradients.
+    """
+
+    def __init__(self, model: SRModel | nn.Module, name: str = "") -> None:
+        if isinstance(model, SRModel) and not model.differentiable:
+            raise UserError(f"{model.name} gives no gradients, so it has no LAM: choose a PyTorch model.")
+        self.network = model.network if isinstance(model, SRModel) else model
+        self.name = name or (model.name if isinstance(model, SRModel) else type(model).__name__)
+        super().__init__(self.detect)
+
+    def detect(self, image: Tensor, region: Region) -> Tensor:
+        """D: how much the result varies in a window, the sum of its gradient's length by forward differences.
+
+        Args:
+            image: B x 3 x H x W in [0, 1].
+            region: in output pixels; the row below and the column right of it are read too.
+
+        Returns:
+            B.
+
+        Raises:
+            UserError: the model returned something else than an enlarged image, or the window does not lie in it.
+        """
+        output = self.network(image)
+        self._scale(image, output)
+        return self._variation(output, region)
+
+    def _variation(self, output: Tensor, region: Region) -> Tensor:
+        region.check(output.shape[2], output.shape[3], margin=1)
+        window = Region(region.x, region.y, region.size + 1).crop(output)
+        down, right = window.diff(dim=2)[..., :-1], window.diff(dim=3)[..., :-1, :]
+        return (down.square() + right.square() + _EPSILON).sqrt().sum((1, 2, 3))
+
+    def attribute(
+        self, image: Tensor, region: Region, settings: PathSettings | None = None, *, at_once: int = AT_ONCE
+    ) -> Attribution:
+        """The whole path in one go; see `stream`."""
+        return finish(self.stream(image, region, settings, at_once=at_once))
+
+    def stream(
+        self, image: Tensor, region: Region, settings: PathSettings | None = None, *, at_once: int = AT_ONCE
+    ) -> Generator[Progress, None, Attribution]:
+        """Attributes a window of the result to the pixels of the input, yielding after each pass.
+
+        Closing the generator stops the work. Between passes the model is as it was before.
+
+        Args:
+            image: 1 x 3 x H x W in [0, 1], on the device of the model.
+            region: the window, in output pixels; it ends at least one pixel before the right and bottom border.
+            settings: how the path is followed; as LAM's authors did if None.
+            at_once: points of the path in one pass; memory grows with it.
+
+        Raises:
+            UserError: an impossible setting or window, an image too small, or a model that does not enlarge.
+        """
+        if at_once < 1:
+            raise ConfigError(f"At least 1 point of the path must be done at once, not {at_once}.")
+        begun = time.perf_counter()
+        settings = settings or PathSettings()
+        path = BlurPath(image, settings)
+        with torch.no_grad(), _evaluating(self.network):
+            ends = path.points([0, settings.steps])
+            output = self.network(ends)
+            scale = self._scale(ends, output)
+            blurred, sharp = self._variation(output, region).tolist()
+        total = torch.zeros_like(image)
+        needed = path.needed()
+        for start in range(0, len(needed), at_once):
+            part = needed[start : start + at_once]
+            with _evaluating(self.network):
+                [gradient] = self.gradient_func(self.detect, (path.points(part).requires_grad_(),), None, (region,))
+            total += (gradient * path.weights(part)).sum(0, keepdim=True)
+            yield Progress(start + len(part), len(needed))
+        values = total[0].cpu().numpy()
+        return Attribution(self.name, scale, region, settings, values, sharp, blurred, time.perf_counter() - begun)
+
+    def _scale(self, image: Tensor, output: Tensor) -> int:
+        """How many times larger the output is."""
+        scale = output.shape[-1] // image.shape[-1] if output.ndim == 4 else 0
+        if scale < 1 or output.shape != (*image.shape[:2], scale * image.shape[2], scale * image.shape[3]):
+            raise UserError(
+                f"{self.name} made {tuple(output.shape)} of {tuple(image.shape)}: LAM needs a model whose output is "
+                "the image, enlarged by a whole number."
+            )
+        return scale
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, each part put back to its own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,1 @@
+"""Parameters and multiply-adds: true ones, and those of the counter behind the printed figures."""

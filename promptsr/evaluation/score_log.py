@@ -1,0 +1,49 @@
+"""Scores on disk as they come, so that a stopped run goes on where it was."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from promptsr.evaluation.evaluate import ImageScore
+from promptsr.support.errors import UserError
+
+
+@dataclass(frozen=True)
+class ScoreLog:
+    """The files `scores-<rank>.jsonl` of a folder: a score on each line, under the key of what was measured.
+
+    A process only ever appends to its own file, a line at once, and reads all of them. One that is killed leaves at
+    most half a line behind, which counts for nothing.
+    """
+
+    folder: Path
+    rank: int = 0
+
+    def read(self) -> dict[str, ImageScore]:
+        """All scores by their keys, those of other ranks and earlier runs too."""
+        scores: dict[str, ImageScore] = {}
+        for path in sorted(self.folder.glob("scores-*.jsonl")):
+            for line in path.read_bytes().splitlines():
+                try:
+                    entry = json.loads(line)
+                    key = entry.pop("key")
+                    scores[key] = ImageScore(**entry)
+                except (ValueError, TypeError, AttributeError, KeyError):  # half a line
+                    continue
+        return scores
+
+    def add(self, key: str, score: ImageScore) -> None:
+        """Keeps a score.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        line = json.dumps({"key": key, **asdict(score)})
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / f"scores-{self.rank}.jsonl").open("a") as file:
+                file.write(f"\n{line}\n")  # half a line of an earlier run may come before
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.folder} ({error.strerror}): choose another output folder."
+            ) from error

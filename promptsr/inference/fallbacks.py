@@ -1,0 +1,80 @@
+"""A network where it was asked to run, and more safely from there on once that has failed."""
+
+import re
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from promptsr.support.errors import UserError, first_line
+from promptsr.zoo.memory import is_out_of_memory
+from promptsr.zoo.sr_model import SRModel
+
+_LOST = re.compile(r"(CUDA|HIP|XPU|cuDNN|cuBLAS|MPS)\b.*(error|failure|failed)|device.*lost", re.IGNORECASE)
+"""What errors of a device say where PyTorch has no type for them."""
+
+
+class SafeForward:
+    """One tile after the other through a network.
+
+    From a tile that half precision gives values for that are not finite, it goes on in full precision; from one at
+    which the device fails, such as a GPU that is unplugged or was reset, on the CPU. Both stay so for later images.
+
+    Args:
+        model: on the CPU; a copy goes elsewhere, since a device that is lost takes what lies on it along.
+        device: where to begin.
+        half: whether to begin in half precision (`torch.autocast`).
+    """
+
+    def __init__(self, model: SRModel, device: torch.device, half: bool) -> None:
+        self._spare = model
+        self._device = device
+        self._half = half
+        elsewhere = device != torch.device("cpu") and model.has_tensors
+        self._model = (deepcopy(model) if elsewhere else model).to(device)
+        self.notes: list[str] = []
+        """A sentence for everything that failed so far."""
+
+    @torch.inference_mode()
+    def __call__(self, tile: Tensor) -> Tensor:
+        """1 x 3 x h x w on the CPU -> 3 x sh x sw float32 on the CPU.
+
+        Raises:
+            UserError: values that are not finite, in full precision.
+        """
+        try:
+            output = self._run(tile)
+        except Exception as error:
+            if not self._is_lost(error):
+                raise
+            self.notes.append(
+                f"The device {self._device} failed ({first_line(str(error))}), so {self._spare.name} went on on the "
+                "CPU."
+            )
+            self._model, self._device, self._half = self._spare, torch.device("cpu"), False
+            output = self._run(tile)
+        if self._half and not output.isfinite().all():
+            self.notes.append(
+                f"{self._spare.name} gave values that are not finite in half precision, so it went on in full "
+                "precision."
+            )
+            self._half = False
+            return self(tile)
+        if not output.isfinite().all():
+            raise UserError(
+                f"{self._spare.name} gave values that are not finite (NaN or infinity), so no image was made: its "
+                "weights are damaged or do not suit this device; try another checkpoint or device."
+            )
+        return output
+
+    def _run(self, tile: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, torch.float16, enabled=self._half):
+            output: Tensor = self._model(tile.to(self._device))[0].float().cpu()
+        return output
+
+    def _is_lost(self, error: Exception) -> bool:
+        if self._device == torch.device("cpu") or is_out_of_memory(error):
+            return False
+        return isinstance(error, torch.AcceleratorError) or (
+            isinstance(error, RuntimeError) and _LOST.search(str(error)) is not None
+        )

@@ -1,0 +1,1 @@
+"""Models by name: our weights, checkpoints of other networks (`adapters`, `peers`), ONNX files, functions."""

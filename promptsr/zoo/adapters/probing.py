@@ -1,0 +1,102 @@
+"""What a strange network is found out to do by running it once: its scale and the memory it takes."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from promptsr.support.errors import CheckpointError, UserError, first_line
+
+_PROBE = (33, 47)
+"""Height and width of the test image: odd, as photographs are."""
+_SIDE = 64
+_LEAST, _UNKNOWN = 512, 32768
+_STEPS = 4
+"""Peak of a pass in largest steps: at most 3.95 (SPAN) as measured with nine networks at 128 and 256 pixels a side."""
+
+
+@torch.no_grad()
+def find_scale(name: str, network: nn.Module) -> int:
+    """The scale of a network, by a test image.
+
+    Raises:
+        CheckpointError: the network fails, or what it returns is no enlarged image. The original error is chained.
+    """
+    height, width = _PROBE
+    image = torch.linspace(0, 1, 3 * height * width).view(1, 3, height, width)
+    what = f"a test image of 1 x 3 x {height} x {width}"
+    try:
+        output: Any = network(image)
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
+    except Exception as error:  # whatever the user's code may raise
+        raise CheckpointError(
+            f"{name} failed on {what} ({describe(error)}): it must take B x 3 x H x W of any size; let it pad."
+        ) from error
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        found = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise CheckpointError(f"{name} returned {found}: it must return a float tensor of B x 3 x sH x sW.")
+    scale = output.shape[-1] // width if output.ndim == 4 else 0
+    if tuple(output.shape) != (1, 3, scale * height, scale * width):
+        raise CheckpointError(
+            f"{name} made {' x '.join(map(str, output.shape))} of {what}: it must return 1 x 3 x sH x sW with a whole "
+            "number s."
+        )
+    if scale < 2:
+        raise CheckpointError(f"{name} does not enlarge: choose a super-resolution network.")
+    return scale
+
+
+def has_gradients(network: nn.Module, side: int) -> bool:
+    """Whether gradients reach a square image through the network: some overwrite what the backward pass needs."""
+    image = torch.zeros(1, 3, side, side, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            torch.autograd.grad(network(image).sum(), image)
+    except Exception:
+        return False
+    return True
+
+
+@torch.no_grad()
+def estimate_bytes_per_pixel(network: nn.Module) -> int:
+    """Working memory of a forward pass for each LR pixel, a multiple of that of its largest step.
+
+    The step is found on a copy without values, which costs next to nothing; a network that cannot run like that gets a
+    cautious guess.
+    """
+    image = torch.empty(1, 3, _SIDE, _SIDE, device="meta")
+    largest = _LargestStep()
+    try:
+        copy = deepcopy(network).to("meta")
+        with largest:
+            copy(image)
+    except Exception:  # code that looks at values, or makes tensors of its own on the CPU
+        return _UNKNOWN
+    return max(_LEAST, _STEPS * largest.bytes // _SIDE**2)
+
+
+class _LargestStep(TorchDispatchMode):
+    """Notes the largest sum of what a single operator reads and writes; parameters do not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, result)) if isinstance(t, Tensor) and not isinstance(t, nn.Parameter)]
+        self.bytes = max(self.bytes, sum(tensor.nbytes for tensor in tensors))
+        return result
+
+
+def describe(error: BaseException) -> str:
+    """The first line of an error, and its kind."""
+    line = first_line(str(error))
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

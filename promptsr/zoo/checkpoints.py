@@ -1,0 +1,111 @@
+"""Weights on disk: one safetensors file that holds the tensors and the configuration that gives them meaning."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from promptsr.config import ModelConfig
+from promptsr.model.network import PromptSR
+from promptsr.support.errors import CheckpointError
+from promptsr.support.files import replacing
+from promptsr.zoo.safetensors_files import read_notes, read_safetensors
+
+_FORMAT = "promptsr"
+_MOST_TABLES = 2**30
+"""Bytes that a network may need beside its weights, for the positions in its windows: 40 times those of PromptSR."""
+
+
+def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor], info: dict[str, Any]) -> None:
+    """Writes weights, configuration, and what is worth knowing about them (`info`, JSON values), all or nothing.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "info": json.dumps(info)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise CheckpointError(
+                f"Cannot write {path} ({error}): free some space, or choose another folder."
+            ) from error
+
+
+def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
+    """The network in a file, in evaluation mode.
+
+    Args:
+        path: a safetensors file written by `save_checkpoint`.
+        scale: the scale that the caller needs, or None for any.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign, of another scale, or its tensors do not fit its own
+            configuration; the message names the first of them.
+    """
+    state, notes = read_safetensors(path)
+    config = _config(path, notes)
+    if scale is not None and config.scale != scale:
+        raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
+    if not _is_modest(config):
+        # Takes no memory, whatever the file asks for, but seconds: the meta device loads torch's compiler.
+        with torch.device("meta"):
+            outline = PromptSR(config)
+        _check_fit(path, outline.state_dict(), state)
+        if sum(table.nbytes for table in outline.buffers()) > _MOST_TABLES:
+            raise CheckpointError(f"{path} asks for windows too large for so many blocks: choose a smaller network.")
+    network = PromptSR(config)
+    _check_fit(path, network.state_dict(), state)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def _is_modest(config: ModelConfig) -> bool:
+    """Whether a network takes some ten megabytes at most, as those of the paper do."""
+    blocks = config.groups * config.blocks_per_group
+    return blocks <= 16 and config.channels <= 64 and config.window_size <= 16 and config.mlp_ratio <= 4
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Only the configuration; reads the file's header. Raises CheckpointError as `load_checkpoint`."""
+    return _config(path, read_notes(path))
+
+
+def _config(path: Path, notes: Mapping[str, str]) -> ModelConfig:
+    if notes.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} holds no PromptSR network: choose a checkpoint written by `promptsr train`.")
+    try:
+        return ModelConfig.from_dict(json.loads(notes["config"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """What was noted about the weights when they were saved. Raises CheckpointError as `load_checkpoint`."""
+    try:
+        info = json.loads(read_notes(path).get("info", "{}"))
+    except (ValueError, RecursionError):
+        info = None
+    if not isinstance(info, dict):
+        raise CheckpointError(f"{path} has unreadable notes: write the checkpoint anew.")
+    return info
+
+
+def _check_fit(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    for problem, names in (
+        ("lacks", sorted(expected.keys() - found.keys())),
+        ("has the unknown", sorted(found.keys() - expected.keys())),
+        ("has the wrong shape in", [k for k in sorted(expected) if k in found and expected[k].shape != found[k].shape]),
+        ("has the wrong type in", [k for k in sorted(found) if not found[k].is_floating_point()]),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{path} {problem} tensor {names[0]}{more}: its weights were made for another network."
+            )

@@ -1,0 +1,127 @@
+"""How much memory a forward pass takes, as far as it was measured, and what running out of it looks like.
+
+Imported early, it also tells the C library how much freed memory to keep.
+"""
+
+import ctypes
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from promptsr.config import PRESETS, ModelConfig
+from promptsr.support.errors import UserError
+
+
+@dataclass(frozen=True)
+class WorkingMemory:
+    """Peak memory of a forward pass beyond weights and input, in bytes: a straight line over the LR pixels."""
+
+    per_pixel: int
+    fixed: int = 0
+
+
+MEASURED: dict[tuple[str, int], WorkingMemory] = {
+    ("promptsr", 2): WorkingMemory(per_pixel=5546, fixed=0),
+    ("promptsr", 3): WorkingMemory(per_pixel=4230, fixed=8032256),
+    ("promptsr", 4): WorkingMemory(per_pixel=3680, fixed=38076416),
+    ("promptsr-tiny", 2): WorkingMemory(per_pixel=5576, fixed=0),
+    ("promptsr-tiny", 3): WorkingMemory(per_pixel=5317, fixed=0),
+    ("promptsr-tiny", 4): WorkingMemory(per_pixel=5506, fixed=0),
+}
+"""By preset and scale: the line that no measured size lies above, with or without kernels, float32 on the CPU.
+Sides of 128 to 256 pixels; `python benchmarks/working_memory.py` measures them again and prints these lines."""
+
+_CAUTION = 1.5
+"""What is estimated for other configurations, as a multiple of what features and copies add up to."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
+_LARGEST_KEPT = 2**27
+"""Bytes of the largest block that glibc keeps when it is freed."""
+_MOST_KEPT = 2**28
+"""Free bytes at the end of its memory beyond which glibc returns them."""
+
+# Only some of these errors have a type of their own, and not all of those are PyTorch's.
+_SYMPTOMS = re.compile(
+    "DefaultCPUAllocator|not enough memory|can't allocate memory|bad_alloc"
+    "|could not create a (memory object|primitive)$"  # oneDNN
+    "|out of memory|ALLOC_FAILED"  # CUDA outside of PyTorch's allocator, cuBLAS and cuDNN
+    "|Failed to allocate memory",  # onnxruntime
+    re.IGNORECASE,
+)
+
+
+def working_memory(config: ModelConfig) -> WorkingMemory:
+    """Of a PromptSR network: as measured for the presets, at any depth; a cautious estimate for what is unlike them."""
+    for (name, scale), measured in MEASURED.items():
+        if _alike(config) == _alike(replace(PRESETS[name], scale=scale)):
+            return measured
+    # Features, their queries, keys and values, and copies of these by window and by category; then the HR image.
+    floats = 32 * config.channels + 9 * config.scale**2
+    return WorkingMemory(round(_CAUTION * 4 * floats))
+
+
+def _alike(config: ModelConfig) -> ModelConfig:
+    """The configuration without what makes no difference to the peak."""
+    return replace(config, groups=1, blocks_per_group=1, prompt_update=0.0, bicubic_skip=False)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an exception, or one that it was raised from, says that memory did not suffice."""
+    if error is None:
+        return False
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return _SYMPTOMS.search(str(error)) is not None or is_out_of_memory(error.__cause__)
+
+
+def _keep_freed_memory() -> None:
+    """Makes glibc keep some of the memory that tensors free for the next ones.
+
+    By default it returns large blocks to the system at once, and the system clears them anew, page by page: 4 to 8 % of
+    a forward pass. Does nothing if one of glibc's own variables says what is wanted.
+    """
+    names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+    if sys.platform == "linux" and not any(name in os.environ for name in names):
+        choose = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # not every C library has it
+        # Older glibc takes no more than 32 MiB. The second choice would turn off what it does without the first.
+        if choose(_M_MMAP_THRESHOLD, _LARGEST_KEPT) or choose(_M_MMAP_THRESHOLD, 2**25):
+            choose(_M_TRIM_THRESHOLD, _MOST_KEPT)
+
+
+_keep_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Returns what allocators keep for later to the device and the system.
+
+    After a pass that ran out of memory, glibc keeps all that the pass freed. Libraries that ask the system itself for
+    memory, as oneDNN does for its generated code, fail even in the smallest tiles then.
+    """
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
+        if trim is not None:
+            trim(0)
+
+
+@contextmanager
+def enough_for_result() -> Iterator[None]:
+    """For what needs memory in proportion to the result, and so cannot do with less.
+
+    Raises:
+        UserError: memory ran out within the context.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            "There is not enough memory for the result: close other programs, crop the image or use a smaller scale."
+        ) from error

@@ -1,0 +1,75 @@
+"""Networks of other authors, for comparison: `find_peer` knows the checkpoints that they publish.
+
+Each network is written anew in one file. Weights are their authors' own and do not come with this package.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from promptsr.support.errors import CheckpointError
+from promptsr.zoo.peers.peer import Peer
+from promptsr.zoo.sr_model import SRModel
+
+_NETWORKS = (
+    "imdn:IMDN",
+    "smfanet:SMFANet",
+    "hpinet:HPINet",
+)
+"""File and class in it: a line here is all that a new network needs."""
+_SCALES = (2, 3, 4)
+
+
+def peer_titles() -> str:
+    """What is known here, for a sentence: `IMDN, SMFANet+ or HPINet-M (x2, x3 or x4)`."""
+    *others, last = (kind.TITLE for kind in _networks())
+    return f"{', '.join(others)} or {last} (x2, x3 or x4)"
+
+
+def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
+    """The model whose tensors these are, x2, x3 or x4, in evaluation mode; None if they are of no network known here.
+
+    Args:
+        path: of the file; its stem becomes the model's name.
+        content: tensors by the names their authors gave them; names and shapes tell which network it is.
+
+    Raises:
+        CheckpointError: the tensors are of one of these networks, but sparse or quantised.
+    """
+    state = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
+    for kind in _networks():
+        renamed = {_rename(name, kind.NAMES): value for name, value in state.items()}
+        for scale in _SCALES:
+            if _expected()[kind, scale] == _shapes(renamed):
+                network = kind(scale).eval().requires_grad_(False)
+                try:
+                    network.load_state_dict(renamed, strict=True)
+                except RuntimeError as error:
+                    raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.") from error
+                return SRModel(path.stem, scale, network, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
+    return None
+
+
+@cache  # building nine networks takes a while, even without values
+def _expected() -> dict[tuple[type[Peer], int], dict[str, torch.Size]]:
+    with torch.device("meta"):
+        return {(kind, scale): _shapes(kind(scale).state_dict()) for kind in _networks() for scale in _SCALES}
+
+
+def _networks() -> list[type[Peer]]:
+    return [resolve_name(f"{__name__}.{name}") for name in _NETWORKS]
+
+
+def _rename(name: str, names: Mapping[str, str]) -> str:
+    for theirs, ours in names.items():
+        name = name.replace(theirs, ours)
+    return name
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}

@@ -1,0 +1,148 @@
+"""HPINet-M: Liu et al., "From Coarse to Fine: Hierarchical Pixel Integration for Lightweight Image Super-Resolution",
+AAAI 2023.
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from promptsr.zoo.peers.peer import Peer
+
+_WIDTH, _QUERY, _HIDDEN, _LAYERS, _OVERLAP = 56, 32, 100, 3, 2
+_PATCHES = (12, 16, 20, 24, 12, 16, 20, 24)
+"""Side of a patch in each stage."""
+
+
+class HPINet(Peer):
+    """Upscales images of any size from 1 x 1 on; every image of a batch by itself alone.
+
+    A side shorter than a patch is cut in one: the patch is then as short as the side. The original is not defined for
+    these. The best match is always an argmax: the original's Gumbel softmax of the training is not here.
+    """
+
+    TITLE = "HPINet-M"
+    NAMES: ClassVar[dict[str, str]] = {
+        "first_conv.": "encoder.",
+        **{f"cross_match.{i}.norm.": f"stages.{i}.match_norm." for i in range(len(_PATCHES))},
+        **{f"mid_convs.{i}.": f"stages.{i}.convolution." for i in range(len(_PATCHES))},
+        "blocks.": "stages.",
+        ".0.norm.": ".attention_norm.",
+        ".0.fn.": ".",
+        ".1.norm.": ".feed_forward.0.",
+        ".1.fn.": ".feed_forward.",
+        ".fc1.": ".1.",
+        ".fc2.": ".3.",
+        "upconv.": "upsampling.0.",
+        "upconv1.": "upsampling.0.",
+        "upconv2.": "upsampling.3.",
+        "last_conv.": "decoder.",
+    }
+    MIN_TILE = max(_PATCHES)
+    BYTES_PER_PIXEL = 16384
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.encoder = nn.Conv2d(3, _WIDTH, 3, padding=1)
+        self.stages = nn.Sequential(*(Stage(size) for size in _PATCHES))
+        self.upsampling = nn.Sequential()
+        for factor in (2, 2) if scale == 4 else (scale,):
+            self.upsampling.append(nn.Conv2d(_WIDTH, _WIDTH * factor**2, 3, padding=1))
+            self.upsampling.append(nn.PixelShuffle(factor))
+            self.upsampling.append(nn.LeakyReLU(0.1))
+        self.decoder = nn.Conv2d(_WIDTH, 3, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
+        detail: Tensor = self.decoder(self.upsampling(self.stages(self.encoder(image))))
+        return detail + F.interpolate(image, scale_factor=self.scale, mode="bilinear", align_corners=False)
+
+
+class Stage(nn.Module):
+    """Overlapping patches attend to their best match in the image, then to themselves; put back, around a residual."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.match_norm = nn.LayerNorm(_WIDTH)
+        self.layers = nn.ModuleList(Layer() for _ in range(_LAYERS))
+        self.convolution = nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """B x C x H x W -> the same."""
+        batch, _, height, width = features.shape
+        rows, columns = _cuts(height, self.size), _cuts(width, self.size)  # on the CPU: `_halvings` reads them
+        (m, h), (n, w) = rows.shape, columns.shape  # m x n patches of h x w
+        down, across = rows.flatten().to(features.device), columns.flatten().to(features.device)
+        x = features.index_select(2, down).index_select(3, across)  # B x C x mh x nw
+        x = x.reshape(batch, _WIDTH, m, h, n, w).permute(0, 2, 4, 3, 5, 1)  # B x m x n x h x w x C
+        x = x.reshape(batch, m * n, h * w, _WIDTH)  # B x patches x pixels x C
+        matches = self.best_matches(x)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, None if number else matches)
+        x = x.reshape(batch, m, n, h, w, _WIDTH).permute(0, 5, 1, 3, 2, 4)  # B x C x m x h x n x w
+        x = x.reshape(batch, _WIDTH, m * h, n * w)  # B x C x mh x nw
+        x = x.new_zeros(batch, _WIDTH, height, n * w).index_add(2, down, x)  # B x C x H x nw
+        x = x.new_zeros(batch, _WIDTH, height, width).index_add(3, across, x)  # B x C x H x W
+        x = x * _halvings(rows, height).to(x)[:, None] * _halvings(columns, width).to(x)
+        out: Tensor = self.convolution(x) + features
+        return out
+
+    def best_matches(self, patches: Tensor) -> Tensor:
+        """For each patch the other one of the same image whose mean is most like its own; a lone patch gets itself.
+
+        B x patches x pixels x C -> the same.
+        """
+        batch, count = patches.shape[:2]
+        means = self.match_norm(patches.mean(2))  # B x patches x C
+        scores = means @ means.transpose(1, 2)  # B x patches x patches
+        itself = torch.eye(count, dtype=torch.bool, device=patches.device)
+        best = scores.masked_fill(itself, -torch.inf).argmax(2)  # B x patches
+        return patches[torch.arange(batch, device=patches.device)[:, None], best]
+
+
+class Layer(nn.Module):
+    """Attention of the pixels of a patch to those of another one, and a feed-forward network, around residuals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(_WIDTH)
+        self.to_q = nn.Linear(_WIDTH, _QUERY, bias=False)
+        self.to_k = nn.Linear(_WIDTH, _QUERY, bias=False)
+        self.to_v = nn.Linear(_WIDTH, _WIDTH, bias=False)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(_WIDTH), nn.Linear(_WIDTH, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, _WIDTH)
+        )
+
+    def forward(self, patches: Tensor, matches: Tensor | None) -> Tensor:
+        """Attends to `matches`, which are not normalised, as in the original; without them to the patches themselves.
+
+        B x patches x pixels x C each -> the same.
+        """
+        normal = self.attention_norm(patches)
+        context = normal if matches is None else matches
+        attended = F.scaled_dot_product_attention(self.to_q(normal), self.to_k(context), self.to_v(context))
+        patches = patches + attended
+        out: Tensor = patches + self.feed_forward(patches)
+        return out
+
+
+def _cuts(length: int, size: int) -> Tensor:
+    """Which pixels of a side each patch covers: patches x pixels. The last patch is moved back inside the image."""
+    size = min(size, length)
+    step = max(1, size - _OVERLAP)
+    starts = torch.arange(0, length - size + step, step).clamp(max=length - size)
+    return starts[:, None] + torch.arange(size)
+
+
+def _halvings(cuts: Tensor, length: int) -> Tensor:
+    """One weight for each pixel of a side: halved wherever a patch covers what the one before it did.
+
+    So overlaps are averaged, but for a row that three patches share: it counts 3/4, as in the original.
+    """
+    weights = torch.ones(length)
+    for previous, current in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        weights[current[0] : previous[-1] + 1] /= 2
+    return weights

@@ -1,0 +1,103 @@
+"""The protocol that every model of the zoo speaks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from promptsr.support.errors import ConfigError, UserError
+
+
+@dataclass(frozen=True)
+class SRModel:
+    """A super-resolution model, whatever is inside."""
+
+    name: str
+    scale: int
+    network: nn.Module
+    """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
+    min_tile: int = 1
+    """Smallest tile in LR pixels that makes sense: the side of an attention window."""
+    bytes_per_pixel: int = 512
+    """Peak working memory of a forward pass for each LR pixel."""
+    fixed_bytes: int = 0
+    """Working memory of a forward pass that does not grow with the image."""
+    size_multiple: int = 1
+    """The network pads the sides of its input to multiples of this."""
+    tiling: Literal["supported", "discouraged", "internal"] = "supported"
+    """Whether an image may be cut into tiles: yes, only if it must be, or never because the network does so itself."""
+    half_precision: bool = False
+    """Whether float16 is known to be safe."""
+    differentiable: bool = True
+    """Whether gradients reach the image."""
+
+    @property
+    def architecture(self) -> str:
+        """What the network is called, such as PromptSR, HPINet, SwinIR or ONNX."""
+        return self.network._get_name()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        tensors = self._tensors
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether there is anything to move to another device; an ONNX session has nothing."""
+        return bool(self._tensors)
+
+    @property
+    def _tensors(self) -> list[Tensor]:
+        return [*self.network.parameters(), *self.network.buffers()]
+
+    def working_memory(self, height: int, width: int) -> int:
+        """Bytes that a forward pass over one image of this size, in LR pixels, is expected to need at its peak."""
+        rows, columns = (-(-side // self.size_multiple) * self.size_multiple for side in (height, width))
+        return self.fixed_bytes + self.bytes_per_pixel * rows * columns
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
+        result: Tensor = self.network(image)
+        return result
+
+    def to(self, device: torch.device | str) -> "SRModel":
+        """This model on another device."""
+        return replace(self, network=self.network.to(device))
+
+
+def common_scale(models: Sequence[SRModel]) -> int:
+    """The scale of all these models.
+
+    Raises:
+        ConfigError: none is given, or they differ.
+    """
+    if not models:
+        raise ConfigError("There is no model to compare: name at least one.")
+    for model in models[1:]:
+        if model.scale != models[0].scale:
+            raise ConfigError(
+                f"{model.name} enlarges x{model.scale} and {models[0].name} x{models[0].scale}: compare models of one "
+                "scale."
+            )
+    return models[0].scale
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name, such as "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # PyTorch has no single type for this
+        raise UserError(f'The device "{name}" is not available on this machine: use "cpu".') from error
+    return device

@@ -1,0 +1,255 @@
+"""Collected anchor prompts: equal to the network's own, whole after any interruption, and what is refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.ablations.networks import untrained, update_off
+from analysis.anchors.collect import CollectedPrompts, Collecting, collect
+from analysis.anchors.image_folders import ImageSet, find_image_set
+from promptsr.data import load_pair
+from promptsr.model.network import PromptSR
+from promptsr.model.taps import Explicit, record
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.progress import finish
+from promptsr.support.ranks import Ranks
+from promptsr.zoo.checkpoints import save_checkpoint
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
+
+_COLLECT = """
+import sys
+from pathlib import Path
+from analysis.anchors.collect import collect
+from analysis.anchors.image_folders import find_image_set
+from promptsr.zoo.load import load_model
+
+model, root, folder = sys.argv[1:]
+for step in collect({"trained": load_model(model)}, find_image_set(Path(root)), Path(folder), batch=2):
+    print(step.done, flush=True)
+"""
+
+
+class Unwaiting(Ranks):
+    """A rank of several that runs without the others."""
+
+    def barrier(self) -> None:
+        pass
+
+
+def variants_of(model: SRModel) -> dict[str, SRModel]:
+    return {"trained": model, "untrained": untrained(model, 3), "update_off": update_off(model)}
+
+
+def rows(collected: CollectedPrompts) -> dict[str, np.ndarray]:
+    return {name: np.array(found.rows) for name, found in collected.prompts.items()}
+
+
+def assert_same(first: CollectedPrompts, second: CollectedPrompts) -> None:
+    assert first.prompts.keys() == second.prompts.keys()
+    for name, values in rows(first).items():
+        np.testing.assert_array_equal(values, rows(second)[name])
+
+
+@pytest.fixture(scope="module")
+def whole(photos: ImageSet, small_model: SRModel, tmp_path_factory: pytest.TempPathFactory) -> CollectedPrompts:
+    """Collected without any interruption, two images at once."""
+    return finish(collect({"trained": small_model}, photos, tmp_path_factory.mktemp("whole"), batch=2))
+
+
+@pytest.mark.parametrize("block", [None, 1, 2])
+def test_prompts_are_those_at_the_taps(
+    photos: ImageSet, small_model: SRModel, tmp_path: Path, block: int | None
+) -> None:
+    variants = variants_of(small_model)
+    collected = finish(collect(variants, photos, tmp_path / "new", block=block, batch=8))
+    assert collected.skipped == {} and collected.used.tolist() == list(range(12))
+    for name, model in variants.items():
+        found = collected.prompts[name]
+        assert found.rows.dtype == np.float32 and found.rows.shape == (10 * 36 + 2 * 24, 2, 8)
+        assert found.grids[0].tolist() == [6, 6] and found.grids[2].tolist() == [4, 6]  # 24 x 20 padded to 24 x 24
+        for i in (0, 2, 11):
+            _, lr = load_pair(photos.path(i), 2)
+            taps = [f"groups.{g}.blocks.{(block or 2) - 1}.global_prompting.anchor_prompts" for g in (0, 1)]
+            with torch.no_grad(), record(model.network, taps) as seen:
+                model(lr)
+            expected = np.stack([seen[tap][0].numpy() for tap in taps], axis=1)
+            np.testing.assert_allclose(found.of_image(i), expected, rtol=0, atol=1e-5)
+    first, second = (collected.prompts[name].rows for name in ("trained", "untrained"))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_attention_stays_fused(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
+    explicit: list[bool] = []
+    layers = [module for module in small_model.network.modules() if isinstance(module, Explicit)]
+    hooks = [layer.register_forward_hook(lambda m, *_: explicit.append(m.explicit)) for layer in layers]
+    finish(collect({"trained": small_model}, photos, tmp_path))
+    for hook in hooks:
+        hook.remove()
+    assert explicit and not any(explicit)
+
+
+def test_progress_and_memory_mapping(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
+    told: list[Collecting] = []
+    collected = finish(collect({"trained": small_model}, photos, tmp_path, batch=4), told.append)
+    # church: 2 of one size, 2 of another; then 8 of the first size
+    assert [step.done for step in told] == [0, 2, 4, 8, 12] and {step.total for step in told} == {12}
+    assert told[1].name == "church/2.png"
+    assert isinstance(collected.prompts["trained"].rows, np.memmap)
+
+
+def test_stopped_runs_are_resumed(
+    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
+) -> None:
+    work = collect({"trained": small_model}, photos, tmp_path, batch=2)
+    for _ in range(3):
+        next(work)
+    work.close()
+    told: list[Collecting] = []
+    resumed = finish(collect({"trained": small_model}, photos, tmp_path, batch=2), told.append)
+    assert told[0].done == 4
+    assert_same(resumed, whole)
+    told.clear()
+    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2), told.append), whole)
+    assert [step.done for step in told] == [12]  # nothing is computed again
+
+
+def test_a_killed_process_is_resumed_bit_for_bit(
+    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
+) -> None:
+    network = small_model.network
+    assert isinstance(network, PromptSR)
+    save_checkpoint(tmp_path / "small.safetensors", network.config, network.state_dict(), {})
+    folder = tmp_path / "collected"
+    command = [sys.executable, "-c", _COLLECT, *map(str, (tmp_path / "small.safetensors", photos.root, folder))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline().strip() not in ("4", ""):
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    done = np.load(folder / "done.npy")
+    assert 4 <= np.count_nonzero(done) < 12
+    told: list[Collecting] = []
+    resumed = finish(collect({"trained": small_model}, photos, folder, batch=2), told.append)
+    assert told[0].done == np.count_nonzero(done)
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("moment", ["before the plan", "before the flags", "between two flags"])
+def test_every_moment_leaves_what_can_be_resumed(
+    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path, moment: str
+) -> None:
+    finish(collect({"trained": small_model}, photos, tmp_path, batch=2))
+    if moment == "before the plan":
+        (tmp_path / "plan.json").unlink()
+    lost = [8] if moment == "between two flags" else [8, 9]
+    flags = np.load(tmp_path / "done.npy")
+    flags[lost] = 0
+    np.save(tmp_path / "done.npy", flags)
+    written = np.lib.format.open_memmap(tmp_path / "trained.npy", "r+")
+    offsets = whole.prompts["trained"].offsets
+    written[offsets[lost[0]] : offsets[lost[-1] + 1] - 5] = np.nan  # the last rows were written
+    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2)), whole)
+
+
+def test_a_rank_does_its_share_alone(
+    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
+) -> None:
+    first, second = Unwaiting(0, 2), Unwaiting(1, 2)
+    finish(collect({"trained": small_model}, photos, tmp_path, batch=2, ranks=first))
+    assert np.load(tmp_path / "done.npy").tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0]
+    finish(collect({"trained": small_model}, photos, tmp_path, batch=2, ranks=second))  # its share of what is left
+    assert np.load(tmp_path / "done.npy").tolist() == [1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2)), whole)
+
+
+def test_images_that_cannot_be_used_are_skipped_for_good(
+    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
+) -> None:
+    root = tmp_path / "photos"
+    shutil.copytree(photos.root, root)
+    (root / "dog" / "1.png").write_bytes(b"no image at all")
+    cut = (root / "tench" / "2.png").read_bytes()
+    (root / "tench" / "2.png").write_bytes(cut[: len(cut) // 2])
+    damaged = find_image_set(root)
+    told: list[Collecting] = []
+    collected = finish(collect({"trained": small_model}, damaged, tmp_path / "out", batch=2), told.append)
+    assert told[-1].done == 12
+    assert list(collected.skipped) == ["dog/1.png", "tench/2.png"]
+    assert "not an image we read" in collected.skipped["dog/1.png"]
+    assert "damaged or incomplete" in collected.skipped["tench/2.png"]
+    assert collected.used.tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 11]
+    found, expected = collected.prompts["trained"], whole.prompts["trained"]
+    assert found.of_image(5).shape == (0, 2, 8) and not found.of_image(10).any()
+    for i in collected.used:  # other images share their batches now
+        np.testing.assert_allclose(found.of_image(i), expected.of_image(i), rtol=0, atol=1e-5)
+    again = finish(collect({"trained": small_model}, damaged, tmp_path / "out", batch=2), told.append)
+    assert again.skipped == collected.skipped and told[-2].done == 12
+
+
+def test_pixels_must_fit_the_header(
+    photos: ImageSet, small_model: SRModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.anchors.collect.image_size", lambda path: (48, 40))
+    collected = finish(collect({"trained": small_model}, photos, tmp_path))
+    assert list(collected.skipped) == ["church/2.png", "church/3.png"]
+    assert "pixels that do not fit its header" in collected.skipped["church/2.png"]
+
+
+def test_a_folder_with_something_else_is_refused(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
+    finish(collect({"trained": small_model}, photos, tmp_path))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fewer = replace(photos, files=photos.files[1:], categories=photos.categories[1:])
+    other = untrained(small_model, 1)
+    for work in (
+        collect({"trained": small_model}, fewer, tmp_path),
+        collect({"trained": small_model}, replace(photos, files=photos.files[::-1]), tmp_path),
+        collect({"trained": other}, photos, tmp_path),
+        collect({"trained": small_model, "untrained": other}, photos, tmp_path),
+        collect({"trained": small_model}, photos, tmp_path, block=1),
+        collect({"trained": small_model}, photos, tmp_path, batch=3),
+    ):
+        with pytest.raises(UserError, match="choose another --out, or delete that folder"):
+            finish(work)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(UserError, match="delete that folder"):
+        finish(collect({"trained": small_model}, photos, tmp_path))
+    (tmp_path / "plan.json").write_bytes(before["plan.json"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_impossible_requests_are_refused_before_any_file(
+    photos: ImageSet, small_model: SRModel, tmp_path: Path
+) -> None:
+    network = small_model.network
+    assert isinstance(network, PromptSR)
+    plain = replace(network.config, anchor_prompting=False, coarse_prompting=False, fine_prompting="off")
+    for model in (load_model("bicubic-x2"), replace(small_model, network=PromptSR(plain))):
+        with pytest.raises(UserError, match=f"{model.name} has no anchor prompts"):
+            finish(collect({"trained": model}, photos, tmp_path / "new"))
+    for block in (0, 3):
+        with pytest.raises(ConfigError, match=f"choose a block from 1 to 2, not {block}"):
+            finish(collect({"trained": small_model}, photos, tmp_path / "new", block=block))
+    with pytest.raises(ConfigError, match="batch must be 1 or more"):
+        finish(collect({"trained": small_model}, photos, tmp_path / "new", batch=0))
+    mixed = {"trained": small_model, "alpha": load_model("promptsr-tiny-x4")}
+    with pytest.raises(ConfigError, match="one scale"):
+        finish(collect(mixed, photos, tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_without_any_usable_image_is_refused(small_model: SRModel, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"No image in .* can be read"):
+        finish(collect({"trained": small_model}, find_image_set(tmp_path), tmp_path / "out"))

@@ -1,0 +1,156 @@
+"""Models over sets: the scores, and which of an earlier run are taken over."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from promptsr.evaluation.benchmark_sets import BenchmarkSet, find_sets
+from promptsr.evaluation.evaluate import Evaluation, ImageScore, evaluate
+from promptsr.evaluation.measure import Measured, Measuring, measure
+from promptsr.evaluation.score_log import ScoreLog
+from promptsr.inference.self_ensemble import self_ensemble
+from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.progress import finish
+from promptsr.zoo.fingerprint import fingerprint
+from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
+
+Model = Callable[..., SRModel]
+BICUBIC = load_model("bicubic-x2")
+
+
+def run(
+    models: list[SRModel], sets: list[BenchmarkSet], log: ScoreLog, ensemble: bool = False
+) -> tuple[list[Measured], int]:
+    """The rows, and how many images were scored for them."""
+    steps: list[Measuring] = []
+    rows = finish(measure(models, sets, log=log, ensemble=ensemble), steps.append)
+    return rows, len(steps)
+
+
+@pytest.fixture
+def sets(bench: Path) -> list[BenchmarkSet]:
+    """Set5 and Kodak24, two images each."""
+    return find_sets(bench, ["Set5", "Kodak24"], 2)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> ScoreLog:
+    return ScoreLog(tmp_path / "scores")
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_scores_are_those_of_each_folder(model: Model, sets: list[BenchmarkSet], ensemble: bool) -> None:
+    models = [BICUBIC, model("doubling", 0.9)]
+    steps: list[Measuring] = []
+    rows = finish(measure(models, sets, ensemble=ensemble), steps.append)
+    expected = [self_ensemble(each) for each in models] if ensemble else models
+    assert [row.model for row in rows] == [each.name for each in expected]
+    for row, each in zip(rows, expected, strict=True):
+        assert row.parameters == each.parameters
+        assert row.sets == {part.name: Evaluation(each.name, 2, list(evaluate(each, part.pairs))) for part in sets}
+    assert [(step.done, step.total) for step in steps] == [(i, 8) for i in range(1, 9)]
+    assert [step.model for step in steps] == [expected[0].name] * 4 + [expected[1].name] * 4
+
+
+def test_a_stopped_run_goes_on_where_it_was(model: Model, sets: list[BenchmarkSet], log: ScoreLog) -> None:
+    models = [BICUBIC, model("doubling")]
+    whole = finish(measure(models, sets))
+    work = measure(models, sets, log=log)
+    for _ in range(3):
+        next(work)
+    work.close()
+    steps: list[Measuring] = []
+    # Another rank, as it were, goes on
+    assert finish(measure(models, sets, log=replace(log, rank=1)), steps.append) == whole
+    assert [(step.done, step.total) for step in steps] == [(i, 8) for i in range(4, 9)]
+    assert run(models, sets, log) == (whole, 0)
+    assert [path.name for path in sorted(log.folder.iterdir())] == ["scores-0.jsonl", "scores-1.jsonl"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30, 10_000])
+def test_half_a_line_counts_for_nothing_and_spoils_nothing(
+    model: Model, sets: list[BenchmarkSet], log: ScoreLog, cut: int
+) -> None:
+    models = [model("doubling")]
+    rows, scored = run(models, sets, log)
+    assert scored == 4
+    [file] = log.folder.iterdir()
+    content = file.read_bytes()
+    last = content.rstrip().rindex(b"\n") + 1
+    file.write_bytes(content[: max(last + 1, len(content) - 1 - cut)])
+    assert run(models, sets, log) == (rows, 1)
+    assert run(models, sets, log) == (rows, 0)
+
+
+def test_scores_survive_exactly(log: ScoreLog) -> None:
+    scores = {"a": ImageScore("a.png", 30.1 + 0.2, 1 / 3), "b": ImageScore("ü.png", float("inf"), 1.0)}
+    for key, score in scores.items():
+        log.add(key, score)
+    (log.folder / "scores-9.jsonl").write_bytes(b'\xff\xfe\n[1]\n3\n{}\n{"key": "c"}\n')
+    assert log.read() == scores
+    (log.folder.parent / "file").write_text("")
+    with pytest.raises(UserError, match="choose another output folder"):
+        ScoreLog(log.folder.parent / "file").add("a", scores["a"])
+
+
+def test_only_what_is_the_same_is_taken_over(
+    model: Model, sets: list[BenchmarkSet], log: ScoreLog, write: Callable[..., Path]
+) -> None:
+    rows, _ = run([model("a")], sets, log)
+    assert run([model("b")], sets, log)[1] == 0  # the same weights under another name
+    assert run([model("a", 0.9)], sets, log)[1] == 4  # other weights under the same name
+    assert run([model("a")], sets, log, ensemble=True)[1] == 4
+    assert run([model("a")], sets, log, ensemble=True)[1] == 0
+    assert run([model("a")], sets, log) == (rows, 0)
+
+    hr, lr = sets[0].pairs[0]
+    assert lr is not None
+    write(lr, 99, 2)  # another LR image
+    assert run([model("a")], sets, log)[1] == 1
+    write(hr, 99)  # another HR image
+    assert run([model("a")], sets, log)[1] == 1
+    hr.touch()
+    assert run([model("a")], sets, log)[1] == 0
+
+
+def test_renamed_images_keep_their_scores_under_the_new_name(model: Model, bench: Path, log: ScoreLog) -> None:
+    before, _ = run([model("a")], find_sets(bench, ["Kodak24"], 2), log)
+    shutil.move(bench / "Kodak24" / "baby.png", bench / "Kodak24" / "other.png")
+    after, scored = run([model("a")], find_sets(bench, ["Kodak24"], 2), log)
+    assert scored == 0
+    old, new = (rows[0].sets["Kodak24"].images for rows in (before, after))
+    assert [image.name for image in new] == ["bird.png", "other.png"]
+    assert [image.psnr_y for image in new] == [image.psnr_y for image in reversed(old)]
+
+
+def test_a_damaged_image_is_named_with_its_set_and_what_came_before_is_kept(
+    model: Model, bench: Path, log: ScoreLog
+) -> None:
+    (bench / "Set14" / "HR" / "bird.png").write_bytes(b"damaged")
+    sets = find_sets(bench, [], 2)
+    with pytest.raises(UserError, match=r"^Set14: bird\.png is not an image"):
+        finish(measure([model("a")], sets, log=log))
+    assert len(log.read()) == 3
+
+
+def test_models_of_two_scales_are_refused(model: Model, sets: list[BenchmarkSet]) -> None:
+    with pytest.raises(ConfigError, match="bicubic-x3 enlarges x3 and a x2"):
+        next(measure([model("a"), load_model("bicubic-x3")], sets))
+
+
+def test_fingerprints_tell_networks_apart() -> None:
+    def linear(seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Linear(2, 2).to(dtype)
+
+    networks = [linear(0), linear(1), linear(0, torch.bfloat16), nn.Sequential(linear(0)), nn.PReLU(), nn.Identity()]
+    networks += [load_model(f"promptsr-tiny-x{scale}").network for scale in (2, 4)]
+    prints = [fingerprint(network) for network in networks]
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(linear(0)) == prints[0]

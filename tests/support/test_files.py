@@ -1,0 +1,167 @@
+"""Files that change while they are read, a full disk, a program that is killed: nothing lost, nothing half-written."""
+
+import io
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import promptsr
+from promptsr.imaging import Picture, decode, encode
+from promptsr.support.errors import ImageError
+from promptsr.zoo.checkpoints import load_checkpoint
+from workbench.ui.components import toast
+
+COMMAND = str(Path(sys.executable).with_name("promptsr"))
+PIXELS = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+KINDS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95},
+    "WEBP": {"lossless": True},
+    "TIFF": {},
+    "GIF": {},
+}
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[:1000],
+    "emptied": lambda data: b"",
+    "grown": lambda data: data + bytes(100_000),
+    "overwritten": lambda data: bytes(reversed(data)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_image_that_changes_while_it_is_read_is_that_of_before(
+    kind: str, change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its header and its pixels; libvips alone maps some formats, and the program would end with SIGBUS."""
+    path, buffer = tmp_path / "photo", io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, **KINDS[kind])
+    path.write_bytes(buffer.getvalue())
+    before = decode(path)
+    module = sys.modules["promptsr.imaging.decode"]
+    check = module._check_header
+
+    def changing(*arguments: Any) -> None:
+        check(*arguments)
+        with path.open("r+b") as file:  # the same file, not another one under its name
+            file.truncate(0)
+            file.write(CHANGES[change](buffer.getvalue()))
+
+    monkeypatch.setattr(module, "_check_header", changing)
+    np.testing.assert_array_equal(decode(path).color, before.color)
+    assert path.read_bytes() == CHANGES[change](buffer.getvalue())
+
+
+def test_a_file_with_too_many_bytes_for_its_pixels_is_not_even_read(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    encode(Picture(PIXELS), path)
+    with path.open("r+b") as file:
+        file.truncate(2**31)  # no bytes on disk
+    with pytest.raises(ImageError, match=r"photo.tif has 2147 MB, more than an image within the limit of 1.0 megapix"):
+        decode(path, max_pixels=10**6)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images, of which the one in the middle is the largest."""
+    for name, part in (("a", 8), ("b", 1), ("c", 8)):
+        encode(Picture(np.ascontiguousarray(PIXELS[::part, ::part])), tmp_path / "in" / f"{name}.png")
+    return tmp_path / "in"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_weights_that_change_while_they_are_read_are_those_of_before(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the file was read; safetensors alone maps it, and the program would end with SIGBUS."""
+    path = tmp_path / "mine.safetensors"
+    content = (Path(promptsr.__file__).parent / "weights" / "promptsr-tiny-x4.safetensors").read_bytes()
+    path.write_bytes(content)
+    before = load_checkpoint(path).state_dict()
+    module = sys.modules["promptsr.zoo.safetensors_files"]
+    load = module.load
+
+    def changing(data: bytes) -> Any:
+        with path.open("r+b") as file:
+            file.truncate(0)
+            file.write(CHANGES[change](content))
+        return load(data)
+
+    monkeypatch.setattr(module, "load", changing)
+    torch.testing.assert_close(load_checkpoint(path).state_dict(), before, rtol=0, atol=0)
+    assert path.read_bytes() == CHANGES[change](content)
+
+
+def test_a_full_disk_spoils_nothing_that_was_written(folder: Path, tmp_path: Path) -> None:
+    """No file grows beyond 100 kB, as if the disk were full then: the result of b alone needs more."""
+    out = tmp_path / "out"
+    encode(Picture(PIXELS), out / "b.png")
+    old = (out / "b.png").read_bytes()
+
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+
+    command = [COMMAND, "upscale", str(folder), "--model", "bicubic-x4", "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=fill)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "Cannot write" in done.stderr and "1 of 3 images could not be upscaled" in done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.png"]  # and nothing half-written
+    assert (out / "b.png").read_bytes() == old
+    assert decode(out / "a.png").width == decode(out / "c.png").width == 80
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0 and decode(out / "b.png").width == 640
+
+
+def test_a_program_that_is_killed_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """Killed again and again while one image after the other is written over an old one."""
+    program = """
+import sys
+from pathlib import Path
+import numpy as np
+from promptsr.imaging import Picture, encode
+print("ready", flush=True)
+for value in range(1, 256):
+    encode(Picture(np.full((700, 900, 3), value, np.uint8)), Path(sys.argv[1]))
+"""
+    target = tmp_path / "result.png"
+    encode(Picture(np.zeros((700, 900, 3), np.uint8)), target)
+    rng = np.random.default_rng()
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", program, target], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        time.sleep(0.1 + rng.random() / 5)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+        picture = decode(target)
+        assert picture.color.shape == (700, 900, 3) and len(np.unique(picture.color)) == 1
+        assert {path.name[0] for path in tmp_path.iterdir() if path != target} <= {"."}  # of what was begun: hidden
+    encode(Picture(PIXELS), target)
+    np.testing.assert_array_equal(decode(target).color, PIXELS)
+
+
+@pytest.mark.parametrize("generating", [False, True])
+def test_a_full_disk_is_a_toast_on_the_page(generating: bool) -> None:
+    full = OSError(28, "No space left on device")
+
+    def function() -> None:
+        raise full
+
+    def generator() -> Any:
+        yield 1
+        raise full
+
+    with pytest.raises(Exception, match=r"could not read or write its files \(No space left on device\): try again"):
+        handler = toast(generator if generating else function)
+        list(handler()) if generating else handler()

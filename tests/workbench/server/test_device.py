@@ -1,0 +1,96 @@
+"""What handlers hold: the device, one at a time, and nothing of what was refused."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from promptsr.support.errors import UserError
+from workbench.server.device import on_device
+from workbench.ui.components import toast
+
+
+class Work:
+    """Counts how much of it goes on at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.steps = 0
+        self.closed = False
+
+    def step(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        self.now -= 1
+        self.steps += 1
+
+    def function(self) -> str:
+        self.step()
+        return "done"
+
+    def generator(self, count: int) -> Iterator[int]:
+        try:
+            for number in range(count):
+                self.step()
+                yield number
+        finally:
+            self.closed = True
+
+
+def at_once(*handlers: Callable[[], Any]) -> None:
+    threads = [threading.Thread(target=handler) for handler in handlers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_steps_of_functions_and_generators_take_turns() -> None:
+    work = Work()
+    function, generator = on_device(work.function), on_device(work.generator)
+    at_once(function, lambda: list(generator(3)), function, lambda: list(generator(2)))
+    assert (work.most, work.steps) == (1, 7)
+    bare = Work()
+    at_once(bare.function, bare.function)
+    assert bare.most == 2  # or this test could not fail
+
+
+def test_results_pass_through() -> None:
+    work = Work()
+    assert on_device(work.function)() == "done"
+    assert list(on_device(work.generator)(3)) == [0, 1, 2]
+
+
+def test_a_generator_lends_the_device_between_its_steps_and_closes_with_its_work() -> None:
+    work = Work()
+    steps = on_device(work.generator)(5)
+    assert next(steps) == 0
+    at_once(on_device(work.function))  # does not wait for the other four
+    steps.close()
+    assert work.closed and work.steps == 2
+
+
+def test_one_handler_may_call_another() -> None:
+    work = Work()
+
+    def outer() -> Iterator[int]:
+        yield from on_device(work.generator)(2)
+
+    assert list(on_device(outer)()) == [0, 1]
+
+
+def test_a_refusal_keeps_nothing_of_what_was_refused() -> None:
+    def function(text: str) -> None:
+        raise UserError(text)
+
+    def generator(text: str) -> Iterator[int]:
+        yield 1
+        raise UserError(text)
+
+    for refused in (lambda: toast(function)("No."), lambda: list(toast(generator)("No."))):
+        with pytest.raises(gr.Error, match=r"No\.") as refusal:
+            refused()
+        assert refusal.value.__cause__ is None and refusal.value.__context__ is None  # their frames hold files

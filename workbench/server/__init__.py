@@ -1,0 +1,1 @@
+"""The web server's side: limits, validation of requests, device token, queue, login."""

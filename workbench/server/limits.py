@@ -1,0 +1,128 @@
+"""What the page takes on for whoever asks: every limit in one place, each to be changed in a TOML file."""
+
+import tomllib
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, TypeVar, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from promptsr.support.errors import ConfigError, UserError
+
+Step = TypeVar("Step")
+Count = Annotated[int, Field(strict=True, gt=0)]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """All are positive whole numbers; what is beyond one is refused with a sentence that names it."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    upload_bytes: Count = 64 * 2**20
+    """Of one file."""
+    free_bytes: Count = 2**28
+    """That uploads leave on the disk."""
+    input_pixels: Count = 8 * 2**20
+    """Of a photograph, by its header, before any pixel is decoded."""
+    output_pixels: Count = 64 * 2**20
+    """Of an enlarged photograph."""
+    compared_pixels: Count = 8 * 2**20
+    """Of each result where several lie in memory at once."""
+    pass_bytes: Count = 2 * 2**30
+    """Working memory of one forward pass: what limits the tiles, and a whole image."""
+    models_at_once: Count = 4
+    """In one question."""
+    models_kept: Count = 4
+    """In memory, for all people together."""
+    steps: Count = 200
+    """Of a local attribution map."""
+    photos: Count = 24
+    """In one search for failures."""
+    archive_images: Count = 2000
+    """In a ZIP file."""
+    archive_bytes: Count = 256 * 2**20
+    """Of all its images unpacked."""
+    images_per_category: Count = 500
+    """In a study of anchor prompts."""
+    seconds: Count = 1800
+    """Of work on one question, from when it is begun."""
+    sessions: Count = 100
+    """Open pages whose results are remembered, those used last; half a megabyte each."""
+    waiting: Count = 128
+    """Events in the queue, light ones too, of all people together."""
+    waiting_each: Count = 8
+    """Questions that need a network, waiting or being worked on, of one person."""
+    login_attempts: Count = 5
+    """From one address within a minute, the last ones all wrong."""
+
+
+PUBLIC = replace(
+    Limits(),
+    upload_bytes=16 * 2**20,
+    input_pixels=4 * 2**20,
+    output_pixels=16 * 2**20,
+    compared_pixels=2 * 2**20,
+    pass_bytes=2**30,
+    models_kept=3,
+    steps=100,
+    photos=8,
+    archive_images=500,
+    archive_bytes=64 * 2**20,
+    images_per_category=100,
+    seconds=180,
+    waiting_each=2,
+)
+"""Where others than the owner of the machine ask."""
+
+_in_force = Limits()
+
+
+def in_force() -> Limits:
+    """The limits of this program."""
+    return _in_force
+
+
+def enforce(limits: Limits) -> None:
+    """From now on these are the limits of this program; to be called before the page is built."""
+    global _in_force
+    _in_force = limits
+
+
+def read_limits(path: Path, base: Limits) -> Limits:
+    """A TOML file of limits by name, such as `seconds = 60`; those that it does not name are as in `base`.
+
+    Raises:
+        ConfigError: no such file, no TOML, an unknown name, or a value that is no positive whole number.
+    """
+    try:
+        changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(Limits).validate_python(asdict(base) | changes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        known = ", ".join(field.name for field in fields(Limits))
+        raise ConfigError(f"{path}: {name}: {first['msg']}. The limits are {known}, positive whole numbers.") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML ({error}): write lines such as seconds = 60.") from error
+
+
+def timely(steps: Iterator[Step]) -> Iterator[Step]:
+    """What a generator yields, as long as the limit of time allows; checked at every step.
+
+    Raises:
+        UserError: the time is over; the generator is closed by then.
+    """
+    seconds = in_force().seconds
+    end = monotonic() + seconds
+    with closing(cast(Generator[Step, None, None], steps)):
+        for step in steps:
+            if monotonic() > end:
+                raise UserError(
+                    f"This took longer than the limit of {seconds} seconds, so it was stopped: send a smaller "
+                    "photograph, or ask for less at once."
+                )
+            yield step

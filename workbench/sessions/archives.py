@@ -1,0 +1,73 @@
+"""A ZIP file of category folders that somebody sent, unpacked under names of our own."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from promptsr.downloads.unpack import DAMAGES, open_plain
+from promptsr.imaging.decode import SUFFIXES
+from promptsr.support.errors import UserError
+from workbench.server.limits import in_force
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Writes the images of an archive to `folder`, below the name of the folder that each lies in.
+
+    Nothing but images in folders is taken, and nothing is written elsewhere, whatever the archive says.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        UserError: no ZIP file, a damaged or encrypted one, too much in it, or no folders of images.
+    """
+    limits = in_force()
+    with _readable(archive), zipfile.ZipFile(archive) as zipped:
+        images = [entry for entry in zipped.infolist() if _is_image(entry)]
+        if not images:
+            raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
+        if len(images) > limits.archive_images:
+            raise UserError(
+                f"{archive.name} holds {len(images)} images, and the page takes {limits.archive_images} at most: "
+                "use `python -m analysis anchors`, which takes any number."
+            )
+        left = limits.archive_bytes
+        for number, entry in enumerate(images):
+            path = PurePosixPath(entry.filename)
+            target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
+            with open_plain(zipped, entry) as stream:
+                data = stream.read(left + 1)  # what the archive says of sizes may be untrue
+            left -= len(data)
+            if left < 0:
+                raise UserError(
+                    f"The images in {archive.name} take more than {limits.archive_bytes / 2**20:g} MiB: send "
+                    "smaller ones."
+                )
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            except OSError as error:
+                raise UserError(f"Cannot write to {folder} ({error.strerror}): make room there.") from error
+    return folder
+
+
+@contextmanager
+def _readable(archive: Path) -> Iterator[None]:
+    """Raises UserError: the archive is damaged or encrypted."""
+    try:
+        yield
+    except (OSError, *DAMAGES) as error:
+        raise UserError(f"{archive.name} cannot be unpacked ({error}): send a plain ZIP file.") from error
+
+
+def _is_image(entry: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(entry.filename)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return not entry.is_dir() and not hidden and len(path.parts) > 1 and path.suffix.lower() in SUFFIXES
+
+
+def _plain(name: str) -> str:
+    """A name of letters, digits, dots, blanks, underscores and hyphens that is no path, of 80 bytes at most."""
+    return re.sub(r"[^\w. -]+", "_", name).strip(". ").encode()[:80].decode(errors="ignore") or "unnamed"

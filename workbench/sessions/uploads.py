@@ -1,0 +1,42 @@
+"""Photographs that people sent, read within the limits of the page."""
+
+from pathlib import Path
+
+from promptsr.imaging import Picture, decode, encode
+from promptsr.support.errors import UserError
+from workbench.server.limits import in_force
+from workbench.sessions.upscale import new_folder
+
+
+def sent_file(image: str | None) -> Path:
+    """The file of a photograph that was sent.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    if not image:
+        raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
+    return Path(image)
+
+
+def read_photograph(image: str | Path | None) -> Picture:
+    """What a photograph that was sent holds.
+
+    Raises:
+        UserError: there is none yet, it cannot be read, or it has more pixels than the page takes.
+    """
+    return decode(sent_file(str(image or "")), max_pixels=in_force().input_pixels)
+
+
+def displayable(path: Path) -> str:
+    """The path of an image that browsers show: TIFF becomes PNG, which holds all that we read from TIFF.
+
+    Raises:
+        UserError: as `read_photograph`.
+    """
+    picture = read_photograph(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return str(path)
+    copy = new_folder() / f"{path.stem}.png"
+    encode(picture, copy)
+    return str(copy)

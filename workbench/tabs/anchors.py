@@ -1,0 +1,235 @@
+"""The tab *Anchors*: anchor prompts of many images as points (Fig. 11), the image behind each, and the numbers."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.anchors.collect import Collecting
+from analysis.anchors.image_folders import find_image_set
+from analysis.anchors.points import LIMIT
+from analysis.anchors.study import Stage, analyse, check_settings, collect_variants
+from analysis.common.samples import write_crops
+from promptsr.inference.upscaler import Progress
+from promptsr.support.errors import UserError
+from workbench.server.device import on_device
+from workbench.server.limits import in_force
+from workbench.sessions import models
+from workbench.sessions.anchors import ALL, Studied, keep_study
+from workbench.sessions.archives import unpack
+from workbench.sessions.upscale import new_folder
+from workbench.ui import status
+from workbench.ui.components import PRIVATE, RUN, archive, choice, gallery, picture, toast, told
+from workbench.ui.scatter import ON_LOAD, scatter
+from workbench.ui.tab_header import tab
+
+_WAYS = [("their mean", "mean"), ("in a row", "flattened"), ("each", "anchors")]
+_PER_CATEGORY = 30
+_PERPLEXITY, _K, _PERMUTATIONS = 30, 5, 999
+_POINTS = LIMIT // 2
+"""At most so many of every group, if every anchor is a point: a browser has to draw them."""
+_HELP = """**How to read it.** Every residual group of the network makes anchor prompts of an image, and each dot is an
+image in one group, laid out by t-SNE so that what is alike lies close together. The paper finds that the groups lie
+apart (*All groups*) and that the categories of images do not (*Group 1*, *Group 4*). The picture alone proves little:
+the table says how often the nearest neighbours agree (*k-NN*), how often naming the largest class would
+be right (*chance*), what permuted labels give (*95 % by chance*), and what the **same network with random weights**
+gives: what that does as well is no finding."""
+# The browser writes the table, so that whoever asks without one gets plain numbers.
+_TABLE = """${value.length ? `<table><thead><tr><th>Separated</th><th>Network</th><th>k-NN</th><th>Chance</th>
+<th>95 % by chance</th><th>p</th><th>Silhouette</th><th>Linear probe</th></tr></thead><tbody>${
+value.map((row, i) => {
+  const text = string => new Option(string).innerHTML, percent = share => (100 * share).toFixed(1) + ' %';
+  const first = !i || value[i - 1].where !== row.where;
+  return `<tr><th>${first ? text(`${row.where} by ${row.by}`) : ''}</th><td>${text(row.network)}</td>
+<td><b>${percent(row.knn)}</b></td><td>${percent(row.chance)}</td><td>${percent(row.low)} to ${percent(row.high)}</td>
+<td>${row.p_value.toPrecision(1)}</td><td>${row.silhouette.toFixed(3)}</td>
+<td>${row.probe === null ? '–' : percent(row.probe)}</td></tr>`;
+}).join('')}</tbody></table>` : ''}"""
+
+
+def build() -> None:
+    """Adds the tab to the page."""
+    offered = [name for name in models.networks() if models.known()[name].has_weights]
+    first = models.favourite() if models.favourite() in offered else next(iter(offered), None)
+    with tab("anchors"):
+        studied = gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            images = archive(label="ZIP file with a folder of images per category (none: crops of the samples)")
+            with gr.Group():
+                model = choice(choices=offered, value=first, label="Network", elem_id="anchors-model")
+                way = gr.Radio(_WAYS, value="mean", label="An image becomes points by its anchors:")
+                blocks = models.network(first).config.blocks_per_group if first else 1
+                block = gr.Slider(1, blocks, blocks, step=1, label="Block of every group", elem_id="anchors-block")
+                with gr.Row():
+                    per_category, perplexity, seed = (
+                        gr.Number(value, precision=precision, label=label, min_width=120, elem_id=f"anchors-{name}")
+                        for name, label, value, precision in (
+                            ("images", "Images per category", _PER_CATEGORY, 0),
+                            ("perplexity", "Perplexity", _PERPLEXITY, None),
+                            ("seed", "Seed", 0, 0),
+                        )
+                    )
+            with gr.Row():
+                start = gr.Button("Study", variant="primary", elem_id="anchors-start")
+                cancel = gr.Button("Cancel", elem_id="anchors-cancel")
+            gr.Markdown(_HELP, elem_id="anchors-help")
+        with gr.Column(scale=5, min_width=320):
+            news = gr.HTML(
+                status.idle("Choose a network and press Study: images are shrunk, and their anchor prompts compared."),
+                elem_id="anchors-status",
+            )
+            with gr.Column(elem_id="anchors-results"):
+                with gr.Row(equal_height=False):
+                    with gr.Column(scale=3, min_width=300):
+                        plane = choice(
+                            choices=[("All groups", ALL)], value=ALL, label="Points of", elem_id="anchors-plane"
+                        )
+                        plot = gr.HTML(js_on_load=ON_LOAD, apply_default_css=False, elem_id="anchors-plot")
+                        point = gr.Number(None, precision=0, visible="hidden", elem_id="anchors-point")
+                    with gr.Column(scale=2, min_width=240):
+                        facts = gr.HTML(elem_id="anchors-facts")
+                        shown = gallery("The image and its neighbours", "anchors-shown", allow_preview=False)
+                findings = gr.Markdown(elem_id="anchors-findings")
+                table = gr.HTML(
+                    [], html_template=_TABLE, js_on_load=None, apply_default_css=False, elem_id="anchors-table",
+                    elem_classes="scores",
+                )  # fmt: skip
+                figure = picture("Figure", elem_id="anchors-figure")
+                files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
+
+    question = [images, model, way, per_category, block, perplexity, seed]
+    outputs = [studied, table, findings, figure, files, news]
+    run = start.click(toast(study), question, outputs, api_name="anchors", **RUN)
+    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run], queue=False, **PRIVATE)
+    # To Gradio a cancelled run may or may not be a failed one.
+    run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    model.input(toast(_last_block), model, block, **PRIVATE)
+    light: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    drawing = toast(draw), [plane, studied], plot
+    forgetting = _forget, None, [point, facts, shown]
+    run.success(toast(_planes), studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
+    plane.input(*drawing, api_name="anchors_plane", **light).then(*forgetting, **PRIVATE)
+    plot.click(toast(_point), None, point, **PRIVATE).then(
+        toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **light
+    )
+
+
+@on_device
+def study(
+    images: str | None,
+    model: str | None,
+    way: str,
+    per_category: int,
+    block: int,
+    perplexity: float,
+    seed: int,
+) -> Iterator[tuple[Any, ...]]:
+    """Compares the anchor prompts of many images: which residual group are they of, which category is the image?
+
+    Args:
+        images: path of the ZIP file that was sent, with a folder for each category; none: crops of the samples.
+        model: name of a PromptSR network with weights.
+        way: how an image becomes points: "mean", "flattened" or "anchors".
+        per_category: images of a category at most.
+        block: block of each residual group, from 1.
+        perplexity: of t-SNE.
+        seed: of every draw.
+
+    Yields:
+        What the page shows next: the session's study, the rows of the table, the findings (Markdown), the figure, the
+        files, the status.
+
+    Raises:
+        UserError: any of these is impossible.
+    """
+    most = in_force().images_per_category
+    if not 2 <= per_category <= most:
+        raise UserError(f"Take 2 to {most} images per category, not {per_category}.")
+    if seed < 0:
+        raise UserError("The seed must be 0 or more.")
+    if not model:
+        raise UserError("Choose a PromptSR network with weights.")
+    network = models.load(model)
+    models.network(model)  # refuses other kinds
+    folder = new_folder()
+    root = folder / "images"
+    yield *[gr.skip()] * 5, status.running("Unpacking")
+    if images:
+        unpack(Path(images), root)
+    else:
+        write_crops(root, per_category)
+    found = find_image_set(root, per_category, seed)
+    check_settings(found, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS)
+    with closing(collect_variants(network, found, folder / "collected", block=block, seed=seed)) as collecting:
+        collected = yield from status.announced(collecting, _tell)
+    with closing(
+        analyse(collected, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS, seed=seed, limit=_POINTS)
+    ) as measuring:
+        done = yield from status.announced(measuring, _tell)
+    yield *[gr.skip()] * 5, status.running("Drawing")
+    kept = keep_study(done, root)
+    said = "\n".join(f"- {sentence}" for sentence in done.findings)
+    facts = {"Images": str(len(done.points["trained"].files)), "Network": done.model}
+    if done.skipped:
+        facts["Left out"] = ", ".join(done.skipped)
+    figure = next(file for file in kept.files if file.endswith(".png"))
+    yield kept, list(kept.rows), said, figure, kept.files, status.done(facts)
+
+
+def draw(plane: int, studied: Studied | None) -> str:
+    """The points of a plane as HTML: 0 for all residual groups, or the number of one.
+
+    Raises:
+        UserError: nothing has been studied yet, or no such plane.
+    """
+    return scatter(*_there(studied).points(plane))
+
+
+def look(point: int | None, plane: int, studied: Studied | None) -> tuple[str, list[tuple[str, str]]]:
+    """The image behind a point, and those behind its nearest neighbours.
+
+    Args:
+        point: its number in the plane, from 0.
+        plane: 0 for all residual groups, or the number of one.
+        studied: the session's study.
+
+    Raises:
+        UserError: nothing has been studied yet, or no such plane or point.
+    """
+    there = _there(studied)
+    if point is None:
+        raise UserError("Click on a point of the picture first.")
+    facts, pictures = there.look(plane, point)
+    return status.definitions(facts), [(str(path), caption) for path, caption in pictures]
+
+
+def _there(studied: Studied | None) -> Studied:
+    if studied is None:
+        raise UserError("Nothing has been studied yet: choose a network and press Study.")
+    return studied
+
+
+def _planes(studied: Studied) -> gr.Dropdown:
+    groups = [(f"Group {group}, by category", group) for group in range(1, studied.groups + 1)]
+    return gr.Dropdown(choices=[("All groups", ALL), *groups], value=ALL)
+
+
+def _last_block(model: str) -> gr.Slider:
+    blocks = models.network(model).config.blocks_per_group
+    return gr.Slider(maximum=blocks, value=blocks)
+
+
+def _forget() -> tuple[None, str, list[Any]]:
+    """In another picture, the numbers stand for other points."""
+    return None, "", []
+
+
+def _point(event: gr.EventData) -> int:
+    return told(event, "point", int)
+
+
+def _tell(step: Collecting | Stage) -> tuple[Any, ...]:
+    units = "images" if isinstance(step, Collecting) else "steps"
+    return *[gr.skip()] * 5, status.running(step.name, Progress(step.done, step.total), units)

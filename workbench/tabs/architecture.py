@@ -1,0 +1,177 @@
+"""The tab *Architecture*: a photograph walks through the network, and every box shows what leaves it."""
+
+from functools import lru_cache
+from typing import Any
+
+import gradio as gr
+
+from analysis.common.figure_style import png
+from analysis.tour.boxes import boxes
+from analysis.tour.figure import draw_view
+from analysis.tour.walk import Stop, Tour, shrink, walk
+from promptsr.support.errors import UserError
+from workbench.server.device import on_device
+from workbench.sessions import models
+from workbench.sessions.places import Place
+from workbench.sessions.uploads import read_photograph, sent_file
+from workbench.sessions.upscale import new_folder
+from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.ui.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast, told
+from workbench.ui.network_diagram import ON_LOAD, diagram
+from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.status import definitions
+from workbench.ui.tab_header import tab
+
+TAB = "architecture"
+LONGEST_SIDE = 128
+"""Photographs are scaled down to this many pixels: the similarity maps of a block are stored."""
+_SAMPLE_SIDE = SIDES[2]
+"""Pixels that fill the place of the photograph: a smaller one is not enlarged, or clicks would miss."""
+_FIRST_BOX = "encoder"
+_LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": True}]
+_UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictures show what chance makes of them."
+
+
+def build() -> tuple[Source, Destination]:
+    """Adds the tab to the page."""
+    first = models.first_network()
+    sample = sample_paths(_SAMPLE_SIDE)[1]
+    with tab(TAB) as opened:
+        asked = gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            image, sent = photo(
+                label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
+            )
+            taken = samples(image, _SAMPLE_SIDE)
+            model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="tour-model")
+            buttons = onward(TAB)
+        with gr.Column(scale=5, min_width=320):
+            picture = gr.HTML(
+                diagram(models.network(first).config, 1, 1, _FIRST_BOX),
+                js_on_load=ON_LOAD,
+                apply_default_css=False,
+                elem_id="tour-diagram",
+            )
+            text = gr.Markdown(latex_delimiters=_LATEX, elem_id="tour-text", container=True)
+            views = gallery("What is seen there", "tour-views")
+            box = gr.Textbox(_FIRST_BOX, label="Box", visible="hidden")
+            group, block, x, y = (
+                gr.Number(number, precision=0, visible="hidden", elem_id=f"tour-{name}")
+                for name, number in zip(("group", "block", "x", "y"), (1, 1, *_middle(str(sample))), strict=True)
+            )
+
+    walking = toast(architecture), [image, model, group, block, box, x, y], [text, views]
+    again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
+    picked = picture.click(toast(_pick), model, [picture, box, group, block], **PRIVATE)
+    picked.then(*walking, api_name="architecture", show_progress="minimal", **HEAVY)
+    model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE).success(*walking, **again)
+    image.select(toast(point), None, [x, y], **PRIVATE).then(*walking, **again)
+    for new_image in (sent.success, taken.load_input_event.then):
+        new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
+    opened.select(*walking, **again)
+    # Once: server and browser both tell of the change.
+    asked.change(toast(_architecture_asked), asked, walking[2], trigger_mode="once", **again)
+    source = Source(buttons, [image, model, x, y], _here)
+    return source, Destination(TAB, [image, model, picture, box, group, block, x, y, asked], _case)
+
+
+@on_device
+def architecture(
+    image: str | None,
+    model: str,
+    group: int,
+    block: int,
+    box: str,
+    x: int,
+    y: int,
+) -> tuple[str, list[tuple[str, str]]]:
+    """Shows one box at work on a photograph.
+
+    Args:
+        image: path of the file that was sent.
+        model: name of a PromptSR network.
+        group: residual group, from 1.
+        block: cascade prompting block in the group, from 1.
+        box: key of the box, see `analysis.tour.boxes`.
+        x: column of the pixel to follow, in the photograph as it was sent.
+        y: its row.
+
+    Returns:
+        What is to be said about the box (Markdown), and its pictures with their titles.
+
+    Raises:
+        UserError: any of these is impossible.
+    """
+    image = str(sent_file(image))
+    network = models.network(model)
+    if box not in [each.key for each in boxes(network.config)]:
+        known = ", ".join(each.key for each in boxes(network.config))
+        raise UserError(f"This network has no box {box}: choose one of {known}.")
+    tour = _walked(image, model, group, block, x, y)
+    stop = tour.stops[box]
+    folder = new_folder()
+    pictures = []
+    for number, view in enumerate(stop.views):
+        file = folder / f"{box}-{number}.png"
+        file.write_bytes(png(draw_view(view, tour)))
+        pictures.append((str(file), view.title))
+    return _describe(stop, models.known()[model].has_weights), pictures
+
+
+# A walk takes some megabytes, so the last ones of all sessions are kept and not one for each.
+@lru_cache(maxsize=4)
+def _walked(image: str, model: str, group: int, block: int, x: int, y: int) -> Tour:
+    """The photograph's way through the network; a second box of it costs nothing."""
+    picture = read_photograph(image)
+    small = shrink(picture.to_tensor(), LONGEST_SIDE)
+    focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
+    return walk(models.network(model), small, group=group - 1, block=block - 1, focus=focus)
+
+
+def _architecture_asked(asked: tuple[Any, ...]) -> tuple[str, list[tuple[str, str]]]:
+    _, image, name, group, block, box, x, y = asked
+    return architecture(image, name, group, block, box, x, y)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: the pixel in its middle."""
+    image, name = str(place.image), place.network
+    diagram_of, box, group, block = _restart(name)
+    asked = new_question(image, name, group, block, box, *place.pixel)
+    return [image, name, diagram_of, box, group, block, *place.pixel, asked]
+
+
+def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
+    """What the network makes of the photograph around the pixel."""
+    scale = models.scale_of(name)
+    x, y = (None if start is None else scale * start + scale // 2 for start in (x, y))
+    return Place.around(image, "enlarge", models.with_bicubic(name), x, y)
+
+
+def _describe(stop: Stop, trained: bool) -> str:
+    box, cost = stop.box, stop.cost
+    of = f", whole {box.part_of}" if box.part_of else ""
+    facts = {
+        "In": " × ".join(map(str, stop.input_shape)),
+        "Out": " × ".join(map(str, stop.output_shape)),
+        f"Parameters{of}": f"{cost.parameters:,}",
+        f"Multiply-adds{of}": f"{cost.multiply_adds / 1e6:,.1f} million",
+        **({"In the paper": f"eq. {box.numbers}"} if box.numbers else {}),
+    }
+    return "\n\n".join(
+        [f"## {box.title}", box.sentence, f"$${box.equation}$$", definitions(facts), "" if trained else _UNTRAINED]
+    )
+
+
+def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
+    box, group, block = told(event, "box", str), told(event, "group", int), told(event, "block", int)
+    return diagram(models.network(model).config, group, block, box), box, group, block
+
+
+def _restart(model: str) -> tuple[str, str, int, int]:
+    return diagram(models.network(model).config, 1, 1, _FIRST_BOX), _FIRST_BOX, 1, 1
+
+
+def _middle(image: str | None) -> tuple[int, int]:
+    picture = read_photograph(image)
+    return picture.width // 2, picture.height // 2

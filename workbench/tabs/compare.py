@@ -1,0 +1,295 @@
+"""The tab *Compare*: up to four models on one photograph, with scores, maps of differences, crops and a figure."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.comparison.compare import Comparing, compare
+from promptsr.support.errors import UserError
+from promptsr.zoo.sr_model import common_scale
+from workbench.server.device import on_device
+from workbench.server.limits import in_force
+from workbench.sessions import models
+from workbench.sessions.compare import WAYS, Compared, ask, keep, region_of
+from workbench.sessions.places import Place
+from workbench.sessions.uploads import sent_file
+from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.ui import status
+from workbench.ui.components import (
+    HEAVY,
+    PRIVATE,
+    RUN,
+    choice,
+    gallery,
+    photo,
+    picture,
+    point,
+    samples,
+    slider,
+    tile_of,
+    tile_size,
+    toast,
+)
+from workbench.ui.samples import SIDES
+from workbench.ui.tab_header import tab
+
+TAB = "compare"
+_SAMPLE_SIDE = SIDES[2]
+"""Pixels that are shrunk first, so that networks take seconds for them."""
+_SCALE = 4
+_WINDOW = 64
+"""Side of the region in pixels, to begin with."""
+_LIMITS = [8, 16, 32, 64]
+"""Grey levels where the colours of a map end."""
+# What comes of the scores; the browser writes them, so that whoever asks without one gets plain numbers.
+_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Time, s</th>
+<th>Parameters</th></tr></thead><tbody>${value.map(row => {
+  const score = (key, digits) => {
+    const text = number => number === null ? '–' : number.toFixed(digits);
+    const best = value.length > 1 && row[key] !== null && text(row[key]) === text(Math.max(...value.map(r => r[key])));
+    return `<td>${best ? '<b>' : ''}${text(row[key])}${best ? '</b>' : ''}</td>`;
+  };
+  return `<tr><th>${new Option(row.model).innerHTML}</th>${score('psnr_y', 2)}${score('ssim_y', 4)}
+<td>${row.seconds.toFixed(2)}</td><td>${row.parameters.toLocaleString('en')}</td></tr>`;
+}).join('')}</tbody></table>` : ''}"""
+
+
+def build() -> tuple[Source, Destination]:
+    """Adds the tab to the page."""
+    most = in_force().models_at_once
+    with tab(TAB):
+        shown, asked = gr.State(None), gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            image, sent = photo(label="Photograph", height=280, elem_id="compare-image")
+            taken = samples(image, _SAMPLE_SIDE)
+            way = gr.Radio(list(WAYS.items()), value="shrink", label="What to do with it", elem_id="compare-way")
+            hr_image, _ = photo(label="HR image", height=200, visible=False, elem_id="compare-hr")
+            with gr.Group():
+                scale = gr.Radio(
+                    [("×2", 2), ("×3", 3), ("×4", 4)], value=_SCALE, label="Scale", elem_id="compare-scale"
+                )
+                chosen = choice(
+                    choices=models.of_scale(_SCALE),
+                    value=models.pair(_SCALE),
+                    multiselect=True,
+                    max_choices=most,
+                    label="Models",
+                    info=f"up to {most} of this scale",
+                    elem_id="compare-models",
+                )
+                tile = tile_size("compare-tile")
+            with gr.Row():
+                start = gr.Button("Compare", variant="primary", elem_id="compare-start")
+                cancel = gr.Button("Cancel", elem_id="compare-cancel")
+        with gr.Column(scale=5, min_width=320):
+            news = gr.HTML(status.idle("Choose a photograph and press Compare."), elem_id="compare-status")
+            table = gr.HTML(
+                [],
+                html_template=_TABLE,
+                js_on_load=None,
+                apply_default_css=False,
+                elem_id="compare-table",
+                elem_classes="scores",
+            )
+            with gr.Column(elem_id="compare-results"):
+                with gr.Row():
+                    left, right = (
+                        choice(label=side, min_width=180, elem_id=f"compare-{side.lower()}")
+                        for side in ("Left", "Right")
+                    )
+                pair = slider("compare-slider")
+                with gr.Accordion("Differences"):
+                    with gr.Row():
+                        reference = choice(label="Results minus", min_width=140, elem_id="compare-reference")
+                        limit = gr.Radio(_LIMITS, value=16, label="Grey levels", scale=2, elem_id="compare-limit")
+                        signed = gr.Checkbox(True, label="With sign", min_width=120, elem_id="compare-signed")
+                    maps = gallery("Differences on Y", "compare-maps")
+                with gr.Accordion("The same region of all"):
+                    with gr.Row(equal_height=False):
+                        whole = picture("Click where to look closely", elem_id="compare-whole")
+                        with gr.Column(min_width=200):
+                            size = gr.Number(_WINDOW, precision=0, label="Size, pixels", elem_id="compare-size")
+                            x, y = (
+                                gr.Number(precision=0, label=f"{name} edge", elem_id=f"compare-{axis}")
+                                for axis, name in (("x", "Left"), ("y", "Upper"))
+                            )
+                    crops = gallery("The region", "compare-crops")
+                    buttons = onward(TAB)
+                    draw = gr.Button("Draw the figure for a paper", elem_id="compare-draw")
+                    figure = picture("Figure", elem_id="compare-figure")
+                    files = gr.Files(label="Download", interactive=False, elem_id="compare-files")
+
+    outputs = [shown, table, news]
+    run = start.click(
+        toast(compare_models),
+        [image, way, hr_image, chosen, tile],
+        outputs,
+        api_name="compare",
+        **RUN,
+    )
+    # Once: server and browser both tell of the change.
+    opened = asked.change(toast(_compare_case), [asked, tile], outputs, trigger_mode="once", **PRIVATE, **HEAVY)
+    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
+
+    pairing = toast(show_pair), [left, right, shown], pair
+    subtracting = toast(show_differences), [reference, limit, signed, shown], maps
+    looking = toast(look), [x, y, size, shown], [whole, crops]
+    drawing = toast(draw_figure), [x, y, size, shown], [figure, files]
+    light = {"show_progress": "hidden", "trigger_mode": "always_last"}
+    gr.on([left.input, right.input], *pairing, api_name="compare_pair", **light)
+    gr.on([reference.input, limit.input, signed.input], *subtracting, api_name="compare_differences", **light)
+    gr.on([x.submit, y.submit, size.submit, x.blur, y.blur, size.blur], *looking, api_name="compare_at", **light)
+    draw.click(*drawing, api_name="compare_figure", show_progress="minimal")
+    whole.select(toast(_around), [size, shown], [x, y], **PRIVATE).then(*looking, **PRIVATE)
+    for each in (run, opened):
+        # To Gradio a cancelled run may or may not be a failed one.
+        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+        offered = each.success(
+            toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
+        )
+        for showing in (pairing, subtracting, looking):
+            offered.then(*showing, **PRIVATE)
+
+    for new_image in (sent.success, taken.load_input_event.then):
+        new_image(lambda: (None, None), None, [x, y], **PRIVATE)
+    way.change(lambda way: gr.Image(visible=way == "hr"), way, hr_image, **PRIVATE)
+    scale.input(toast(_offer_models), scale, chosen, **PRIVATE)
+    source = Source(buttons, [image, way, chosen, x, y, size], _here)
+    return source, Destination(TAB, [image, way, scale, chosen, x, y, size, asked], _case)
+
+
+@on_device
+def compare_models(
+    image: str | None, way: str, hr_image: str | None, names: list[str] | None, tile: str
+) -> Iterator[tuple[Any, Any, str]]:
+    """Upscales a photograph with several models of one scale, and scores them where there is an HR image.
+
+    Args:
+        image: path of the file that was sent.
+        way: "shrink" takes it for the HR image and shrinks it first; "enlarge" upscales it as it is, without scores;
+            "hr" does so and scores by `hr_image`.
+        hr_image: path of the file that was sent.
+        names: of the models, up to four.
+        tile: "auto", "whole", or the side of the tiles in input pixels.
+
+    Yields:
+        What the page shows next: the session's comparison, the rows of the table, the status.
+
+    Raises:
+        UserError: any of these is impossible, or an image too large.
+    """
+    image = str(sent_file(image))
+    networks = models.load_several(names or [])
+    question = ask(Path(image), way, Path(hr_image) if hr_image else None, common_scale(networks))
+    size = tile_of(tile)
+    for network in networks:
+        models.check_pass(network, size, *question.lr.shape[2:])
+
+    def tell(step: Comparing) -> tuple[Any, Any, str]:
+        return gr.skip(), gr.skip(), status.running(f"Upscaling with {step.model}", step.progress)
+
+    with closing(compare(networks, question.lr, question.hr, size)) as steps:
+        comparison = yield from status.announced(steps, tell)
+    shown = keep(Path(image).stem, comparison, question.metadata)
+    height, width = question.lr.shape[2:]
+    facts = {"Input": f"{width} × {height}", "Output": f"{shown.width} × {shown.height}"}
+    if shown.scored:
+        facts["Left out by the scores"] = f"{shown.scale} pixels at the border"
+    yield shown, shown.rows, status.done(facts)
+
+
+def _compare_case(asked: tuple[Any, ...], tile: str) -> Iterator[tuple[Any, Any, str]]:
+    _, image, way, names = asked
+    yield from compare_models(image, way, None, names, tile)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here."""
+    image, names, region = str(place.image), list(place.models), place.region
+    chosen = gr.Dropdown(choices=models.of_scale(place.scale), value=names, multiselect=True)
+    asked = new_question(image, place.way, names)
+    return [image, place.way, place.scale, chosen, region.x, region.y, region.size, asked]
+
+
+def _here(
+    image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, size: int | None
+) -> Place:
+    """The region, whose photograph is not shrunk if it has an HR image of its own."""
+    region = region_of(x, y, size)
+    middle = region.x + region.size // 2, region.y + region.size // 2
+    return Place.around(image, "shrink" if way == "shrink" else "enlarge", names or [], *middle)
+
+
+def show_pair(left: str, right: str, shown: Compared | None) -> tuple[str, str]:
+    """Two pictures of the comparison for the slider: "HR" (or "Input") or names of models.
+
+    Raises:
+        UserError: nothing has been compared yet, or there is no such picture.
+    """
+    there = _there(shown)
+    return there.file(left), there.file(right)
+
+
+def show_differences(reference: str, limit: int, signed: bool, shown: Compared | None) -> list[tuple[str, str]]:
+    """A map of every result minus the reference ("HR" or a model) on Y, up to so many grey levels.
+
+    Raises:
+        UserError: nothing has been compared yet, or there is no such picture.
+    """
+    return _there(shown).differences(reference, limit, signed)
+
+
+def look(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[tuple[str, str]]]:
+    """The same square region of all pictures, by its top-left corner and size in output pixels.
+
+    Raises:
+        UserError: nothing has been compared yet, or the region leaves the image.
+    """
+    return _there(shown).look(region_of(x, y, size))
+
+
+def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[str]]:
+    """The region as a figure for a paper: to look at, and as PNG, PDF and SVG.
+
+    Raises:
+        UserError: as `look`.
+    """
+    files = _there(shown).figures(region_of(x, y, size))
+    return files[0], files
+
+
+def _offer(x: int | None, y: int | None, size: int | None, shown: Compared) -> list[Any]:
+    """What there is to choose from after a comparison, and a region that lies in the image."""
+    pictures, region = list(shown.files), shown.fit(x, y, size or _WINDOW)
+    references = shown.references
+    return [
+        gr.Dropdown(choices=pictures, value=pictures[1]),
+        gr.Dropdown(choices=pictures, value=pictures[-1]),
+        gr.Dropdown(choices=references, value=references[0]),
+        region.x,
+        region.y,
+        region.size,
+        None,
+        None,
+    ]
+
+
+def _around(size: int | None, shown: Compared, event: gr.SelectData) -> tuple[int, int]:
+    """The corner of the region around the pixel that was clicked on."""
+    side = size or _WINDOW
+    x, y = (middle - side // 2 for middle in point(event))
+    region = shown.fit(x, y, side)
+    return region.x, region.y
+
+
+def _offer_models(scale: int) -> gr.Dropdown:
+    return gr.Dropdown(choices=models.of_scale(scale), value=models.pair(scale))
+
+
+def _there(shown: Compared | None) -> Compared:
+    if shown is None:
+        raise UserError("There is nothing to show yet: choose a photograph and press Compare.")
+    return shown

@@ -1,0 +1,224 @@
+"""The tab *Failures*: where in some photographs a model loses most to others, and each place opened in other tabs."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.common.figure_style import png, publish
+from analysis.comparison.compare import Region
+from analysis.failures.figure import draw_case, draw_texture
+from analysis.failures.report import write_report
+from analysis.failures.search import Searching, find_failures
+from analysis.failures.study import Case, FailureStudy
+from promptsr.support.errors import UserError
+from workbench.server.device import on_device
+from workbench.server.limits import in_force
+from workbench.sessions import models
+from workbench.sessions.places import Place
+from workbench.sessions.uploads import displayable, read_photograph
+from workbench.sessions.upscale import new_folder
+from workbench.tabs.links import Source, onward
+from workbench.ui import status
+from workbench.ui.components import PRIVATE, RUN, choice, gallery, photos, picture, toast, told
+from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.tab_header import tab
+
+_SAMPLE_SIDE = SIDES[2]
+_WINDOW, _COUNT = 48, 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a session holds on to of a search."""
+
+    models: list[str]
+    cases: list["FoundCase"]
+
+
+@dataclass(frozen=True)
+class FoundCase:
+    """A case as files."""
+
+    image: Path
+    region: Region
+    figure: str
+    """Path of the picture of the case."""
+    caption: str
+    facts: dict[str, str]
+
+
+def build() -> Source:
+    """Adds the tab to the page."""
+    with tab("failures"):
+        found = gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            files = photos(label="HR photographs (none: the samples)", height=200, elem_id="failures-image")
+            with gr.Group():
+                model = choice(
+                    choices=models.usable(), value=models.favourite(), label="Model", elem_id="failures-model"
+                )
+                against = choice(
+                    choices=models.rivals(models.favourite()),
+                    value=[models.BICUBIC],
+                    multiselect=True,
+                    max_choices=in_force().models_at_once - 1,
+                    label="Loses to",
+                    info="others of its scale",
+                    elem_id="failures-against",
+                )
+                with gr.Row():
+                    window = gr.Number(_WINDOW, precision=0, label="Window, pixels", min_width=100)
+                    cases = gr.Number(_COUNT, precision=0, label="Cases", min_width=100)
+            with gr.Row():
+                start = gr.Button("Find failures", variant="primary", elem_id="failures-start")
+                cancel = gr.Button("Cancel", elem_id="failures-cancel")
+        with gr.Column(scale=5, min_width=320):
+            news = gr.HTML(
+                status.idle("Choose models and press Find failures: photographs are shrunk, upscaled and compared."),
+                elem_id="failures-status",
+            )
+            with gr.Column(elem_id="failures-results"):
+                with gr.Row(equal_height=False):
+                    number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
+                    buttons = onward("failures")
+                details = gr.HTML(elem_id="failures-details")
+                closeup = picture("Case", show_label=False, elem_id="failures-closeup")
+                shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
+                chart = picture("Error against texture", elem_id="failures-chart")
+                report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
+
+    model.input(toast(_offer_rivals), [model, against], against, **PRIVATE)
+    run = start.click(
+        toast(search),
+        [files, model, against, window, cases],
+        [found, shown, chart, report, news],
+        api_name="failures",
+        **RUN,
+    )
+    # To Gradio a cancelled run may or may not be a failed one.
+    run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run], queue=False, **PRIVATE)
+    describing = toast(describe), [number, found], [details, closeup]
+    run.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
+    number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
+    shown.select(toast(_number), None, number, **PRIVATE)
+    return Source(buttons, [number, found], _here)
+
+
+@on_device
+def search(
+    files: list[str] | None, model: str, against: list[str] | None, window: int, cases: int
+) -> Iterator[tuple[Any, ...]]:
+    """Searches photographs for the windows where a model loses most to the best of others.
+
+    Args:
+        files: paths of the files that were sent, taken as HR images; the samples if there are none.
+        model: name of the model.
+        against: names of one to three others of its scale, or "bicubic".
+        window: side of the windows in pixels.
+        cases: at most so many.
+
+    Yields:
+        What the page shows next: the session's cases, their pictures, the chart, the report's files, the status.
+
+    Raises:
+        UserError: any of these is impossible, or an image is unreadable or too large.
+    """
+    own = models.load(model)
+    others = models.load_several(against or [], own.scale, beside=1)
+    paths = _check(files) if files else {path.name: path for path in sample_paths(_SAMPLE_SIDE)}
+    pairs = [(path, None) for path in paths.values()]
+    with closing(find_failures(own, others, pairs, window=window, count=cases)) as steps:
+        study = yield from status.announced(steps, _tell)
+    yield *[gr.skip()] * 4, status.running("Writing the report")
+    folder = new_folder()
+    write_report(study, folder)
+    known = []
+    for rank, case in enumerate(study.cases, start=1):
+        figure = folder / f"case-{rank}.png"
+        publish(draw_case(case), figure)
+        region, caption = Region(case.x, case.y, case.window), f"{rank}. {_caption(case)}"
+        known.append(FoundCase(paths[case.image], region, str(figure), caption, _facts(case)))
+    chart = folder / "texture.png"
+    chart.write_bytes(png(draw_texture(study.texture)))
+    found, pictures = Found(list(study.models), known), [(case.figure, case.caption) for case in known]
+    report = [str(folder / name) for name in ("report.html", "cases.csv", "texture.csv")]
+    yield found, pictures, str(chart), report, status.done(_summary(study))
+
+
+def describe(number: int, found: Found | None) -> tuple[str, str]:
+    """One case in numbers and as a picture; they count from 1.
+
+    Raises:
+        UserError: there is no such case.
+    """
+    case = _case(number, found)[1]
+    return status.definitions(case.facts), case.figure
+
+
+def _here(number: int, found: Found | None) -> Place:
+    """The chosen case."""
+    names, case = _case(number, found)
+    return Place(Path(displayable(case.image)), "shrink", tuple(names), case.region)
+
+
+def _case(number: int | None, found: Found | None) -> tuple[list[str], FoundCase]:
+    """The names of the models and one case."""
+    if found is None or not found.cases:
+        raise UserError("There is no case: choose photographs and models, and press Find failures.")
+    if number is None or not 1 <= number <= len(found.cases):
+        raise UserError(f"There is no case {number}: choose one of 1 to {len(found.cases)}.")
+    return found.models, found.cases[number - 1]
+
+
+def _check(files: list[str]) -> dict[str, Path]:
+    """The photographs by name; each can be read."""
+    paths = {Path(file).name: Path(file) for file in files}
+    if len(paths) < len(files):
+        raise UserError("Two photographs have the same name: rename one of them.")
+    if len(paths) > in_force().photos:
+        raise UserError(f"Send up to {in_force().photos} photographs, not {len(paths)}: the command line takes more.")
+    for path in paths.values():
+        read_photograph(path)
+    return paths
+
+
+def _tell(step: Searching) -> tuple[Any, ...]:
+    text = f"{step.image}, {step.done + 1} of {step.total}"
+    if step.comparing is None:
+        return *[gr.skip()] * 4, status.running(text)
+    return *[gr.skip()] * 4, status.running(f"{text}: {step.comparing.model}", step.comparing.progress)
+
+
+def _caption(case: Case) -> str:
+    return f"{case.image} ({case.x}, {case.y}): {case.kind}, −{case.loss_db:.1f} dB against {case.against}"
+
+
+def _facts(case: Case) -> dict[str, str]:
+    return {
+        "Photograph": case.image,
+        "Place": f"{case.x}, {case.y}",
+        "Kind": case.kind,
+        "Loss": f"{case.loss_db:.2f} dB to {case.against}",
+        **{name: f"{psnr:.2f} dB" for name, psnr in case.psnr_y.items()},
+        "Texture": f"{case.texture.gradient:.1f} grey levels per pixel",
+    }
+
+
+def _summary(study: FailureStudy) -> dict[str, str]:
+    means = {f"{name}, mean PSNR-Y": f"{psnr:.2f} dB" for name, psnr in study.mean("psnr_y").items()}
+    skipped = {"Left out": ", ".join(study.skipped)} if study.skipped else {}
+    return {"Photographs": str(study.images), "Cases": str(len(study.cases)), **means, **skipped}
+
+
+def _number(event: gr.SelectData) -> int:
+    return told(event, "index", int) + 1
+
+
+def _offer_rivals(model: str, against: list[str]) -> gr.Dropdown:
+    names = models.rivals(model)
+    return gr.Dropdown(choices=names, value=[name for name in against if name in names] or [models.BICUBIC])

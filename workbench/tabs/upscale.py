@@ -1,0 +1,240 @@
+"""The tab *Upscale*: a photograph in, a larger one out, beside another model's, under a magnifier, and as a file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from promptsr.imaging import encode
+from promptsr.inference.upscaler import Progress, Upscaler
+from promptsr.support.errors import UserError
+from workbench.server.device import on_device
+from workbench.server.limits import in_force
+from workbench.sessions import models
+from workbench.sessions.places import Place
+from workbench.sessions.uploads import displayable, read_photograph, sent_file
+from workbench.sessions.upscale import ZOOM, Shown, new_folder, show
+from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.ui import status
+from workbench.ui.components import (
+    HEAVY,
+    PRIVATE,
+    RUN,
+    choice,
+    nothing,
+    photo,
+    picture,
+    point,
+    samples,
+    slider,
+    tile_of,
+    tile_size,
+    toast,
+)
+from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.status import announced
+from workbench.ui.tab_header import tab
+
+TAB = "upscale"
+_SAMPLE_SIDE = SIDES[0]
+"""Pixels that take seconds to upscale."""
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
+
+
+def build(page: gr.Blocks) -> tuple[Source, Destination]:
+    """Adds the tab to the page, which opens with a result of a sample."""
+    with tab(TAB):
+        shown, asked = gr.State(None), gr.State(None)
+        with gr.Column(scale=2, min_width=320):
+            sample = str(sample_paths(_SAMPLE_SIDE)[1])
+            image, _ = photo(label="Photograph", value=sample, height=280, elem_id="upscale-image")
+            samples(image, _SAMPLE_SIDE)
+            with gr.Group():
+                model = choice(
+                    choices=models.usable(), value=models.favourite(), label="Model", elem_id="upscale-model"
+                )
+                compared = choice(
+                    choices=models.rivals(models.favourite()),
+                    value=models.BICUBIC,
+                    label="Compare with",
+                    elem_id="upscale-compared",
+                )
+                with gr.Row():
+                    tile = tile_size("upscale-tile")
+                    file_format = choice(
+                        choices=list(_SUFFIXES),
+                        value="PNG",
+                        label="Format",
+                        info="of the download",
+                        min_width=120,
+                        elem_id="upscale-format",
+                    )
+            with gr.Row():
+                start = gr.Button("Upscale", variant="primary", elem_id="upscale-start")
+                cancel = gr.Button("Cancel", elem_id="upscale-cancel")
+        with gr.Column(scale=5, min_width=320):
+            with gr.Row(equal_height=False):
+                news = gr.HTML(
+                    status.idle("Choose a photograph and press Upscale."), elem_id="upscale-status", min_width=300
+                )
+                download = gr.DownloadButton("Download", size="md", interactive=False, elem_id="upscale-download")
+            pair = slider("upscale-slider")
+            with gr.Accordion("Magnifier", elem_id="magnifier"):
+                with gr.Row(equal_height=False):
+                    result = picture("Click where to look closely", elem_id="magnifier-result")
+                    with gr.Column(min_width=200):
+                        zoom = gr.Slider(1, ZOOM, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
+                        with gr.Group(), gr.Row():
+                            x, y = (
+                                gr.Number(precision=0, label=name, min_width=90, elem_id=f"magnifier-{axis}")
+                                for axis, name in (("x", "Column"), ("y", "Row"))
+                            )
+                        gr.Markdown("Below, the same square of all three, enlarged without smoothing.")
+                        buttons = onward(TAB)
+                with gr.Row(equal_height=False):
+                    closeups = [picture(n, elem_classes="closeup") for n in ("Input", "Comparison", "Result")]
+
+    model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
+    outputs = [shown, pair, result, download, news]
+    run = start.click(toast(upscale), [image, model, compared, tile, file_format], outputs, api_name="upscale", **RUN)
+    # Once: server and browser both tell of the change.
+    opened = asked.change(
+        toast(_upscale_asked), [asked, tile, file_format], outputs, trigger_mode="once", **PRIVATE, **HEAVY
+    )
+    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
+    magnifying = toast(magnify), [x, y, zoom, shown], closeups
+    clicked = result.select(toast(point), None, [x, y], **PRIVATE)
+    clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
+    for each in (run, opened):
+        # To Gradio a cancelled run may or may not be a failed one.
+        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    for each in (run, opened, page.load(_welcome, None, outputs, **PRIVATE)):
+        each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
+        each.success(toast(_middle), [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
+    gr.on([zoom.release, x.submit, y.submit], *magnifying, **PRIVATE)
+    return Source(buttons, [x, y, shown], _here), Destination(TAB, [image, model, compared, asked], _case)
+
+
+@on_device
+def upscale(
+    image: str | None, model: str, compare_with: str, tile: str, output_format: str
+) -> Iterator[tuple[Any, ...]]:
+    """Upscales a photograph with two models of the same scale.
+
+    Args:
+        image: path of the file that was sent.
+        model: name of the model.
+        compare_with: name of another one of its scale, or "bicubic".
+        tile: "auto", "whole", or the side of the tiles in input pixels.
+        output_format: PNG, JPEG, WebP or TIFF, for the download.
+
+    Yields:
+        What the page shows next: the session's results, both images, the result, the download, the status.
+
+    Raises:
+        UserError: any of these is impossible, or the image too large.
+    """
+    image = str(sent_file(image))
+    if output_format not in list(_SUFFIXES):
+        raise UserError(f"There is no format {output_format}: choose one of {', '.join(_SUFFIXES)}.")
+    chosen = models.load(model)
+    rival = models.load_rival(compare_with, chosen.scale)
+    size = tile_of(tile)
+    most = in_force().output_pixels
+    workers = [Upscaler(each, tile=size, max_output_pixels=most) for each in (rival, chosen)]
+    yield _news("Reading the photograph")
+    photograph = read_photograph(image)
+    for each in (rival, chosen):
+        models.check_pass(each, size, photograph.height, photograph.width)
+    results = []
+    for name, worker in zip((rival.name, model), workers, strict=True):
+        yield _news(f"Upscaling with {name}")
+        with closing(worker.stream(photograph)) as steps:
+            results.append((yield from announced(steps, partial(_news, f"Upscaling with {name}"))))
+    yield _news("Writing the files")
+    result = results[-1]
+    file = new_folder() / f"{Path(image).stem}-{model}{_SUFFIXES[output_format]}"
+    encode(result.picture, file)
+    shown = show(Path(image), photograph, (rival.name, model), results)
+    news = status.finished(result, chosen.scale, rival.name, model, _peak_memory())
+    yield shown, (str(shown.compared), str(shown.result)), str(shown.result), str(file), news
+
+
+def magnify(x: int | None, y: int | None, zoom: int, shown: Shown | None) -> list[str]:
+    """The same square of the input, the comparison and the result, around one pixel of the result.
+
+    Raises:
+        UserError: nothing has been upscaled yet, or the pixel lies outside.
+    """
+    if shown is None or x is None or y is None:
+        raise UserError("There is nothing to magnify yet: upscale a photograph, then click on the result.")
+    return shown.closeups(x, y, zoom)
+
+
+def _news(text: str, progress: Progress | None = None) -> tuple[Any, ...]:
+    return *[gr.skip()] * 4, status.running(text, progress)
+
+
+def _choose_rival(model: str, compared: str) -> gr.Dropdown:
+    names = models.rivals(model)
+    return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
+
+
+def _welcome(request: gr.Request) -> tuple[Any, ...]:
+    """A finished result, so that there is something to see from the first moment on; made once for everybody."""
+    if request.query_params.get("sample"):  # a link asks for something else
+        raise nothing()
+    if not all(path.exists() for path in (first_result()[0].result, Path(first_result()[3]))):
+        first_result.cache_clear()  # files live for a day
+    return first_result()
+
+
+@lru_cache(maxsize=1)
+def first_result() -> tuple[Any, ...]:
+    """What the page opens with."""
+    *_, last = upscale(str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG")
+    return last
+
+
+def _upscale_asked(asked: tuple[Any, ...], tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
+    _, image, model, rival, _, _ = asked
+    yield from upscale(image, model, rival, tile, output_format)
+
+
+def _case(place: Place) -> list[Any]:
+    """What opens a place here: its last network beside its first model."""
+    names = sorted(place.models, key=lambda name: name.startswith(models.BICUBIC))
+    model, rival = names[0], next(iter(names[1:]), models.BICUBIC)
+    rival = models.BICUBIC if rival.startswith(models.BICUBIC) else rival
+    x, y = (place.scale * along for along in place.pixel)
+    chosen = gr.Dropdown(choices=models.rivals(model), value=rival)
+    return [str(place.image), model, chosen, new_question(str(place.image), model, rival, x, y)]
+
+
+def _here(x: int | None, y: int | None, shown: Shown | None) -> Place:
+    """What is magnified."""
+    if shown is None:
+        raise UserError("There is no place yet: upscale a photograph first.")
+    return Place.around(displayable(shown.photo), "enlarge", shown.models, x, y)
+
+
+def _middle(shown: Shown, asked: tuple[Any, ...] | None) -> tuple[int, int]:
+    """Where the magnifier starts: the middle, or the place that was asked for."""
+    if asked is not None and asked[1] == str(shown.photo):
+        x, y = asked[-2:]
+        return x, y
+    return shown.scale * shown.width // 2, shown.scale * shown.height // 2
+
+
+def _peak_memory() -> int | None:
+    """Most bytes of memory that this process has ever held; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,1 @@
+"""Parts that every tab is made of: components, theme, status, scatter plot, network diagram, samples."""

@@ -1,0 +1,230 @@
+"""What every tab builds with: inputs that reach the server as they are, errors as toasts, one queue for networks."""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+from gradio.events import Dependency
+
+from promptsr.support.errors import UserError
+from workbench.server.arguments import checker
+from workbench.server.limits import timely
+from workbench.server.queueing import NETWORK
+from workbench.sessions.uploads import displayable
+from workbench.ui.samples import sample_paths
+
+HEAVY: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": 1}
+"""Arguments of every event that runs a network: they wait for each other."""
+RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", "show_progress": "hidden"}
+"""Arguments of those that a button starts. By default Gradio ignores a press while it still holds the last run, which
+it does for some time after that was cancelled."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""Arguments of events that only the page needs."""
+
+PAGE, TOOL = "page", "tool"
+"""Kinds of handlers: what only a page with its state can use, and what assistants can use too."""
+
+Handler = Callable[..., Any]
+Told = TypeVar("Told", int, str)
+
+
+def toast(handler: Handler, kind: str = PAGE) -> Handler:
+    """A handler (function or generator) whose `UserError` becomes a toast with that message.
+
+    Its arguments are checked against its signature, and a generator is stopped when its time is over. Nothing else is
+    kept of an error: Gradio holds on to it for a while, and its traceback would hold files and images.
+    """
+    check = checker(handler)
+    if inspect.isgeneratorfunction(handler):
+
+        @wraps(handler)
+        def generator(*args: Any) -> Iterator[Any]:
+            try:
+                yield from timely(handler(*check(*args)))
+                return
+            except (UserError, OSError) as error:
+                message = _message(error)
+            raise gr.Error(message, print_exception=False)
+
+        wrapped: Handler = generator
+    else:
+
+        @wraps(handler)
+        def function(*args: Any) -> Any:
+            try:
+                return handler(*check(*args))
+            except (UserError, OSError) as error:
+                message = _message(error)
+            raise gr.Error(message, print_exception=False)
+
+        wrapped = function
+    setattr(wrapped, "_mcp_type", kind)  # noqa: B010 (Gradio's mark, as its gr.mcp.tool() sets it)
+    return wrapped
+
+
+def _message(error: UserError | OSError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    logging.getLogger(__name__).error("A handler could not read or write its files", exc_info=error)
+    return f"The server could not read or write its files ({error.strerror or error}): try again later."
+
+
+def nothing() -> gr.Error:
+    """To be raised by a handler that has nothing to do. (A state that is skipped counts as changed to Gradio.)"""
+    return gr.Error(visible=False, print_exception=False)
+
+
+# Gradio writes a stub file beside the source of every subclass of a component, so single methods are replaced instead.
+def photo(**options: Any) -> tuple[gr.Image, Dependency]:
+    """An image input whose handlers get the path of the very file that was sent: nothing is decoded on the way.
+
+    Args:
+        options: more arguments of `gr.Image`.
+
+    Returns:
+        The input, and the event that a new image has come and can be read; its `success` is where to go on from.
+    """
+    image = gr.Image(
+        type="filepath", image_mode=None, sources=["upload", "clipboard"], buttons=["fullscreen"], **options
+    )
+
+    def readable(path: str | None) -> str | None:
+        return path and displayable(Path(path))
+
+    _take_no_addresses(image)
+    _show_how(image, "photo.png")
+    setattr(image, "preprocess", lambda payload: payload and payload.path)  # noqa: B010 (mypy refuses the assignment)
+    sent = image.upload(toast(readable), image, image, **PRIVATE)
+    sent.failure(lambda: None, None, image, **PRIVATE)
+    return image, sent
+
+
+def photos(**options: Any) -> gr.Files:
+    """An input of several images, whose handlers get the paths of the very files that were sent."""
+    files = gr.Files(file_types=["image"], **options)
+    _take_no_addresses(files)
+    _show_how(files, ["photo.png"])
+    return files
+
+
+def archive(**options: Any) -> gr.File:
+    """An input of a ZIP file, whose handlers get the path of the very file that was sent."""
+    file = gr.File(file_types=[".zip"], **options)
+    _take_no_addresses(file)
+    _show_how(file, "photos.zip")
+    return file
+
+
+def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
+    """The page for programs shows files with these names, and not addresses."""
+    names = [example] if isinstance(example, str) else example
+    payloads = [{"path": name, "url": name, "meta": {"_type": "gradio.FileData"}} for name in names]
+    setattr(component, "example_payload", lambda: payloads[0] if isinstance(example, str) else payloads)  # noqa: B010
+
+
+def _take_no_addresses(component: gr.Image | gr.File) -> None:
+    """The server fetches nothing from elsewhere for whoever asks it to."""
+    move = component.async_move_resource_to_block_cache
+
+    async def move_file(path: str | Path | None) -> str | None:
+        if str(path).startswith(("http:", "https:")):
+            raise gr.Error("Send the image itself, not its address.", print_exception=False)
+        return await move(path)
+
+    setattr(component, "async_move_resource_to_block_cache", move_file)  # noqa: B010
+
+
+def choice(**options: Any) -> gr.Dropdown:
+    """A dropdown whose handlers check the value themselves, and say what is wrong with it."""
+    dropdown = gr.Dropdown(**options)
+    setattr(dropdown, "preprocess", lambda payload: payload)  # noqa: B010
+    return dropdown
+
+
+def tile_size(elem_id: str) -> gr.Textbox:
+    """Where the side of the tiles is typed; `tile_of` reads it."""
+    return gr.Textbox("auto", label="Tile", info="auto, whole, or pixels", max_lines=1, min_width=120, elem_id=elem_id)
+
+
+def tile_of(text: str) -> str | int:
+    """What `promptsr.inference.upscaler.Upscaler` takes as `tile`."""
+    text = str(text).strip()
+    return int(text) if text.isdecimal() else text
+
+
+def picture(label: str, **options: Any) -> gr.Image:
+    """A picture that shows exactly the pixels of its file."""
+    return gr.Image(label=label, format="png", type="filepath", interactive=False, buttons=[], min_width=160, **options)
+
+
+def slider(elem_id: str) -> gr.ImageSlider:
+    """Two pictures, one over the other."""
+    return gr.ImageSlider(
+        format="png", interactive=False, show_label=False, max_height=640, buttons=["fullscreen"], elem_id=elem_id
+    )
+
+
+def gallery(label: str, elem_id: str, **options: Any) -> gr.Gallery:
+    """Whole pictures with whole captions, as many side by side as fit."""
+    return gr.Gallery(
+        label=label,
+        show_label=False,
+        format="png",
+        height="auto",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_id=elem_id,
+        elem_classes="pictures",
+        **options,
+    )
+
+
+def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
+    """A row of photographs to try things on, of at most `longest` pixels a side."""
+    row = gr.Examples(
+        [[str(path)] for path in sample_paths(longest)],
+        image,
+        label="Or try one of these",
+        cache_examples=False,
+        api_visibility="private",
+    )
+    chosen = row.dataset.preprocess
+
+    def preprocess(payload: int | None) -> Any:
+        if payload is None:  # not from the page; Gradio's handler would fail
+            raise gr.Error("Choose one of the photographs.", print_exception=False)
+        return chosen(payload)
+
+    setattr(row.dataset, "preprocess", preprocess)  # noqa: B010 (mypy refuses the assignment)
+    return row
+
+
+def point(event: gr.SelectData) -> tuple[int, int]:
+    """The pixel of an image that was clicked on, as x and y: what `.select` is to fill into two number fields.
+
+    The handler that uses them takes the numbers and not the event, so that it works without a browser too.
+
+    Raises:
+        UserError: it was not a click on a picture.
+    """
+    try:
+        x, y = map(int, event.index)
+    except (TypeError, ValueError) as error:
+        raise UserError("Click on a place in the picture.") from error
+    return x, y
+
+
+def told(event: gr.EventData, name: str, kind: type[Told]) -> Told:
+    """What a click says of itself under a name.
+
+    Raises:
+        UserError: it says nothing of this kind.
+    """
+    try:
+        return kind(getattr(event, name))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError("Click on one of the things that are shown.") from error

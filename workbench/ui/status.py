@@ -1,0 +1,70 @@
+"""What is going on and what came of it, as HTML."""
+
+from collections.abc import Callable, Generator
+from html import escape
+from typing import Any, TypeVar
+
+from promptsr.inference.upscaler import Progress, UpscaleResult
+from promptsr.support.progress import relay
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+_BLINK = 0.1
+"""Seconds between two news of a run, which can be cancelled whenever there is one."""
+
+
+def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
+    """Runs to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
+    return relay(steps, tell, _BLINK)
+
+
+def idle(text: str = "") -> str:
+    """Nothing is running."""
+    return f'<div class="status">{escape(text)}</div>'
+
+
+def running(text: str, progress: Progress | None = None, units: str = "tiles") -> str:
+    """A bar, full as far as the tiles (or other units) are done; one that moves until the first is."""
+    if progress is None:
+        bar = "<i class='moving'></i>"
+    else:
+        bar = f"<i style='width: {100 * progress.done / progress.total:.1f}%'></i>"
+        text = f"{text}: {progress.done} of {progress.total} {units}"
+    return f'<div class="status running" role="status"><span>{escape(text)}</span><div class="bar">{bar}</div></div>'
+
+
+def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: int | None) -> str:
+    """What came out and what it took.
+
+    Args:
+        result: of the model at the right side of the slider.
+        scale: of both models.
+        left: name of the model at the left side.
+        right: name of the model at the right side.
+        memory: most bytes that the program has ever held, if that is known.
+    """
+    width, height = result.picture.width, result.picture.height
+    facts = {
+        "Left": left,
+        "Right": right,
+        "Input": f"{width // scale} × {height // scale}",
+        "Output": f"{width} × {height}",
+        "Time": f"{result.seconds:.1f} s",
+        "Tile": "whole image" if result.tile is None else f"{result.tile} pixels, {result.tiles} in all",
+    }
+    if memory is not None:
+        facts["Peak memory"] = f"{memory / 1e6:,.0f} MB"
+    if result.note:
+        facts["Note"] = result.note
+    return done(facts)
+
+
+def done(facts: dict[str, str]) -> str:
+    """Nothing is running any more; names and values of what came out."""
+    return f'<div class="status done">{definitions(facts)}</div>'
+
+
+def definitions(facts: dict[str, str]) -> str:
+    """Names and values, side by side as far as there is room."""
+    rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+    return f'<dl class="facts">{rows}</dl>'

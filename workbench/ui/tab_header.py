@@ -1,0 +1,66 @@
+"""What all tabs share: a title, and at the top a picture and a sentence that say what the tab is for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+_PICTURES = Path(__file__).parents[1] / "static" / "intro"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a tab says of itself."""
+
+    title: str
+    sentence: str
+
+
+TABS = {
+    "upscale": About(
+        "Upscale",
+        "A photograph goes in and comes out several times larger: the network adds the detail that it has learned to "
+        "expect there.",
+    ),
+    "compare": About(
+        "Compare",
+        "Several networks enlarge the same photograph: slide from one result to another, and measure which comes "
+        "closest to the original.",
+    ),
+    "lam": About(
+        "Attribution",
+        "Click on a place in the result, and see in red from which pixels of the small photograph the network made it.",
+    ),
+    "failures": About(
+        "Failures",
+        "Photographs are shrunk and enlarged again, to find the places where a network does worse than others.",
+    ),
+    "attention": About(
+        "Attention",
+        "Click on a pixel, and see how it learns of the rest of the image: through a few anchors that have read all "
+        "of it.",
+    ),
+    "anchors": About(
+        "Anchors",
+        "Each dot is what the anchors have gathered from one image: dots that lie close together look alike to the "
+        "network.",
+    ),
+    "architecture": About(
+        "Architecture",
+        "Walk a photograph through the network box by box: what goes in, what the box computes, and what comes out.",
+    ),
+}
+"""By id, in the order of the page."""
+
+
+@contextmanager
+def tab(name: str) -> Iterator[gr.Tab]:
+    """The tab with this id, whose columns are to be added."""
+    about = TABS[name]
+    picture = (_PICTURES / f"{name}.svg").read_text()
+    with gr.Tab(about.title, id=name, elem_id=f"tab-{name}") as found:
+        gr.HTML(f'<div class="intro">{picture}<p>{about.sentence}</p></div>', js_on_load=None, apply_default_css=False)
+        with gr.Row(equal_height=False):
+            yield found
