@@ -13,10 +13,8 @@ from promptsr.support.errors import UserError
 from workbench import tools
 from workbench.server.access import is_own, users
 from workbench.server.limits import PUBLIC, Limits, enforce, in_force, read_limits
-from workbench.server.login_rate_limit import Guesses
-from workbench.server.page_renders import Turns
 from workbench.server.queueing import refuse_other_requests, share_fairly
-from workbench.server.route_guard import Doors
+from workbench.server.route_guard import RouteGuard
 from workbench.tabs import anchors, architecture, attention, attribution, compare, failures, upscale
 from workbench.tabs.links import connect, follow
 from workbench.ui.theme import theme
@@ -101,7 +99,7 @@ def launch(
             server_name=host,
             server_port=port,
             auth=auth,
-            app_kwargs={"middleware": [Middleware(Doors), Middleware(Guesses), Middleware(Turns)]},
+            app_kwargs={"middleware": [Middleware(RouteGuard)]},
             inbrowser=open_browser,
             share=False,
             ssr_mode=False,

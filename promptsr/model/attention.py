@@ -1,7 +1,7 @@
-"""The only place that knows about kernels of attention, fused paths, chunks and memory.
+"""Attention over all tokens and within groups; the only place that knows kernels, fused paths, chunks and memory.
 
-On the CPU the kernels of `promptsr.kernels` do the work where they can be built; everywhere else it is torch's fused
-attention. Neither stores a similarity map.
+On the CPU the kernels of `promptsr.kernels` do the work where they can be built, everywhere else torch's fused
+attention. Neither stores a similarity map; while a tap asks for the map, it is computed explicitly.
 """
 
 from dataclasses import replace
@@ -14,6 +14,7 @@ from torch import Tensor
 from promptsr.kernels import attention_operators as kernels
 from promptsr.kernels.calls import usable
 from promptsr.model.groups import Groups
+from promptsr.model.taps import MapTap
 
 # Similarities computed at once by `nearest`: 4 MB of float32 stay in a core's cache, 256 MB fill a GPU.
 _CHUNK_ELEMENTS = 1 << 20
@@ -22,7 +23,9 @@ _GPU_CHUNK_ELEMENTS = 1 << 26
 _GPU_ALIGNMENT = 8
 
 
-def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["key", "query"]) -> tuple[Tensor, Tensor]:
+def attend_all(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["key", "query"], tap: MapTap | None = None
+) -> tuple[Tensor, Tensor]:
     """softmax(scale q k^T) v with a single head, and categories from the same similarities.
 
     Args:
@@ -31,11 +34,15 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["k
         v: B x m x c.
         scale: factor on the similarities.
         choose: "key" finds the most similar key of each query, "query" the most similar query of each key.
+        tap: while it is explicit it sees the similarities, B x n x m.
 
     Returns:
         The result, B x n x c, and the indices that were chosen, B x n or B x m, int64; the first one on a tie. They
         carry no gradient.
     """
+    if tap is not None and tap.explicit:
+        similarities = tap(similarity(q, k, scale))
+        return tap.softmax(similarities) @ v, similarities.argmax(2 if choose == "key" else 1)
     if usable(q):
         wanted = kernels.KEY_OF_QUERY if choose == "key" else kernels.QUERY_OF_KEY
         out, _, choice = kernels.attend_all(q.float(), k.float(), v.float(), scale, wanted)
@@ -44,7 +51,14 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["k
     return out, nearest(q, k) if choose == "key" else nearest(k, q)
 
 
-def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor, bias: Tensor | None = None) -> Tensor:
+def attend_groups(
+    qkv: Tensor,
+    groups: Groups,
+    heads: int,
+    scale: float | Tensor,
+    bias: Tensor | None = None,
+    tap: MapTap | None = None,
+) -> Tensor:
     """Multi-head attention within groups of tokens.
 
     Args:
@@ -52,11 +66,19 @@ def attend_groups(qkv: Tensor, groups: Groups, heads: int, scale: float | Tensor
         groups: who attends to whom.
         heads: parts that C is divided into.
         scale: factor on the similarities.
-        bias: added to them in every group, heads x size x size.
+        bias: added to the similarities in every group, heads x size x size.
+        tap: while it is explicit it sees the weights, B x groups x heads x size x size.
 
     Returns:
         B HW x C.
     """
+    if tap is not None and tap.explicit:
+        q, k, v = groups.split(qkv, heads)  # each Bgroups x heads x size x C/heads
+        logits = similarity(q, k, scale) if bias is None else similarity(q, k, scale) + bias
+        if groups.masks is not None:
+            logits = logits + groups.masks[groups.mask_of_group()][:, None]
+        weights = tap(tap.softmax(logits).unflatten(0, (-1, groups.per_image)))
+        return groups.join(weights.flatten(0, 1) @ v)
     if usable(qkv):
         out, _ = kernels.attend_groups(
             qkv.float(),

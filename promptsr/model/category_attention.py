@@ -6,19 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
-from promptsr.model.attention import attend_groups, similarity
+from promptsr.model.attention import attend_groups
 from promptsr.model.groups import category_groups
-from promptsr.model.taps import Explicit, Tap
+from promptsr.model.taps import MapTap
 from promptsr.model.token_layers import project
 
 _LARGEST_SCALE = 100.0
 
 
-class CategorySelfAttention(Explicit):
+class CategorySelfAttention(nn.Module):
     """Tokens are sorted by category, cut into groups of `category_size`, and attend within their group.
 
     The last group is filled up with the tokens just before it; those keep the result of their own group.
-    Tap on the explicit path: `weights`, B x groups x heads x size x size, tokens in sorted order.
+    Tap: `weights`, B x groups x heads x size x size, tokens in sorted order.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -28,8 +28,7 @@ class CategorySelfAttention(Explicit):
         # The logarithm of the factor on the similarities, in place of 1/sqrt(head dimension)
         self.logit_scale = nn.Parameter(torch.tensor([math.log(10.0)]))
         self.projection = nn.Linear(config.channels, config.channels)
-        self.softmax = nn.Softmax(dim=-1)
-        self.weights = Tap(of_map=True)
+        self.weights = MapTap()
 
     def forward(self, qkv: Tensor, category: Tensor, rest: Tensor | None = None) -> Tensor:
         """Attends and projects.
@@ -45,10 +44,5 @@ class CategorySelfAttention(Explicit):
         groups = category_groups(category, min(self.size, category.shape[1]))
         tokens = qkv.flatten(0, 2)  # B x H x W x 3C -> BHW x 3C
         scale = self.logit_scale.exp().clamp(max=_LARGEST_SCALE)
-        if self.explicit:
-            q, k, v = groups.split(tokens, self.heads)  # each Bgroups x heads x size x C/heads
-            weights = self.softmax(similarity(q, k, scale)).unflatten(0, (-1, groups.per_image))
-            out = groups.join(self.weights(weights).flatten(0, 1) @ v)
-        else:
-            out = attend_groups(tokens, groups, self.heads, scale)
+        out = attend_groups(tokens, groups, self.heads, scale, tap=self.weights)
         return project(out.unflatten(0, qkv.shape[:3]), self.projection, rest=rest)  # BHW x C -> B x H x W x C

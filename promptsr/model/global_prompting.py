@@ -5,9 +5,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
-from promptsr.model.attention import attend_all, similarity
+from promptsr.model.attention import attend_all
 from promptsr.model.feed_forward import FeedForward
-from promptsr.model.taps import Explicit, Tap
+from promptsr.model.taps import MapTap, Tap
 from promptsr.model.token_layers import feed_forward, project
 
 
@@ -24,11 +24,11 @@ class GlobalPrompting(NamedTuple):
     """For each token the anchor that is most similar in M_fine, B x HW."""
 
 
-class GlobalAnchorPromptingLayer(Explicit):
+class GlobalAnchorPromptingLayer(nn.Module):
     """Every token reads n = HW/d^2 anchor prompts, each of which has read the whole image.
 
-    Taps: `anchors` and `anchor_prompts` (B x n x C), `coarse_category` and `fine_category` (B x HW), and on the
-    explicit path `coarse_map` (B x n x HW) and `fine_map` (B x HW x n), both before their softmax.
+    Taps: `anchors` and `anchor_prompts` (B x n x C), `coarse_category` and `fine_category` (B x HW), `coarse_map`
+    (B x n x HW) and `fine_map` (B x HW x n), both before their softmax.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -47,12 +47,10 @@ class GlobalAnchorPromptingLayer(Explicit):
         self.norm = nn.LayerNorm(c)
         self.feed_forward = FeedForward(c, config.mlp_ratio)
 
-        self.coarse_softmax = nn.Softmax(dim=-1)
-        self.fine_softmax = nn.Softmax(dim=-1)
         self.anchors = Tap()
-        self.coarse_map = Tap(of_map=True)
+        self.coarse_map = MapTap()
         self.anchor_prompts = Tap()
-        self.fine_map = Tap(of_map=True)
+        self.fine_map = MapTap()
         self.coarse_category = Tap()
         self.fine_category = Tap()
 
@@ -70,12 +68,7 @@ class GlobalAnchorPromptingLayer(Explicit):
         a = self.anchors(project(grid.flatten(2).transpose(1, 2), self.anchor))  # B x C x H/d x W/d -> B x n x C
 
         # Eq. 7: the anchors read the whole image
-        if self.explicit:
-            coarse_map = self.coarse_map(similarity(a, k, self.scale))  # B x n x HW
-            p = self.coarse_softmax(coarse_map) @ v
-            coarse_category = coarse_map.argmax(1)
-        else:
-            p, coarse_category = attend_all(a, k, v, self.scale, choose="query")
+        p, coarse_category = attend_all(a, k, v, self.scale, "query", self.coarse_map)  # B x n x C, B x HW
 
         # Eq. 8: anchor prompt update, within the residual group only
         if previous is not None:
@@ -88,12 +81,7 @@ class GlobalAnchorPromptingLayer(Explicit):
         v_p = self.prompt_value(prompts).flatten(2).transpose(1, 2)
 
         # Eq. 10: every token reads the anchor prompts
-        if self.explicit:
-            fine_map = self.fine_map(similarity(q, k_p + a, self.scale))  # B x HW x n
-            x_p = self.fine_softmax(fine_map) @ v_p
-            fine_category = fine_map.argmax(2)
-        else:
-            x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, choose="key")
+        x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, "key", self.fine_map)  # B x HW x C, B x HW
 
         # Eq. 11 and 12
         x = project(x_p, self.projection, rest=tokens).view_as(x)  # B x HW x C -> B x H x W x C

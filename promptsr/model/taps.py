@@ -17,19 +17,22 @@ from promptsr.support.errors import ConfigError
 class Tap(nn.Module):
     """An identity with a name. Whatever passes through it can be recorded, or replaced, by a forward hook."""
 
-    def __init__(self, of_map: bool = False) -> None:
-        """`of_map`: this value exists on the explicit attention path only, since the fused one never stores it."""
-        super().__init__()
-        self.of_map = of_map
-
     def forward(self, value: Tensor) -> Tensor:
         return value
 
 
-class Explicit(nn.Module):
-    """A layer with two attention paths of one result: fused (default), and explicit, which stores its maps."""
+class MapTap(Tap):
+    """A tap on a similarity map or on attention weights.
 
-    explicit: bool = False
+    Fused attention stores neither. While `explicit` is true, attention computes the map, hands it through this tap and
+    takes its softmax here.
+    """
+
+    explicit = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softmax = nn.Softmax(dim=-1)
 
 
 def tap_names(model: nn.Module) -> list[str]:
@@ -39,10 +42,10 @@ def tap_names(model: nn.Module) -> list[str]:
 
 @contextmanager
 def explicit_attention(model: nn.Module) -> Iterator[None]:
-    """Within this context every layer of `model` takes the explicit attention path."""
+    """Within this context every attention of `model` stores its map."""
     with ExitStack() as stack:
         for module in model.modules():
-            if isinstance(module, Explicit):
+            if isinstance(module, MapTap):
                 _make_explicit(module, stack)
         yield
 
@@ -57,8 +60,8 @@ def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]
 
     Yields:
         A dictionary from tap name to the value of the latest forward pass, still attached to the autograd graph
-        (call the network under `torch.no_grad()` when gradients are of no interest). Layers whose maps are asked
-        for take the explicit path; all others stay fused.
+        (call the network under `torch.no_grad()` when gradients are of no interest). Attention whose map is asked
+        for takes the explicit path; all other stays fused.
 
     Raises:
         ConfigError: a name that matches no tap.
@@ -78,13 +81,11 @@ def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]
             tap = model.get_submodule(name)
             handle = tap.register_forward_hook(lambda _module, _args, value, name=name: seen.update({name: value}))
             stack.callback(handle.remove)
-            if isinstance(tap, Tap) and tap.of_map:
-                owner = model.get_submodule(name.rpartition(".")[0])
-                assert isinstance(owner, Explicit)
-                _make_explicit(owner, stack)
+            if isinstance(tap, MapTap):
+                _make_explicit(tap, stack)
         yield seen
 
 
-def _make_explicit(module: Explicit, stack: ExitStack) -> None:
-    stack.callback(setattr, module, "explicit", module.explicit)
-    module.explicit = True
+def _make_explicit(tap: MapTap, stack: ExitStack) -> None:
+    stack.callback(setattr, tap, "explicit", tap.explicit)
+    tap.explicit = True

@@ -4,16 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
-from promptsr.model.attention import attend_groups, similarity
+from promptsr.model.attention import attend_groups
 from promptsr.model.groups import window_groups
-from promptsr.model.taps import Explicit, Tap
+from promptsr.model.taps import MapTap
 from promptsr.model.token_layers import project
 
 
-class WindowSelfAttention(Explicit):
+class WindowSelfAttention(nn.Module):
     """Self-attention within windows of ws x ws tokens; `shifted` moves the windows by ws/2.
 
-    Tap on the explicit path: `weights`, B x windows x heads x ws^2 x ws^2, windows in reading order.
+    Tap: `weights`, B x windows x heads x ws^2 x ws^2, windows in reading order.
     """
 
     def __init__(self, config: ModelConfig, shifted: bool) -> None:
@@ -31,8 +31,7 @@ class WindowSelfAttention(Explicit):
         )
         self.shift_masks: Tensor | None
         self.projection = nn.Linear(config.channels, config.channels)
-        self.softmax = nn.Softmax(dim=-1)
-        self.weights = Tap(of_map=True)
+        self.weights = MapTap()
 
     def forward(self, qkv: Tensor, rest: Tensor | None = None) -> Tensor:
         """Attends and projects.
@@ -49,15 +48,7 @@ class WindowSelfAttention(Explicit):
         # Table of (2 ws - 1)^2 x heads -> heads x ws^2 x ws^2. Torch differentiates this 20 times faster than rows.
         chosen = self.position_bias.t().index_select(1, self.position_index.flatten())
         bias = chosen.unflatten(1, self.position_index.shape)
-        if self.explicit:
-            q, k, v = groups.split(tokens, self.heads)  # each Bwindows x heads x ws^2 x C/heads
-            logits = similarity(q, k, self.scale) + bias
-            if groups.masks is not None:
-                logits = logits + groups.masks[groups.mask_of_group()][:, None]
-            weights = self.weights(self.softmax(logits).unflatten(0, (-1, groups.per_image)))
-            out = groups.join(weights.flatten(0, 1) @ v)
-        else:
-            out = attend_groups(tokens, groups, self.heads, self.scale, bias)
+        out = attend_groups(tokens, groups, self.heads, self.scale, bias, self.weights)
         return project(out.unflatten(0, qkv.shape[:3]), self.projection, rest=rest)  # BHW x C -> B x H x W x C
 
 

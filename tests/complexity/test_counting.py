@@ -16,7 +16,7 @@ from promptsr.complexity.counting import Complexity, count
 from promptsr.config import PRESETS, ModelConfig, preset
 from promptsr.kernels import why_not
 from promptsr.model.network import PromptSR, build_model
-from promptsr.model.taps import Explicit, explicit_attention
+from promptsr.model.taps import MapTap, explicit_attention
 from promptsr.support.errors import ConfigError
 
 FIGURES = ("parameters", "multiply_adds", "published_parameters", "published_multiply_adds")
@@ -239,7 +239,7 @@ def test_the_network_is_left_as_it_is() -> None:
     for module in network.modules():
         assert module.training
         assert not module._forward_hooks and not module._forward_pre_hooks
-        assert not (isinstance(module, Explicit) and module.explicit)
+        assert not (isinstance(module, MapTap) and module.explicit)
 
 
 def test_sizes_far_beyond_memory() -> None:

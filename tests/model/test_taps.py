@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from promptsr.model.network import PromptSR
-from promptsr.model.taps import Explicit, Tap, explicit_attention, record, tap_names
+from promptsr.model.taps import MapTap, Tap, explicit_attention, record, tap_names
 from promptsr.support.errors import ConfigError
 
 Lively = Callable[..., PromptSR]
@@ -22,12 +22,12 @@ def hooks(network: nn.Module) -> int:
     return sum(len(getattr(module, kind)) for module in network.modules() for kind in kinds)
 
 
-def explicit_layers(network: nn.Module) -> set[str]:
-    return {name for name, module in network.named_modules() if isinstance(module, Explicit) and module.explicit}
+def explicit_maps(network: nn.Module) -> set[str]:
+    return {name for name, module in network.named_modules() if isinstance(module, MapTap) and module.explicit}
 
 
-def all_layers(network: nn.Module) -> set[str]:
-    return {name for name, module in network.named_modules() if isinstance(module, Explicit)}
+def all_maps(network: nn.Module) -> set[str]:
+    return {name for name in tap_names(network) if name.endswith(MAPS)}
 
 
 def state(network: nn.Module) -> dict[str, Tensor]:
@@ -72,21 +72,21 @@ def test_values_have_the_shapes_they_promise(lively: Lively) -> None:
 
 
 @pytest.mark.parametrize("kind", (*GAPL_TAPS, "weights"))
-def test_patterns_choose_taps_and_only_maps_make_layers_explicit(lively: Lively, kind: str) -> None:
+def test_patterns_choose_taps_and_only_maps_become_explicit(lively: Lively, kind: str) -> None:
     network = lively()
     expected = {name for name in tap_names(network) if name.endswith(f".{kind}")}
     with record(network, [f"*.{kind}"]) as seen:
         assert hooks(network) == len(expected)
-        assert explicit_layers(network) == ({name.rpartition(".")[0] for name in expected} if kind in MAPS else set())
+        assert explicit_maps(network) == (expected if kind in MAPS else set())
         network(IMAGE)
     assert seen.keys() == expected
-    assert hooks(network) == 0 and explicit_layers(network) == set()
+    assert hooks(network) == 0 and explicit_maps(network) == set()
 
 
-def test_one_layer_is_made_explicit_alone(lively: Lively) -> None:
+def test_one_map_is_made_explicit_alone(lively: Lively) -> None:
     network = lively()
     with record(network, ["groups.1.blocks.0.global_prompting.fine_map"]) as seen:
-        assert explicit_layers(network) == {"groups.1.blocks.0.global_prompting"}
+        assert explicit_maps(network) == {"groups.1.blocks.0.global_prompting.fine_map"}
         network(IMAGE)
     assert list(seen) == ["groups.1.blocks.0.global_prompting.fine_map"]
 
@@ -139,14 +139,14 @@ def test_an_exception_inside_leaves_no_trace(lively: Lively, names: list[str]) -
     with pytest.raises(ZeroDivisionError), record(network, names):
         network(IMAGE)
         raise ZeroDivisionError
-    assert hooks(network) == 0 and explicit_layers(network) == set()
+    assert hooks(network) == 0 and explicit_maps(network) == set()
 
 
 def test_a_network_that_fails_leaves_no_trace(lively: Lively) -> None:
     network = lively()
     with pytest.raises(RuntimeError), record(network, ["*"]), explicit_attention(network):
         network(IMAGE.double())
-    assert hooks(network) == 0 and explicit_layers(network) == set()
+    assert hooks(network) == 0 and explicit_maps(network) == set()
 
 
 def test_a_wrong_name_leaves_no_trace_and_names_the_kinds(lively: Lively) -> None:
@@ -154,43 +154,44 @@ def test_a_wrong_name_leaves_no_trace_and_names_the_kinds(lively: Lively) -> Non
     pattern = r"'\*\.colour'.*anchor_prompts.*coarse_map.*weights"
     with pytest.raises(ConfigError, match=pattern), record(network, ["*.anchors", "*.fine_map", "*.colour"]):
         raise AssertionError("entered")
-    assert hooks(network) == 0 and explicit_layers(network) == set()
+    assert hooks(network) == 0 and explicit_maps(network) == set()
     with pytest.raises(ConfigError, match="none"), record(nn.Linear(2, 2), ["*"]):
         raise AssertionError("entered")
 
 
-def test_nesting_restores_layer_by_layer(lively: Lively) -> None:
+def test_nesting_restores_map_by_map(lively: Lively) -> None:
     network = lively()
-    fine = {f"groups.{group}.blocks.{block}.global_prompting" for group in range(2) for block in range(2)}
+    fine = {f"groups.{group}.blocks.{block}.global_prompting.fine_map" for group in range(2) for block in range(2)}
+    coarse = {name.replace("fine", "coarse") for name in fine}
     with record(network, ["*.fine_map"]) as outer:
-        assert explicit_layers(network) == fine
+        assert explicit_maps(network) == fine
         with record(network, ["*.coarse_map", "*.anchors"]) as inner:
-            assert explicit_layers(network) == fine
+            assert explicit_maps(network) == fine | coarse
             with explicit_attention(network):
-                assert explicit_layers(network) == all_layers(network)
+                assert explicit_maps(network) == all_maps(network)
                 network(IMAGE)
-            assert explicit_layers(network) == fine
-        assert explicit_layers(network) == fine and hooks(network) == 4
-    assert explicit_layers(network) == set() and hooks(network) == 0
+            assert explicit_maps(network) == fine | coarse
+        assert explicit_maps(network) == fine and hooks(network) == 4
+    assert explicit_maps(network) == set() and hooks(network) == 0
     assert (len(outer), len(inner)) == (4, 8)
 
 
-def test_a_layer_that_was_explicit_stays_so(lively: Lively) -> None:
+def test_a_map_that_was_explicit_stays_so(lively: Lively) -> None:
     network = lively()
-    layer = network.get_submodule("groups.0.blocks.0.global_prompting")
-    assert isinstance(layer, Explicit)
-    layer.explicit = True
+    tap = network.get_submodule("groups.0.blocks.0.global_prompting.coarse_map")
+    assert isinstance(tap, MapTap)
+    tap.explicit = True
     for context in (record(network, ["*"]), explicit_attention(network)):
         with context:
-            assert explicit_layers(network) == all_layers(network)
-        assert explicit_layers(network) == {"groups.0.blocks.0.global_prompting"}
+            assert explicit_maps(network) == all_maps(network)
+        assert explicit_maps(network) == {"groups.0.blocks.0.global_prompting.coarse_map"}
 
 
 def test_two_networks_do_not_share_a_path(lively: Lively) -> None:
     one, other = lively(), lively()
     with explicit_attention(one):
-        assert explicit_layers(other) == set()
-    assert not Explicit.explicit
+        assert explicit_maps(other) == set()
+    assert not MapTap.explicit
 
 
 def test_a_tap_is_the_identity() -> None:

@@ -56,8 +56,6 @@ class Limits:
     """Events in the queue, light ones too, of all people together."""
     waiting_each: Count = 8
     """Questions that need a network, waiting or being worked on, of one person."""
-    login_attempts: Count = 5
-    """From one address within a minute, the last ones all wrong."""
 
 
 PUBLIC = replace(

@@ -17,7 +17,7 @@ from analysis.anchors.collect import CollectedPrompts, Collecting, collect
 from analysis.anchors.image_folders import ImageSet, find_image_set
 from promptsr.data import load_pair
 from promptsr.model.network import PromptSR
-from promptsr.model.taps import Explicit, record
+from promptsr.model.taps import MapTap, Tap, record
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 from promptsr.support.ranks import Ranks
@@ -88,13 +88,14 @@ def test_prompts_are_those_at_the_taps(
 
 
 def test_attention_stays_fused(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
-    explicit: list[bool] = []
-    layers = [module for module in small_model.network.modules() if isinstance(module, Explicit)]
-    hooks = [layer.register_forward_hook(lambda m, *_: explicit.append(m.explicit)) for layer in layers]
+    """Maps pass through their taps only where attention is explicit."""
+    passed: set[type[Tap]] = set()
+    taps = [module for module in small_model.network.modules() if isinstance(module, Tap)]
+    hooks = [tap.register_forward_hook(lambda tap, *_: passed.add(type(tap))) for tap in taps]
     finish(collect({"trained": small_model}, photos, tmp_path))
     for hook in hooks:
         hook.remove()
-    assert explicit and not any(explicit)
+    assert {type(tap) for tap in taps} == {Tap, MapTap} and passed == {Tap}
 
 
 def test_progress_and_memory_mapping(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:

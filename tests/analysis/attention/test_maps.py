@@ -14,7 +14,7 @@ import analysis.attention.maps as attention_maps
 from analysis.attention.maps import AttentionMaps, Layer, look, maps_bytes
 from promptsr.config import ModelConfig, preset
 from promptsr.model.network import PromptSR
-from promptsr.model.taps import Explicit, record
+from promptsr.model.taps import MapTap, record
 from promptsr.support.errors import UserError
 
 SETTINGS: dict[str, Any] = {
@@ -199,18 +199,19 @@ def test_only_the_maps_of_the_block_are_kept(network: PromptSR, image: Tensor, m
 
 
 def test_other_blocks_stay_fused(network: PromptSR, image: Tensor) -> None:
-    paths: dict[str, bool] = {}
-    layers = {name: module for name, module in network.named_modules() if isinstance(module, Explicit)}
+    """Maps pass through their taps only where attention is explicit."""
+    passed: set[str] = set()
+    taps = {name: module for name, module in network.named_modules() if isinstance(module, MapTap)}
     handles = [
-        module.register_forward_hook(lambda layer, _args, _out, name=name: paths.update({name: layer.explicit}))
-        for name, module in layers.items()
+        tap.register_forward_hook(lambda _tap, _args, _out, name=name: passed.add(name)) for name, tap in taps.items()
     ]
     look(network, image, group=0, block=1)
     for handle in handles:
         handle.remove()
-    parts = ("global_prompting", "coarse_prompting.window_attention", "fine_prompting.window_attention")
-    assert {name for name, explicit in paths.items() if explicit} == {f"groups.0.blocks.1.{part}" for part in parts}
-    assert len(paths) == 20 and not any(module.explicit for module in layers.values())
+    maps = ("global_prompting.coarse_map", "global_prompting.fine_map")
+    weights = ("coarse_prompting.window_attention.weights", "fine_prompting.window_attention.weights")
+    assert passed == {f"groups.0.blocks.1.{part}" for part in maps + weights}
+    assert len(taps) == 24 and not any(tap.explicit for tap in taps.values())
 
 
 def test_hooks_are_gone_after_a_failure(network: PromptSR, image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +220,7 @@ def test_hooks_are_gone_after_a_failure(network: PromptSR, image: Tensor, monkey
         look(network, image, group=1, block=1)
     modules = list(network.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
-    assert not any(module.explicit for module in modules if isinstance(module, Explicit))
+    assert not any(module.explicit for module in modules if isinstance(module, MapTap))
 
 
 def test_ablations_answer_what_they_can(image: Tensor) -> None:

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from promptsr.zoo.load import WEIGHTS
 from workbench.server.limits import Limits
-from workbench.server.route_guard import Doors
+from workbench.server.route_guard import RouteGuard
 
 if TYPE_CHECKING:
     from tests.workbench.conftest import Server
@@ -173,7 +173,8 @@ def test_uploads_leave_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
         return SimpleNamespace(free=free["bytes"])
 
     monkeypatch.setattr("shutil.disk_usage", disk_usage)
-    with TestClient(Doors(Starlette(routes=[Mount("/", lambda *asgi: PlainTextResponse("behind")(*asgi))]))) as client:
+    app = Starlette(routes=[Mount("/", lambda *asgi: PlainTextResponse("behind")(*asgi))])
+    with TestClient(RouteGuard(app)) as client:
         answer = client.post("/gradio_api/upload", content=b"photo")
         assert answer.status_code == 507 and "The disk of this server is nearly full" in answer.text
         assert client.get("/config").text == "behind"
