@@ -19,6 +19,7 @@ class CascadePromptingBlock(nn.Module):
         else:
             self.global_prompting = LocalPromptingLayer(config, prompting=False, shifted=False)
         self.coarse_prompting = LocalPromptingLayer(config, prompting=config.coarse_prompting, shifted=False)
+        # The paper does not say which windows are shifted: those of the fine layer here.
         self.fine_prompting = LocalPromptingLayer(config, prompting=config.fine_prompting != "off", shifted=True)
 
     def forward(self, x: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor | None]:

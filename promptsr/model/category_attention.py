@@ -18,6 +18,7 @@ class CategorySelfAttention(nn.Module):
     """Tokens are sorted by category, cut into groups of `category_size`, and attend within their group.
 
     The last group is filled up with the tokens just before it; those keep the result of their own group.
+    (ATD mirrors the last tokens instead.)
     Tap: `weights`, B x groups x heads x size x size, tokens in sorted order.
     """
 

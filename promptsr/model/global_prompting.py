@@ -36,14 +36,15 @@ class GlobalAnchorPromptingLayer(nn.Module):
         c, d = config.channels, config.anchor_stride
         self.alpha = config.prompt_update
         self.scale = c**-0.5
-        self.query = nn.Linear(c, c)
+        self.query = nn.Linear(c, c)  # with bias, and no norm before: our choice, see docs/reconstruction.md
         self.key = nn.Linear(c, c)
         self.value = nn.Linear(c, c)
+        # The kernel follows from the printed parameters; zeros at the border are our choice.
         self.downscale = nn.Conv2d(c, c, kernel_size=d + 1, stride=d, padding=d // 2, groups=c)
         self.anchor = nn.Linear(c, c)
         self.prompt_key = _prompt_projection(config)
         self.prompt_value = _prompt_projection(config)
-        self.projection = nn.Linear(c, c)
+        self.projection = nn.Linear(c, c)  # "Proj" of eq. 11, read as 1 x 1
         self.norm = nn.LayerNorm(c)
         self.feed_forward = FeedForward(c, config.mlp_ratio)
 
@@ -80,7 +81,8 @@ class GlobalAnchorPromptingLayer(nn.Module):
         k_p = self.prompt_key(prompts).flatten(2).transpose(1, 2)  # B x C x H/d x W/d -> B x n x C
         v_p = self.prompt_value(prompts).flatten(2).transpose(1, 2)
 
-        # Eq. 10: every token reads the anchor prompts
+        # Eq. 10: every token reads the anchor prompts. The paper's formula of the fine category repeats M_coarse; its
+        # text and Fig. 2 say M_fine.
         x_p, fine_category = attend_all(q, k_p + a, v_p, self.scale, "key", self.fine_map)  # B x HW x C, B x HW
 
         # Eq. 11 and 12

@@ -19,7 +19,7 @@ class LocalPromptingLayer(nn.Module):
     def __init__(self, config: ModelConfig, *, prompting: bool, shifted: bool) -> None:
         super().__init__()
         c = config.channels
-        self.norm_attention = nn.LayerNorm(c)
+        self.norm_attention = nn.LayerNorm(c)  # this norm, and no bias in qkv, are our choice: docs/reconstruction.md
         self.qkv = nn.Linear(c, 3 * c, bias=False)  # shared by both attentions
         self.window_attention = WindowSelfAttention(config, shifted)
         self.category_attention = CategorySelfAttention(config) if prompting else None

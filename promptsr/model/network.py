@@ -2,7 +2,7 @@
 
 Liu et al., "PromptSR: Cascade Prompting for Lightweight Image Super-Resolution". Equation numbers in this package
 are the paper's. Read on in `cascade`, `global_prompting`, `local_prompting`, `window_attention` and
-`category_attention`.
+`category_attention`; docs/reconstruction.md says what the paper leaves open.
 """
 
 from typing import Any
