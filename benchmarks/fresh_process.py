@@ -60,7 +60,7 @@ def resident() -> tuple[int, int]:
         UserError: this is not Linux.
     """
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError as error:
         raise UserError("Memory is measured as Linux tells it: run this benchmark on Linux.") from error
     now, peak = (1024 * int(status.partition(key)[2].split()[0]) for key in ("VmRSS:", "VmHWM:"))
@@ -73,7 +73,7 @@ def main() -> None:
     settings = Settings(int(threads), device, dtype)
     torch.set_num_threads(settings.threads)
     contender = build(name)
-    assert contender is not None, "whoever asks has built it as well"
+    assert contender is not None, "the caller has built it as well"
     # What is loaded and set up once, whatever the size, belongs to what was held before.
     forward_pass(contender, _SMALL, _SMALL, settings)()
     run = forward_pass(contender, int(height), int(width), settings)

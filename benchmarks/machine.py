@@ -46,7 +46,11 @@ def warn_if_busy(threads: int) -> None:
 
 def _processor() -> str:
     try:
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
         return names[0].partition(":")[2].strip()
     except (OSError, IndexError):
         return platform.processor() or platform.machine()

@@ -1,122 +1,272 @@
-"""Many users of the workbench at once: does it answer, refuse in known words, and keep its memory?
+"""Many users of the workbench at once: are answers right, refusals documented, and does its memory stay?
 
-    python benchmarks/soak.py --minutes 10 --users 20 --seed 0    # to benchmarks/results/soak.md, .csv
+    python benchmarks/soak.py --minutes 10 --users 20 --seed 0    # to benchmarks/results/soak.md
 
-The workbench runs in a process of its own. soak.csv has its memory over time. Ends with code 1 if an answer is not as
-documented, heavy jobs overlap, or memory grows by more than the limit. Linux only.
+The workbench runs in a process of its own. Ends with code 1 if an answer is wrong, heavy jobs overlap, or memory grows
+by more than the limit. Linux only.
 """
 
 import asyncio
-import os
+import random
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
+import numpy as np
 import torch
 import typer
 
+from analysis.common.samples import write_samples
 from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
-from benchmarks.soak_photos import Photos
-from benchmarks.soak_report import LIMIT, WARM_UP, Sample, memory_at_rest, memory_at_work, overlapping, report
-from benchmarks.soak_server import Workbench, serving
-from benchmarks.soak_users import Record, User
-from benchmarks.soak_window import TIMEOUT
-from benchmarks.tables import write_csv
+from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, Workbench, overlapping, serving
 from promptsr.cli.console import check_targets, log, run
+from promptsr.imaging import decode, encode
+from promptsr.inference.upscaler import Upscaler
 from promptsr.support.errors import ConfigError
 from promptsr.support.files import write_text
+from promptsr.support.markdown_tables import markdown
+from promptsr.zoo.load import load_model
 
 RESULTS = Path(__file__).parent / "results"
-_EVERY = 2.0
-"""Seconds between two samples of memory."""
+WARM_UP = 0.25
+"""Share of the time: until then caches fill, and memory may grow."""
+LIMIT = 5.0
+"""Per cent that memory may grow after the warm-up."""
 _REST = 20.0
 """Seconds after the last user, for connections to end."""
+_TINY = "promptsr-tiny-x4"
+_SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
+_OFTEN = {"upscale": 8, "compare": 3, "lam": 2, "attention": 2, "architecture": 2, "cancel": 3, "drop": 3, "refused": 5}
+"""Relative frequency of the requests that wait for the device, and of those that must be refused."""
 
 
-class Told:
-    """What users did so far, and how the server was."""
+@dataclass
+class Record:
+    """What users asked for: seconds of every request by kind, and a line for each answer that was wrong."""
 
-    def __init__(self) -> None:
-        self.begun = time.monotonic()
-        self.records: list[Record] = []
-        self.samples: list[Sample] = []
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
 
-    def sample(self, workbench: Workbench) -> Sample:
-        """The server now."""
-        files, megabytes = workbench.cached()
-        minutes = round((time.monotonic() - self.begun) / 60, 3)
-        found = Sample(
-            minutes, len(self.records), workbench.resident(), workbench.open_files(), files, round(megabytes, 1)
+    def add(self, kind: str, seconds: float, wrong: str | None = None) -> None:
+        """Adds a request."""
+        self.seconds.setdefault(kind, []).append(seconds)
+        if wrong is not None:
+            self.wrong.append(f"{kind}: {wrong}")
+
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return sum(map(len, self.seconds.values()))
+
+
+class Photos:
+    """Photographs to send: small ones, a larger one, and questions that must be refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        self.small = write_samples(folder / "small", 64)
+        self.large = write_samples(folder / "large", 320)[4]
+        photo, text, cut = self.small[0], folder / "notes.png", folder / "cut.png"
+        text.write_text("No image at all.", encoding="utf-8")
+        cut.write_bytes(photo.read_bytes()[:-900])
+        self.refused: list[tuple[str, list[Any], str]] = [
+            ("upscale", [text, _TINY, "bicubic", "auto", "PNG"], "notes.png is not an image we read"),
+            ("upscale", [cut, _TINY, "bicubic", "auto", "PNG"], "cut.png is damaged or incomplete"),
+            ("upscale", [None, _TINY, "bicubic", "auto", "PNG"], "There is no photograph yet"),
+            ("upscale", [photo, "../weights/x", "bicubic", "auto", "PNG"], "There is no model ../weights/x"),
+            ("upscale", [photo, _TINY, "bicubic", "7", "PNG"], "Tiles of 7 pixels are too small"),
+            ("compare", [photo, "shrink", None, [], "auto"], "Choose 1 to 4 different models, not none."),
+            ("attention", [photo, "bicubic-x4", 1, 1, 0, 0, False], "bicubic-x4 is no PromptSR network"),
+            ("architecture", [photo, _TINY, 1, 1, "encoder", 9999, 0], "lies outside of the"),
+        ]
+
+    def expected(self, photo: Path, model: str, tile: str, name: str) -> bytes:
+        """The file that the command line writes."""
+        with self._lock:
+            return self._expected(photo, model, tile, name)
+
+    @lru_cache  # noqa: B019 (lives as long as the program)
+    def _expected(self, photo: Path, model: str, tile: str, name: str) -> bytes:
+        file = self._folder / f"expected{_SUFFIXES[name]}"
+        upscaler = Upscaler(load_model(model), tile=int(tile) if tile.isdecimal() else tile)
+        encode(upscaler(decode(photo)).picture, file)
+        return file.read_bytes()
+
+
+class User:
+    """One person with a page to work in and one to look around; all choices come from a seed."""
+
+    def __init__(self, http: httpx.AsyncClient, photos: Photos, seed: str, record: Record, pause: float) -> None:
+        self._http, self._photos, self._record, self._pause = http, photos, record, pause
+        self._draw = random.Random(seed)
+
+    async def use(self, until: float) -> None:
+        """Works and looks around until that time of the monotonic clock."""
+        await asyncio.gather(self._work(until), self._look(until))
+
+    async def _open(self) -> Window:
+        begun = time.monotonic()
+        window = await Window.open(self._http)
+        self._record.add("page", time.monotonic() - begun)
+        return window
+
+    async def _work(self, until: float) -> None:
+        window = await self._open()
+        while time.monotonic() < until:
+            if self._draw.random() < 0.1:  # as somebody who comes anew
+                window = await self._open()
+            [kind] = self._draw.choices(list(_OFTEN), list(_OFTEN.values()))
+            await getattr(self, f"_{kind}")(window)
+
+    async def _look(self, until: float) -> None:
+        window = await self._open()
+        while time.monotonic() < until:
+            await asyncio.sleep(self._draw.uniform(0.5, 1.5) * self._pause)
+            if self._draw.random() < 0.15:
+                window = await self._open()
+                await self._ask("load", "load", window, [], lambda answer: len(answer.data) == 5)
+            place = [self._draw.randrange(500), self._draw.randrange(500), self._draw.randint(1, 24), None]
+            await self._ask("magnify", "magnify", window, place, lambda answer: len(answer.data) == 3)
+
+    async def _ask(
+        self, kind: str, name: str, window: Window, values: list[Any], right: Callable[[Answer], bool], cut: Any = None
+    ) -> Answer:
+        answer = await window.ask(name, values, cut)
+        fits = answer.error is None and right(answer)
+        self._record.add(kind, answer.ended - answer.asked, None if fits else f"{answer.error or answer.data}")
+        return answer
+
+    async def _upscale(self, window: Window) -> None:
+        """Downloads the result too, which must equal that of the command line."""
+        draw = self._draw
+        photo, model = draw.choice(self._photos.small), f"promptsr-tiny-x{draw.choice((2, 3, 4))}"
+        tile, name = draw.choice(("auto", "32")), draw.choice(list(_SUFFIXES))
+        values = [await window.send(photo), model, "bicubic", tile, name]
+        answer = await self._ask("upscale", "upscale", window, values, lambda answer: len(answer.data) == 5)
+        if answer.error is None:
+            begun = time.monotonic()
+            content = await window.fetch(answer.data[3])
+            seconds = time.monotonic() - begun
+            same = content == await asyncio.to_thread(self._photos.expected, photo, model, tile, name)
+            self._record.add("download", seconds, None if same else f"{photo.name}, {model}, {tile}, {name}")
+
+    async def _question(self, name: str, window: Window, values: list[Any]) -> None:
+        photo = await window.send(self._draw.choice(self._photos.small))
+        await self._ask(name, name, window, [photo, *values], lambda answer: bool(answer.data))
+
+    async def _compare(self, window: Window) -> None:
+        await self._question("compare", window, ["shrink", None, ["bicubic-x2", "promptsr-tiny-x2"], "auto"])
+
+    async def _lam(self, window: Window) -> None:
+        x, y = (4 * self._draw.randrange(38) for _ in "xy")
+        await self._question("lam", window, ["enlarge", 4, [_TINY], x, y, 16, self._draw.randint(1, 3)])
+
+    async def _attention(self, window: Window) -> None:
+        x, y = (self._draw.randrange(38) for _ in "xy")
+        await self._question(
+            "attention", window, [_TINY, self._draw.randint(1, 4), self._draw.randint(1, 2), x, y, False]
         )
-        self.samples.append(found)
-        return found
 
-    def at_rest(self, workbench: Workbench) -> Sample:
-        """The server some time after the last user."""
-        time.sleep(_REST)
-        workbench.collect()
-        return self.sample(workbench)
+    async def _architecture(self, window: Window) -> None:
+        box = self._draw.choice(("anchors", "coarse_map", "decoder"))
+        await self._question("architecture", window, [_TINY, 1, self._draw.randint(1, 2), box, 20, 20])
+
+    async def _cancel(self, window: Window, how: str = "cancel") -> None:
+        """Breaks a long job off: when its turn has come, or is still to come."""
+        wanted = self._draw.choice(("estimation", "-x4: "))
+        values = [await window.send(self._photos.large), _TINY, "bicubic", "64", "PNG"]
+        cut = Cut(how, lambda line: wanted in line)
+        await self._ask(how, "upscale", window, values, lambda answer: answer.cut == how or bool(answer.data), cut)
+
+    async def _drop(self, window: Window) -> None:
+        await self._cancel(window, "drop")
+
+    async def _refused(self, window: Window) -> None:
+        name, values, message = self._draw.choice(self._photos.refused)
+        values = [await window.send(value) if isinstance(value, Path) else value for value in values]
+        answer = await window.ask(name, values)
+        known = message in (answer.error or "")
+        self._record.add("refused", answer.ended - answer.asked, None if known else f"{answer.error}")
 
 
 async def visit(
-    workbench: Workbench, photos: Photos, seconds: float, users: int, seed: str, pause: float, told: Told
+    workbench: Workbench, photos: Photos, seconds: float, users: int, seed: str, pause: float, record: Record
 ) -> None:
-    """Lets users come, and go after that time; tells what they did, and how the server was meanwhile."""
+    """Lets users come, and go after that time."""
     until = time.monotonic() + seconds
-
-    async def watch() -> None:
-        while time.monotonic() < until:
-            told.sample(workbench)
-            await asyncio.sleep(_EVERY)
-
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * users)
     async with httpx.AsyncClient(base_url=workbench.url, timeout=TIMEOUT, limits=limits) as http:
-        people = [User(http, photos, f"{seed}-{number}", told.records.append, pause) for number in range(users)]
-        await asyncio.gather(watch(), *(user.use(until) for user in people))
+        await asyncio.gather(
+            *(User(http, photos, f"{seed}-{number}", record, pause).use(until) for number in range(users))
+        )
+
+
+def report(record: Record, passes: Sequence[Pass], memory: Sequence[float], head: str) -> tuple[str, bool]:
+    """Markdown, and whether all went well.
+
+    Args:
+        record: all requests.
+        passes: through networks.
+        memory: 10^6 bytes of the server before the first users, after the warm-up, and after the last ones.
+        head: what was done, and on what machine.
+    """
+    before, warm, end = memory
+    growth, mixed = 100 * (end / warm - 1), overlapping(passes)
+    rows = []
+    for kind, seconds in sorted(record.seconds.items()):
+        median, high = np.percentile(seconds, [50, 95])
+        rows.append(
+            {"kind": kind, "requests": str(len(seconds)), "median, s": f"{median:.2f}", "p95, s": f"{high:.2f}"}
+        )
+    lines = "".join(f"\n- {line}" for line in record.wrong[:20])
+    text = (
+        f"# Soak\n\n{head}\n\n{record.requests} requests, {len(record.wrong)} answers that are not as documented."
+        f"{lines}\n\n{markdown(rows)}\nHeavy requests queue for one device: of {len(passes)} passes through networks, "
+        f"{mixed} began before one of another request had ended.\n\nResident memory with nobody there and garbage "
+        f"collected, 10^6 bytes: {before:.0f} before the first users, {warm:.0f} after the warm-up, {end:.0f} at the "
+        f"end: {growth:+.1f} % (limit {LIMIT:g} %).\n"
+    )
+    return text, not record.wrong and not mixed and growth <= LIMIT
 
 
 def soak(
     minutes: Annotated[float, typer.Option(min=0.1, help="For how long.")] = 10,
-    users: Annotated[int, typer.Option(min=1, help="At once, each with two windows.")] = 20,
+    users: Annotated[int, typer.Option(min=1, help="At once, each with two pages.")] = 20,
     seed: Annotated[int, typer.Option(help="Of what they do.")] = 0,
     pause: Annotated[float, typer.Option(min=0, help="Seconds between two looks around, on average.")] = 8,
-    output: Annotated[Path, typer.Option(help="Folder for soak.csv and soak.md.")] = RESULTS,
+    output: Annotated[Path, typer.Option(help="Folder for soak.md.")] = RESULTS,
 ) -> None:
     """Let users come, write what came of it, and print it."""
     if not Path("/proc/self/status").exists():
         raise ConfigError("Memory is measured as Linux tells it: run this benchmark on Linux.")
-    table, text = (output / f"soak.{suffix}" for suffix in ("csv", "md"))
-    check_targets([table, text], None)
-    load = os.getloadavg()[0]
+    check_targets([output / "soak.md"], None)
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as workbench:
-        photos = Photos(Path(name, "photos"))
+        photos, record = Photos(Path(name, "photos")), Record()
         log.print(f"{users} users at {workbench.url} for {minutes:g} minutes", highlight=False)
-        told = Told()
-        rest = [told.sample(workbench)]
+        memory = [workbench.resident()]
         for number, part in enumerate((WARM_UP, 1 - WARM_UP)):
-            begun = len(told.samples)
-            asyncio.run(visit(workbench, photos, 60 * minutes * part, users, f"{seed}-{number}", pause, told))
-            samples = told.samples[begun:]
-            rest.append(told.at_rest(workbench))
-        passes = workbench.passes()
-        said = workbench.log
+            asyncio.run(visit(workbench, photos, 60 * minutes * part, users, f"{seed}-{number}", pause, record))
+            time.sleep(_REST)
+            workbench.collect()
+            memory.append(workbench.resident())
+        passes, said = workbench.passes(), workbench.log
     head = (
-        f"`{started_as('soak')}`\n\n{describe(Settings(torch.get_num_threads()))} Load of the machine when it began: "
-        f"{load:.1f}.\n\n{users} users at once for {minutes:g} minutes, each with a window to work in and one to look "
-        f"around meanwhile; others take their places after {WARM_UP:.0%} of the time, the warm-up."
+        f"`{started_as('soak')}`\n\n{describe(Settings(torch.get_num_threads()))}\n\n{users} users at once for "
+        f"{minutes:g} minutes; others take their places after {WARM_UP:.0%} of the time, the warm-up."
     )
-    written = report(told.records, passes, samples, head, rest)
-    write_csv(table, told.samples)
-    write_text(text, written)
-    print(written)
+    text, good = report(record, passes, memory, head)
+    write_text(output / "soak.md", text)
+    print(text)
     if "Traceback" in said:
         log.print(f"The workbench printed:\n{said[said.index('Traceback') :][:3000]}", markup=False, highlight=False)
-    wrong = any(each.outcome == "wrong" for each in told.records)
-    growth = max(memory_at_rest(rest).percent, memory_at_work(samples).percent)
-    if wrong or "Traceback" in said or overlapping(passes) or growth > LIMIT:
+    if not good or "Traceback" in said:
         raise typer.Exit(1)
 
 

@@ -24,7 +24,7 @@ from promptsr.zoo.memory import MEASURED, WorkingMemory
 
 
 def peak(name: str, side: int, settings: Settings) -> int | None:
-    """Bytes that a pass over side x side pixels takes; None if imports had taken more, so that nobody can tell."""
+    """Bytes that a pass over side x side pixels takes; None if imports had taken more, so that it cannot be told."""
     found = measure(name, side, side, settings)
     return found.peak - found.before if found.peak > found.peak_before else None
 

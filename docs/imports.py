@@ -53,7 +53,7 @@ def module_graph(modules: Mapping[str, Path], *, deferred: bool) -> dict[str, se
     """Module -> modules of the project that it imports."""
     graph = {}
     for name, path in modules.items():
-        wanted = imported(ast.parse(path.read_text()), deferred=deferred)
+        wanted = imported(ast.parse(path.read_text(encoding="utf-8")), deferred=deferred)
         known = {each if each in modules else each.rpartition(".")[0] for each in wanted}
         graph[name] = {each for each in known if each in modules} - {name}
     return graph
@@ -144,7 +144,9 @@ def _section(room: str, files: list[Path]) -> str:
     """The first words of a room, if it has any, and those of its files."""
     lines = []
     for path in files:
-        words = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0].split())
+        words = " ".join(
+            (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0].split()
+        )
         head = "" if path.stem == "__init__" else f"- `{path.name}`: "
         lines += textwrap.wrap(head + words, 120, subsequent_indent="  " * bool(head), break_on_hyphens=False)
         lines += [""] * (not head)
@@ -152,4 +154,4 @@ def _section(room: str, files: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

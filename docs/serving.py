@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import Error, Page, sync_playwright
 
-from benchmarks.soak_server import free_port
+from benchmarks.served import free_port
 
 _SECONDS = 60
 

@@ -163,7 +163,7 @@ def integrate(model: SRModel) -> np.ndarray:
 
 
 by_hand = integrate(bicubic)
-attribution = LocalAttributionMap(bicubic).attribute(lr, region, settings)
+attribution = LocalAttributionMap(bicubic).explain(lr, region, settings)
 equal = np.allclose(by_hand, attribution.values, atol=1e-5 * np.abs(by_hand).max())
 _, x = np.nonzero(attribution.map)
 print(f"By hand and by LocalAttributionMap: {'the same' if equal else 'not the same'}")
@@ -193,7 +193,7 @@ rows = [
     for model in (bicubic, network)
     for steps in ((5, 10) if QUICK else (5, 10, 25, 50))
     for rule in ("right", "trapezoid")
-    for found in [LocalAttributionMap(model).attribute(lr, region, PathSettings(steps=steps, rule=rule))]
+    for found in [LocalAttributionMap(model).explain(lr, region, PathSettings(steps=steps, rule=rule))]
 ]
 completeness = pd.DataFrame(rows).pivot(index=["model", "steps"], columns="rule")
 completeness.round(4)
@@ -215,7 +215,7 @@ completeness.round(4)
 # %%
 def attribute(models: list[SRModel]) -> list[Attribution]:
     """The map of each model."""
-    return [LocalAttributionMap(model).attribute(lr, region, settings) for model in models]
+    return [LocalAttributionMap(model).explain(lr, region, settings) for model in models]
 
 
 def table(attributions: list[Attribution]) -> pd.DataFrame:
@@ -273,7 +273,7 @@ preview = PathSettings(steps=10, rule="trapezoid")
 others = pd.DataFrame(index=[str(place) for place in places])
 for part in series:
     lam = LocalAttributionMap(part)
-    others[part.name.removeprefix(f"{network.name}, ")] = [lam.attribute(lr, w, preview).di for w in windows]
+    others[part.name.removeprefix(f"{network.name}, ")] = [lam.explain(lr, w, preview).di for w in windows]
 others.loc["mean"] = others.mean()
 others.round(2)
 

@@ -3,7 +3,7 @@
 import promptsr.wait_policy  # noqa: F401
 import os
 
-# Read when Gradio is imported. Else it tells its makers of some runs, and asks huggingface.co at every call of a tool
-# who is calling.
+# Gradio reads these at import. They keep it from reporting runs, and from identifying callers of tools at
+# huggingface.co.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"

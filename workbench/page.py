@@ -38,7 +38,7 @@ _HEADER = """
 def build() -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
-        gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(), apply_default_css=False)
+        gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(encoding="utf-8"), apply_default_css=False)
         with gr.Tabs() as tabs:
             linked = [upscale.build(page), compare.build(), attribution.build()]
             finds = failures.build()
@@ -67,7 +67,7 @@ def launch(
         port: None for the first free one from 7860 on.
         open_browser: also open the page.
         mcp: also be a server of the Model Context Protocol, whose tools are the endpoints of the page.
-        public: for other machines: whoever asks has to log in as one of `access.users`, and limits are tighter.
+        public: for other machines: visitors log in as one of `access.users`, and limits are tighter.
         limits: TOML file of other limits, see `limits.Limits`.
 
     Raises:
@@ -86,7 +86,7 @@ def launch(
     enforce(read_limits(limits, base) if limits else base)
     # Nobody looks at Gradio's record of events, which it sums up after every one of them.
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
-    page = build().queue(max_size=in_force().waiting, api_open=False)  # nobody passes the queue by
+    page = build().queue(max_size=in_force().waiting, api_open=False)  # every request goes through the queue
     share_fairly(page)
     refuse_other_requests(page)
     # What is there by now stays. Python would look through all of it for garbage, and so wait until there is a lot.

@@ -1,4 +1,4 @@
-"""What programs and assistants (Model Context Protocol) can ask for in one call; nobody sees it on the page."""
+"""Tools for programs and assistants (Model Context Protocol), a call each; they are not shown on the page."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What do the promptings contribute? Networks trained without some, and one network with some switched off.
+"""Ablations of the promptings: networks trained without some, and one network with some switched off.
 
 These are two experiments. The paper's Fig. 10 and Table IV compare networks that were *trained* with different
 promptings (`trained_ablations`); each had the chance to make up for what it lacks. Switching a prompting off inside one

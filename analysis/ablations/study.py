@@ -62,7 +62,7 @@ WHOLE = ROWS[len(_IV) - 1]
 
 @dataclass(frozen=True)
 class Ablation:
-    """What became of a row."""
+    """Outcome of a row."""
 
     row: AblationRow
     parameters: int

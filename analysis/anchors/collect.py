@@ -62,7 +62,7 @@ class Prompts:
 
 @dataclass(frozen=True, eq=False)
 class CollectedPrompts:
-    """What came of a collection."""
+    """Result of a collection."""
 
     images: ImageSet
     prompts: dict[str, Prompts]

@@ -1,4 +1,4 @@
-"""What the numbers of an anchor study say in plain sentences, and what they do not say.
+"""Findings of an anchor study in plain sentences, with what its numbers do not show.
 
 The paper reads from its Fig. 11 that anchor prompts separate by residual group and not by image category. Random
 weights make features too: what holds for untrained weights as well is no finding about training.

@@ -29,7 +29,7 @@ class ImageSet:
     """Of the category folders."""
 
     def path(self, image: int) -> Path:
-        """Of the image with this index."""
+        """Return the path of the image with this index."""
         return self.root / self.files[image]
 
 

@@ -1,4 +1,4 @@
-"""Which anchor prompts are most like a given one: the neighbours that vote in the numbers of `separation`."""
+"""Nearest anchor prompts of a given one: the neighbours that vote in the numbers of `separation`."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors

@@ -65,7 +65,7 @@ class CollectionStore:
             for name, shape in shapes.items():
                 np.lib.format.open_memmap(self._rows(name), "w+", np.float32, shape)
             np.lib.format.open_memmap(self._flags, "w+", np.uint8, (len(sizes),))
-            temporary.write_text(json.dumps(plan, indent=2) + "\n")
+            temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
 
     @property
     def done(self) -> np.ndarray:
@@ -102,7 +102,7 @@ class CollectionStore:
     def skipped(self) -> dict[str, str]:
         """The images of no use, and why."""
         return {
-            self.files[i]: (self.folder / "skipped" / f"{i}.txt").read_text()
+            self.files[i]: (self.folder / "skipped" / f"{i}.txt").read_text(encoding="utf-8")
             for i in np.flatnonzero(self.done == _SKIPPED).tolist()
         }
 
@@ -130,6 +130,6 @@ def _digest(images: ImageSet, sizes: Sequence[tuple[int, int]]) -> str:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None

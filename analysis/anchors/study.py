@@ -1,4 +1,4 @@
-"""What anchor prompts separate by: residual group or image category; trained, untrained, and without their update.
+"""Separation of anchor prompts by residual group and image category: trained, untrained, and without their update.
 
 model, images = load_model("promptsr-tiny-x4"), find_image_set(Path("categories"))
 collected = finish(collect_variants(model, images, Path("out/collected")))
@@ -45,7 +45,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class AnchorStudy:
-    """What came of it. Variants are "trained", "untrained" (the control; further draws are
+    """Result of a study. Variants are "trained", "untrained" (the control; further draws are
     "untrained_2" and so on), "update_off", and "alpha_<alpha>" for
     networks trained with other alphas of eq. 8, if there are any."""
 
@@ -249,7 +249,7 @@ def _clock(seconds: dict[str, float], stage: str, begun: float) -> float:
 
 
 def _change(changed: np.ndarray, features: np.ndarray) -> tuple[float, ...]:
-    """Of groups x N x F each: relative norm by group."""
+    """Return the relative norm of the change by group, for groups x N x F each."""
     return tuple(
         float(np.linalg.norm(a.astype(np.float64) - b) / np.linalg.norm(b.astype(np.float64)))
         for a, b in zip(changed, features, strict=True)

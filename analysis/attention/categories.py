@@ -41,7 +41,7 @@ class CategoryMap:
 
     @property
     def name(self) -> str:
-        """Such as `group 1, block 2, fine`."""
+        """Return a name such as `group 1, block 2, fine`."""
         return f"group {self.group}, block {self.block}, {self.kind}"
 
     @cached_property
@@ -53,7 +53,7 @@ class CategoryMap:
 
 
 class MeanPatch(NamedTuple):
-    """What the surroundings of the pixels of a category look like on average."""
+    """Mean surroundings of the pixels of a category."""
 
     category: int
     pixels: int
@@ -96,7 +96,7 @@ class CategoryMaps:
         return pd.DataFrame(rows)
 
     def measures(self, labels: np.ndarray) -> dict[str, float]:
-        """What one H x W map is like.
+        """Measure one H x W map.
 
         Returns:
             used: number of categories that have pixels.
@@ -172,7 +172,7 @@ def _cut(network: PromptSR, grid: TokenGrid, seen: dict[str, Tensor]) -> Iterato
 
 
 def mean_patches(labels: np.ndarray, image: np.ndarray, *, count: int = 8, side: int = 9) -> list[MeanPatch]:
-    """What the largest categories of a map have in common: the mean patch of the image around their pixels.
+    """Return the mean patch of the image around the pixels of each of the largest categories of a map.
 
     Args:
         labels: H x W.

@@ -1,4 +1,4 @@
-"""Where a block looks for one pixel, and how that changes over depth.
+"""Figures of the attention of one pixel, in one block and over depth.
 
 Maps of attention are anything from nearly even to a few peaks: all are drawn on a logarithmic scale of their own, with
 its ends written below.

@@ -1,4 +1,4 @@
-"""What does a pixel's prompt really depend on? The exact Jacobian of a layer's attention branch, beside its maps.
+"""Exact Jacobian of a layer's attention branch, beside its maps: what the prompt of a pixel really depends on.
 
 branch = attention_branch(network, image, group=3, block=1)
 rank_correlation(maps.composed(40, 24), branch.norm(40, 24))
@@ -107,5 +107,5 @@ def rank_correlation(composed: WeightMap, norm: WeightMap) -> float:
 
 
 def rank_correlations(maps: AttentionMaps, branch: AttentionBranch, pixels: Sequence[tuple[int, int]]) -> np.ndarray:
-    """That of the composed map with the Jacobian's norm, for each of some pixels (x, y)."""
+    """Return the rank correlation of the composed map with the Jacobian's norm for each of some pixels (x, y)."""
     return np.array([rank_correlation(maps.composed(*pixel), branch.norm(*pixel)) for pixel in pixels])

@@ -1,4 +1,4 @@
-"""Where does a block look? One forward pass, and then any number of cheap questions about pixels and anchors.
+"""Attention maps of a block: one forward pass, then any number of cheap questions about pixels and anchors.
 
 maps = look(network, image, group=3, block=1)
 maps.composed(40, 24).values  # which pixels the prompts of pixel (40, 24) were read from, H x W
@@ -59,7 +59,7 @@ class AttentionMaps:
     """Values at the taps of the block, by their name within it, with the batch of one."""
 
     def fine(self, x: int, y: int) -> WeightMap:
-        """Which anchors the pixel reads, its row of SoftMax(M_fine) in eq. 10: h x w anchors, of sum 1."""
+        """Return how much the pixel reads each anchor, its row of SoftMax(M_fine) in eq. 10: h x w, of sum 1."""
         stride = self.grid.config.anchor_stride
         return weight_map(self.grid, self._fine_row(x, y), stride)
 
@@ -75,7 +75,7 @@ class AttentionMaps:
         )
 
     def reading(self, anchor: int) -> WeightMap:
-        """Where an anchor reads, its row of SoftMax(M_coarse) in eq. 7: H x W, of sum 1.
+        """Return how much an anchor reads each pixel, its row of SoftMax(M_coarse) in eq. 7: H x W, of sum 1.
 
         Args:
             anchor: from 0 to n - 1 in reading order, on the padded image.
@@ -86,12 +86,12 @@ class AttentionMaps:
         return weight_map(self.grid, coarse[anchor].softmax(0))
 
     def reading_at(self, x: int, y: int) -> WeightMap:
-        """Where the anchor of the pixel's own square reads."""
+        """Return the same for the anchor of the pixel's own square."""
         self.grid.check_pixel(x, y)
         return self.reading(self.grid.index(x, y, self.grid.config.anchor_stride))
 
     def composed(self, x: int, y: int) -> WeightMap:
-        """From pixel to pixel, a row of SoftMax(M_fine) SoftMax(M_coarse): H x W, of sum 1.
+        """Return the attention from pixel to pixel, a row of SoftMax(M_fine) SoftMax(M_coarse): H x W, of sum 1.
 
         It leaves out that K_p and V_p mix neighbouring anchor prompts by 3 x 3 (eq. 9), that prompts of the block
         before are carried over (eq. 8), and that anchors are averages of features themselves. The Jacobian of the
@@ -102,20 +102,20 @@ class AttentionMaps:
         return weight_map(self.grid, sum(w @ m.softmax(1) for w, m in zip(weights, readings, strict=True)))
 
     def windows(self, x: int, y: int, layer: Layer) -> WeightMap:
-        """What the pixel reads in its window, by head (WSA of eq. 13 or 15): heads x H x W, each of sum 1."""
+        """Return the weights of the pixel's window, by head (WSA of eq. 13 or 15): heads x H x W, each of sum 1."""
         self.grid.check_pixel(x, y)
         shift = self.grid.config.window_size // 2 if layer == "fine" else 0
         row = self.grid.window_row(self.taps[f"{layer}_prompting.window_attention.weights"], x, y, shift)
         return weight_map(self.grid, row)
 
     def category(self, x: int, y: int, layer: Layer) -> np.ndarray:
-        """Which pixels have the pixel's category in that layer: H x W, bool."""
+        """Return the mask of the pixels of the same category in that layer: H x W, bool."""
         labels = self.labels(layer)
         self.grid.check_pixel(x, y)
         return self.grid.cut(labels == labels[self.grid.index(x, y)]).astype(bool)
 
     def members(self, x: int, y: int, layer: Layer) -> np.ndarray:
-        """Which pixels the pixel attends to in category self-attention, its group: H x W, bool.
+        """Return the mask of the pixel's group in category self-attention: H x W, bool.
 
         On the padded image a group has `category_size` tokens, of one category or of several that follow each other.
         The last one is filled up with tokens of the group before it; these keep the result of their own group, which

@@ -26,7 +26,7 @@ LAYERS: tuple[Layer, Layer] = ("coarse", "fine")
 
 @dataclass(frozen=True, eq=False)
 class PixelAttention:
-    """What a block does for a pixel. What the network was built without is missing."""
+    """Attention of a block for one pixel; parts that the network was built without are missing."""
 
     photo: np.ndarray
     """The image, H x W x 3 in [0, 1]."""
@@ -48,7 +48,7 @@ class PixelAttention:
     """Rank correlation of `composed` and `jacobian`; None if one of them is missing or constant."""
 
     def reach(self, name: str) -> list[Reach | None]:
-        """Of a map in `weights`: by head, or a single one."""
+        """Return the reach of a map in `weights`: by head, or a single one."""
         weights = self.weights[name]
         maps = weights.values.reshape(-1, *weights.values.shape[-2:])
         return [reach(values, self.x, self.y, weights.stride) for values in maps]

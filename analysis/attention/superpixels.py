@@ -104,7 +104,7 @@ class SuperpixelStudy:
 
     @cached_property
     def grid(self) -> Agreement:
-        """Of the plain anchor grid: what squares know of the image."""
+        """Return the score of the plain anchor grid, the baseline of squares."""
         return agreement(self.maps.plain_grid, self.segments)
 
     @cached_property
@@ -139,7 +139,7 @@ class SuperpixelStudy:
 
     @property
     def finding(self) -> str:
-        """What the mean ARI over all maps says, in a sentence or two; what random weights also satisfy is none."""
+        """Say what the mean ARI over all maps means; anything that random weights do equally well is not a finding."""
         own, best = float(self.table["ari_slic"].mean()), max(self.untrained_means)
         numbers = f"mean ARI with SLIC {own:.3f}, untrained networks up to {best:.3f}, plain grid {self.grid.ari:.3f}"
         if own <= best:

@@ -1,4 +1,4 @@
-"""What all figures share: colours that read on white and on black, and how a figure becomes a file."""
+"""Style shared by all figures: colours that read on white and on black, and the writing of files."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor

@@ -9,7 +9,7 @@ DECADES = 3
 
 
 def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
-    """From grey (nothing) over yellow to red (1): H x W x 3 in [0, 1].
+    """Colour a map from grey (nothing) over yellow to red (1): H x W x 3 in [0, 1].
 
     Args:
         share: H x W in [0, 1].
@@ -44,7 +44,7 @@ def log_share(values: np.ndarray) -> np.ndarray:
 
 
 def painted(share: np.ndarray, inside: np.ndarray, image: np.ndarray, strength: float = 0.8) -> np.ndarray:
-    """From violet (0) to light yellow (1) over the picture in grey, which stays bare outside: H x W x 3 in [0, 1].
+    """Paint a map from violet (0) to light yellow (1) over the picture in grey, bare outside: H x W x 3 in [0, 1].
 
     Unlike `heat`, for maps that cover most of the picture.
 

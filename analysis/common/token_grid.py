@@ -54,7 +54,7 @@ class TokenGrid:
             )
 
     def index(self, x: int, y: int, stride: int = 1) -> int:
-        """Where the pixel (x, y) stands among squares of `stride` x `stride` pixels, in reading order."""
+        """Return the index of the pixel (x, y) among squares of `stride` x `stride` pixels, in reading order."""
         return y // stride * (self.padded[1] // stride) + x // stride
 
     def cut(self, values: Tensor, stride: int = 1) -> np.ndarray:
@@ -64,7 +64,7 @@ class TokenGrid:
         return grid[:rows, :columns].float().cpu().numpy()
 
     def window_row(self, weights: Tensor, x: int, y: int, shift: int = 0) -> Tensor:
-        """What the pixel (x, y) reads within its window, by head: heads x HW on the padded image, each of sum 1.
+        """Return the weights of the pixel (x, y) in its window: heads x HW on the padded image, each of sum 1.
 
         Args:
             weights: of window self-attention, 1 x windows x heads x ws^2 x ws^2, windows in reading order after a

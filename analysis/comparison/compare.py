@@ -48,7 +48,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one model made of an image."""
+    """Result of one model on an image."""
 
     model: str
     sr: Tensor
@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def pictures(self) -> list[tuple[str, Tensor]]:
-        """What lies side by side, by name: the HR image or, where there is none, the input with its pixels repeated,
+        """Pictures side by side, by name: the HR image or, without one, the input with its pixels repeated,
         then every result; each 1 x 3 x sH x sW."""
         if self.hr is None:
             first = "Input", self.lr.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)

@@ -199,7 +199,7 @@ def _storages(tree: Any) -> list[torch.UntypedStorage]:
 
 @torch.inference_mode()
 def _seconds(layer: nn.Module, side: int) -> float:
-    """Of the fastest of some forward passes on the explicit path: others only add what else the machine does."""
+    """Return the seconds of the fastest of some explicit forward passes: others only add what else the machine does."""
     image = torch.rand(1, side, side, WIDTH)
     best = float("inf")
     with explicit_attention(layer.eval()):

@@ -1,4 +1,4 @@
-"""What the networks of the paper cost: its Table III and Tables IV to VII beside our own counts, and its Fig. 1b.
+"""Costs of the paper's networks: Table III and Tables IV to VII beside our own counts, and Fig. 1b.
 
 Every printed figure stands beside two counts of ours (see `promptsr.complexity.counting`): by the convention of the
 counter thop, which leaves out attention products and position tables, and the true one.

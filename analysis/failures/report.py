@@ -83,7 +83,7 @@ def cases_table(study: FailureStudy) -> pd.DataFrame:
 
 
 def _shown(case: Case) -> dict[str, Any]:
-    """What the page needs of a case: pictures as data URIs, and where the box stands in the first, in percent."""
+    """Return a case for the page: pictures as data URIs, and the place of the box in the first, in percent."""
     height, width = case.hr.shape[2:]
     box = (case.inset.x / width, case.inset.y / height, case.window / width, case.window / height)
     errors = case.errors

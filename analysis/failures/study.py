@@ -1,4 +1,4 @@
-"""What a search for failure cases finds: the windows where a model loses most to others, and its standing over all."""
+"""Search for failure cases: the windows where a model loses most to others, and its standing over all."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ Errors = TypeVar("Errors", np.ndarray, pd.Series)
 
 
 def loss_db(model: Errors, other: Errors) -> Errors:
-    """By how much one mean squared error exceeds another, dB, with `FLOOR` added to both."""
+    """Return by how many dB one mean squared error exceeds another, with `FLOOR` added to both."""
     return 10 * np.log10((model + FLOOR) / (other + FLOOR))
 
 
@@ -92,7 +92,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class FailureStudy:
-    """What came of a search."""
+    """Result of a search."""
 
     model: str
     against: tuple[str, ...]

@@ -18,7 +18,7 @@ _NEIGHBOURHOOD = 3.0
 
 @dataclass(frozen=True)
 class Texture:
-    """What a window of the HR image is like."""
+    """Texture of a window of the HR image."""
 
     contrast: float
     """Standard deviation of Y, grey levels."""

@@ -1,4 +1,4 @@
-"""What a local attribution map is, as data: how it was made, what it says, and how far it can be trusted."""
+"""A local attribution map as data: settings, values, and how far it can be trusted."""
 
 import json
 import math
@@ -32,7 +32,7 @@ class PathSettings:
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """Which input pixels made one window of a result."""
+    """Attribution of one window of a result to the input pixels."""
 
     model: str
     scale: int
@@ -105,7 +105,7 @@ class Attribution:
 
 
 def gini_coefficient(values: np.ndarray) -> float | None:
-    """How unequally something is shared out: 0 if all have the same, near 1 if one has it all; None if nobody has any.
+    """Return how unequally values are shared out: 0 if all are equal, near 1 if one has all; None if all are 0.
 
     Args:
         values: of any shape, not negative.

@@ -17,7 +17,7 @@ _WORK = 1.5
 
 
 def kept_bytes_per_pixel(model: SRModel) -> float:
-    """What a forward pass keeps for the backward pass, for each LR pixel: measured on a small image."""
+    """Measure on a small image the bytes that a forward pass keeps for the backward pass, for each LR pixel."""
     sizes: dict[int, int] = {}  # by address: many layers keep the same tensor
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.network.parameters()}
 

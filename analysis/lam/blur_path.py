@@ -57,7 +57,7 @@ class BlurPath:
         return self._filtered(self._kernels[list(indices)])
 
     def weights(self, indices: Sequence[int]) -> Tensor:
-        """What the gradient at these x_i counts with: B x C x H x W.
+        """Return the weights of the gradients at these x_i: B x C x H x W.
 
         By the rule "right" that is x_i - x_{i-1}, by "trapezoid" half of x_{i+1} - x_{i-1}; what is no part of the
         path counts as standing still.

@@ -109,7 +109,7 @@ def _tell(bar: Progress, task: TaskID, step: "Step") -> None:
 
 
 def _results(attributions: "list[Attribution]", comparison: "Comparison", more: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is known of every map; the place of the window and of the patch refer to the image that was given."""
+    """Return the numbers of every map; the places of window and patch refer to the image that was given."""
     results = []
     scores = comparison.scores(attributions[0].region)
     for index, attribution in enumerate(attributions):

@@ -1,7 +1,7 @@
 """Local attribution maps: which input pixels made this window of the result? (Gu and Dong, CVPR 2021.)
 
 lam = LocalAttributionMap(load_model("promptsr-tiny-x4"))
-attribution = lam.attribute(image, Region(x=120, y=88, size=16))
+attribution = lam.explain(image, Region(x=120, y=88, size=16))
 attribution.map  # H x W in [0, 1]
 """
 
@@ -22,7 +22,7 @@ from promptsr.support.progress import finish
 from promptsr.zoo.sr_model import SRModel
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, which captum loads and nobody here uses
+    warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, which captum loads and we do not use
     from captum.attr import GradientAttribution
 
 WINDOW = 16
@@ -73,10 +73,51 @@ class LocalAttributionMap(GradientAttribution):
         down, right = window.diff(dim=2)[..., :-1], window.diff(dim=3)[..., :-1, :]
         return (down.square() + right.square() + _EPSILON).sqrt().sum((1, 2, 3))
 
-    def attribute(
+    def attribute(  # type: ignore[override]
+        self,
+        inputs: Tensor,
+        region: Region,
+        settings: PathSettings | None = None,
+        return_convergence_delta: bool = False,
+        *,
+        at_once: int = AT_ONCE,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Attribute a window of the result to the pixels of the input, as captum's methods do.
+
+        Args:
+            inputs: B x 3 x H x W in [0, 1], on the device of the model; one image after the other is attributed.
+            region: as in `stream`.
+            settings: as in `stream`.
+            return_convergence_delta: also return by how much the attributions of each image exceed the change of the
+                detector that they must add up to.
+            at_once: as in `stream`.
+
+        Returns:
+            Signed attributions, B x 3 x H x W, and if asked for the deltas, B.
+
+        Raises:
+            UserError: as `stream`.
+        """
+        found = [self.explain(image, region, settings, at_once=at_once) for image in inputs.detach().split(1)]
+        values = torch.stack([torch.from_numpy(each.values) for each in found]).to(inputs)
+        if not return_convergence_delta:
+            return values
+        changes = torch.tensor([each.detector - each.detector_blurred for each in found])
+        return values, values.sum((1, 2, 3)) - changes.to(inputs)
+
+    def has_convergence_delta(self) -> bool:
+        """Return True: `attribute` can tell how exact it is."""
+        return True
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """True: attributions are parts of the detector's change, and no gradients."""
+        return True
+
+    def explain(
         self, image: Tensor, region: Region, settings: PathSettings | None = None, *, at_once: int = AT_ONCE
     ) -> Attribution:
-        """The whole path in one go; see `stream`."""
+        """Attribute one image in one go; see `stream`."""
         return finish(self.stream(image, region, settings, at_once=at_once))
 
     def stream(

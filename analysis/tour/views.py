@@ -1,4 +1,4 @@
-"""What there is to see at every box of the network: the pictures of a tour."""
+"""Pictures of a tour: views of every box of the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class Scene:
         return TokenGrid(self.config, *self.image.shape[2:])
 
     def index(self, stride: int) -> int:
-        """Where the chosen pixel stands among squares of `stride` x `stride` pixels, in reading order."""
+        """Return the index of the chosen pixel among squares of `stride` x `stride` pixels, in reading order."""
         return self.grid.index(*self.focus, stride)
 
     def cut(self, values: Tensor, stride: int = 1) -> np.ndarray:
@@ -77,7 +77,7 @@ class Scene:
         return self.taps[f"global_prompting.{tap}"]
 
     def features(self, key: str) -> list[np.ndarray]:
-        """What entered and what left a layer, as colours, H x W x 3 each."""
+        """Return input and output of a layer as colours, H x W x 3 each."""
         first = key in ("encoder", "convolution", "fusion", "decoder")  # channels first; the blocks have them last
         maps = [value[0].flatten(1).T if first else value[0].flatten(0, 1) for value in self.flow[key]]
         return as_colors(*(self.cut(tokens) for tokens in maps))  # each HW x C

@@ -1,4 +1,4 @@
-"""Being asked to stop, by Ctrl-C or by whoever manages the machine."""
+"""Stop on request: by Ctrl-C, or by a signal of the system."""
 
 import signal
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Takes down the first signal for whoever asks for it; a second one ends the process as it always does."""
+    """Record the first signal; a second one ends the process as usual."""
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in SIGNALS}
 

@@ -96,7 +96,7 @@ def _upscale_file(upscaler: Upscaler, source: Path, target: Path, quality: int, 
 
 
 def _plan(inputs: list[Path], output: Path, file_format: str | None) -> list[tuple[Path, Path]]:
-    """Which file becomes which; everything that can be refused without decoding is refused here."""
+    """Plan which file becomes which, and refuse all that can be refused without decoding."""
     sources = [file for path in inputs for file in (find_images(path) if path.is_dir() else [path])]
     single = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
     targets = [output] if single else [output / _result_name(source, file_format) for source in sources]

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, as they truly are and as the paper counted them.
+"""Parameters and multiply-adds of a network: true ones, and as the paper counted them.
 
 The paper's figures are what the counter thop (0.1.1) prints. Its convention leaves out the attention products,
 which are most of the work, and the parameters that hang directly on a layer made of layers (position biases, logit
@@ -90,7 +90,7 @@ def count(network: nn.Module | ModelConfig, height: int = 180, width: int = 320)
 
 
 def _count(network: nn.Module, device: str, height: int, width: int) -> Complexity:
-    """Counts one forward pass of a network that is nobody else's, and lies on this device."""
+    """Count one forward pass of a private copy of a network that lies on this device."""
     boxes = dict(_boxes(network))
     published: Counter[nn.Module] = Counter()  # multiply-adds, by module that has a rule
     flops: Counter[nn.Module] = Counter()  # two for each multiply-add, by box

@@ -1,4 +1,4 @@
-"""What the counter thop (0.1.1) makes of one module: the convention behind most figures that papers print.
+"""Counting rules of thop (0.1.1) by module: the convention behind most printed figures.
 
 By exact type, as there; a module of any other kind costs nothing, and its parameters are not counted either.
 """

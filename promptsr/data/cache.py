@@ -69,7 +69,7 @@ class ImagesRead:
 
 @dataclass(frozen=True)
 class ReadImages:
-    """What could be read, in the order of the paths."""
+    """Images that could be read, in the order of the paths."""
 
     images: list[CachedImage]
     damaged: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Where a photograph has texture: much of it is sky or blur, from which there is little to learn."""
+"""Texture of photographs: much of them is sky or blur, from which there is little to learn."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""What can be fetched: the entries of sources.toml, or of the file that PROMPTSR_SOURCES names (for a mirror)."""
+"""Catalogue of downloads: the entries of sources.toml, or of the file that PROMPTSR_SOURCES names (for a mirror)."""
 
 import os
 import re
@@ -29,7 +29,7 @@ class RemoteFile:
         if not re.fullmatch(r"https?://[^/]+/.*[^/]", self.url) or not _is_plain(self.name):
             raise ValueError(f"{self.url!r} is no http address of a file")
         if type(self.size) is not int or self.size < 1:
-            raise ValueError(f"size = {self.size!r} is no number of bytes")
+            raise ValueError(f"size = {self.size!r} is not a number of bytes")
         if not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"sha256 = {self.sha256!r} is not 64 hexadecimal digits")
 
@@ -41,7 +41,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Unpacking:
-    """What of an archive is wanted, and where it goes."""
+    """Members of an archive that are wanted, and where they go."""
 
     members: Mapping[str, str]
     """A regular expression for the whole path of a member -> its path in the folder, which may refer to groups."""
@@ -52,12 +52,12 @@ class Unpacking:
         if not isinstance(self.members, Mapping):
             raise TypeError("members is no table")
         for pattern, replacement in self.members.items():
-            re.sub(pattern, replacement, "")  # raises if one of them is none, or they do not fit
+            re.sub(pattern, replacement, "")  # raises if one is not a pattern, or they do not fit
         if not self.members or type(self.limit) is not int or self.limit < 1:
             raise ValueError("unpack takes members and a limit of at least 1 byte")
 
     def target(self, member: str) -> str | None:
-        """Where a member goes, relative to the folder; None if it is not wanted."""
+        """Return the path of a member relative to the folder; None if it is not wanted."""
         for pattern, replacement in self.members.items():
             if match := re.fullmatch(pattern, member):
                 return match.expand(replacement)
@@ -93,7 +93,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Of the download, bytes; 0 if it is fetched by hand."""
+        """Bytes of the download; 0 if it is fetched by hand."""
         return sum(file.size for file in self.files)
 
     @property
@@ -102,7 +102,7 @@ class Entry:
         return self.unpack is not None or len(self.files) > 1
 
     def path(self, folder: Path) -> Path:
-        """Where it ends if fetched to a folder."""
+        """Return where it ends if fetched to a folder."""
         return folder / (self.name if self.is_folder or not self.files else self.files[0].name)
 
 

@@ -15,7 +15,7 @@ _USUAL = Patience()
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came of it."""
+    """Outcome of a fetch."""
 
     path: Path
     """A folder, or a single file."""

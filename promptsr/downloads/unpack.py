@@ -84,7 +84,7 @@ def unpack(archive: Path, unpacking: Unpacking, target: Path) -> Generator[Step,
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """What is in an archive, folders left out."""
+    """Yield the members of an archive, folders left out."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
             yield (_from_zip(file, info) for info in file.infolist() if not info.is_dir())

@@ -1,4 +1,4 @@
-"""Where a benchmark set has its images: the layouts that its archives come in."""
+"""Layouts of benchmark sets, as their archives come."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -111,7 +111,7 @@ def measure(
 
 
 def _plan(subjects: Mapping[SRModel, str], sets: Sequence[BenchmarkSet]) -> dict[tuple[str, str], list[_Task]]:
-    """What is to be known, by model and set; `subjects` are the models and what tells their results apart."""
+    """Return the questions by model and set; `subjects` are the models and the fingerprints of their results."""
     digests = {path: _digest(path) for each in sets for pair in each.pairs for path in pair if path}
     return {
         (model.name, each.name): [

@@ -32,7 +32,7 @@ class TableOne:
 
     @property
     def caption(self) -> str:
-        """What the numbers are and where they come from."""
+        """Return a caption: what the numbers are and where they come from."""
         parts = [f"PSNR-Y in dB / SSIM-Y at x{self.scale}."]
         if self.self_ensemble:
             parts.append("+: measured with self-ensemble.")

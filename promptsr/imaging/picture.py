@@ -1,4 +1,4 @@
-"""What an image file holds, as arrays."""
+"""Content of an image file as arrays."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _PART = 2**20
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with the pixels from the file that was read to the file that is written."""
+    """Metadata that travels with the pixels from the file that was read to the file that is written."""
 
     icc: bytes | None = None
     """ICC colour profile that the pixel values are meant in; None means sRGB."""

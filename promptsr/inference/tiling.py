@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Span:
-    """What one tile covers along one axis."""
+    """Extent of one tile along one axis."""
 
     low: slice
     """Pixels of the input."""

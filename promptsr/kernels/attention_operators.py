@@ -179,7 +179,7 @@ def _grouped(
     per_image: int,
     fillers: int,
 ) -> tuple[Pointer, _Groups, float, Pointer, Pointer]:
-    """What both kernels begin with."""
+    """Return the arguments that both kernels begin with."""
     (groups, size), heads, (tokens, channels) = members.shape, logsum.shape[1], out.shape
     count = 0 if masks is None else len(masks)
     if masks is not None and (bias is None or mask_of_group is None):

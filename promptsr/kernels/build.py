@@ -80,7 +80,7 @@ def disabled() -> Iterator[None]:
 
 
 def _load() -> tuple[ctypes.CDLL | None, str | None]:
-    """The library, or why there is none. Concurrent callers block until it is built."""
+    """Return the library, or why it is missing. Concurrent callers block until it is built."""
     with _loading:
         return _load_once()
 
@@ -95,7 +95,7 @@ def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
         if path.exists() and is_private(path):
             with suppress(OSError, AttributeError):
                 return _opened(path), None
-        # There is none yet, or it is damaged, foreign or open to others: a new one takes its place.
+        # It is missing, damaged, foreign or open to others: a new one takes its place.
         _build(command, path)
         return _opened(path), None
     except NoKernelsError as error:
@@ -105,7 +105,7 @@ def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
 
 
 def _opened(path: Path) -> ctypes.CDLL:
-    """The library; AttributeError if it lacks a kernel, OSError if it is none."""
+    """Load the library; AttributeError if it lacks a kernel, OSError if it is not a library."""
     loaded = ctypes.CDLL(str(path))
     try:
         for symbol in _SYMBOLS:
@@ -117,7 +117,7 @@ def _opened(path: Path) -> ctypes.CDLL:
 
 
 def _library_folder() -> Path:
-    """Where libraries may lie: nobody else may put one there."""
+    """Return the folder of libraries, in which no other user may put one."""
     folder = cache_folder() / "kernels"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

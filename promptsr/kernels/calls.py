@@ -23,8 +23,8 @@ def operator(
     takes longer than all of torch.
 
     Args:
-        backward: the gradients to the arguments, from what was kept and the gradients to the results. None: there are
-            none, and whoever wants one gets a RuntimeError.
+        backward: the gradients to the arguments, from what was kept and the gradients to the results. None: asking for
+            one raises a RuntimeError.
         keep: puts aside what `backward` needs. Both are as `torch.library.register_autograd` wants them.
     """
 

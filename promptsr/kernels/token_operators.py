@@ -45,7 +45,7 @@ def _norm(weight: Tensor | None, bias: Tensor | None, epsilon: float, c: int) ->
 
 
 def _gradients(weight: Tensor, bias: Tensor, like: Tensor | None) -> _Gradients:
-    """Where the gradients go of a weight that has the shape of `like`; tensors of no values: nowhere."""
+    """Return where to write the gradients of a weight of the shape of `like`; null for empty tensors."""
     shape = () if like is None else like.shape
     return _Gradients(
         pointer("to_weight", weight if weight.numel() else None, shape),
@@ -54,7 +54,7 @@ def _gradients(weight: Tensor, bias: Tensor, like: Tensor | None) -> _Gradients:
 
 
 def _empty(x: Tensor, likes: Iterable[Tensor | None], wanted: bool) -> list[Tensor]:
-    """Room for the gradients of these; of no values where there is none to be had."""
+    """Return room for the gradients of these; empty tensors where a gradient is not wanted."""
     return [torch.empty_like(y) if wanted and y is not None else x.new_empty(0) for y in likes]
 
 

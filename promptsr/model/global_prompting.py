@@ -12,7 +12,7 @@ from promptsr.model.token_layers import feed_forward, project
 
 
 class GlobalPrompting(NamedTuple):
-    """What a GAPL hands on."""
+    """Output of a GAPL."""
 
     features: Tensor
     """X_p, B x H x W x C."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Groups:
-    """Which tokens form each group, for a whole batch."""
+    """Tokens of each group, for a whole batch."""
 
     members: Tensor
     """Groups x size, indices of tokens into the B HW tokens of the batch; all groups of an image follow each other."""

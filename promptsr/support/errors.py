@@ -1,4 +1,4 @@
-"""What can go wrong through no fault of the program.
+"""Errors that are not faults of the program.
 
 Every message is one sentence (or two) that tells the user what to do next. The command line prints it and exits
 with code 2, the workbench shows it as a toast; neither ever shows a traceback for these.
@@ -26,5 +26,5 @@ class ConfigError(UserError, ValueError):
 
 
 def first_line(text: str) -> str:
-    """Of the message of an error; later lines seldom tell a user anything."""
+    """Return the first line of an error's message; later ones seldom help a user."""
     return next(iter(text.strip().splitlines()), "").rstrip()

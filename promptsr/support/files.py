@@ -72,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
         UserError: the path cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -103,7 +103,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def private_folder() -> Path:
-    """A folder of this process, which nobody else can read or write; removed when the process ends."""
+    """Return a folder of this process that only this user can read or write; it is removed when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="promptsr-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -112,8 +112,11 @@ def private_folder() -> Path:
 def is_private(path: Path) -> bool:
     """True if only this user (or root) can change what `path` is, by its rights and those of all folders above.
 
-    Folders above may be open to others if these can only remove what is their own, as in /tmp.
+    Folders above may be open to others if these can only remove what is their own, as in /tmp. False where rights are
+    not those of POSIX.
     """
+    if os.name != "posix":
+        return False
     mine, real = os.geteuid(), path.resolve()
     try:
         status = real.stat()

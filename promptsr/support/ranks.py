@@ -16,7 +16,7 @@ _PATIENCE = timedelta(days=7)  # one rank may have much more to do than another
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of several processes this is."""
+    """Place of this process among several."""
 
     rank: int = 0
     world: int = 1
@@ -34,7 +34,7 @@ class Ranks:
             dist.barrier()
 
     def gather(self, part: Part) -> list[Part]:
-        """What each process has, by rank; every process gets it all."""
+        """Gather the values of all processes, by rank, in every process."""
         if self.world == 1:
             return [part]
         import torch.distributed as dist
@@ -48,7 +48,7 @@ ALONE = Ranks()
 
 
 def started() -> Ranks:
-    """Which process this is by what `torchrun` has put into the environment; it has not joined the others yet."""
+    """Read from the environment that `torchrun` sets which process this is, before it joins the others."""
     return Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 

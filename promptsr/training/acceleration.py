@@ -55,7 +55,7 @@ class Acceleration:
         return loss
 
     def take_notes(self) -> tuple[str, ...]:
-        """What could not be had, a sentence each; every note is given once."""
+        """Return a sentence for each thing that could not be had; every note is given once."""
         notes, self._notes = tuple(self._notes), []
         return notes
 

@@ -1,4 +1,4 @@
-"""What a run leaves for whoever watches it: `log.csv`, TensorBoard events, and a picture of the validation images."""
+"""Logs of a run: `log.csv`, TensorBoard events, and a picture of the validation images."""
 
 import csv
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class Logs:
 
 
 def _rows(path: Path, step: int) -> list[list[str]]:
-    """The rows of a log up to a step; a row that was cut off by a kill is none."""
+    """Return the rows of a log up to a step; a truncated row is dropped."""
     if not path.exists():
         return []
     with path.open(newline="") as file:

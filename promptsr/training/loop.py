@@ -54,8 +54,8 @@ def train(
         How far the reading of images is; then a report every `report_every` steps, and at each validation.
 
     Raises:
-        UserError: unusable settings or data, a folder that holds a run already, a disk that is full, or a loss that is
-            no number any more. What was saved before is whole.
+        UserError: unusable settings or data, a folder that holds a run already, a disk that is full, or a loss that
+            became NaN or infinite. What was saved before is whole.
     """
     check_writable(out / LAST)
     if (out / LAST).exists() and not (resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))):
@@ -119,7 +119,7 @@ def _steps(
                 continue
             loss, speed = window.means()
             if not math.isfinite(loss):
-                raise UserError(f"The loss is no number any more after step {run.step}: {run.way_back()}")
+                raise UserError(f"The loss became NaN or infinite after step {run.step}: {run.way_back()}")
             psnr = _validate(run, validation, logs) if due and validation else None
             if first and (due or stop or time.monotonic() - saved > 60 * recipe.save_minutes):
                 run.save()
@@ -179,7 +179,7 @@ class _Window:
         self._crops += crops
 
     def means(self) -> tuple[float, float]:
-        """Mean loss over all devices, NaN if a gradient was no number; and crops a second."""
+        """Mean loss over all devices, NaN if a gradient was NaN or infinite; and crops a second."""
         loss = self._loss if bool(self._norm.isfinite()) else self._norm * math.nan
         return total(self._fabric, loss) / self._steps, self._crops / (time.monotonic() - self._begun)
 

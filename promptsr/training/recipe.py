@@ -12,7 +12,7 @@ from promptsr.support.errors import ConfigError
 
 @dataclass(frozen=True)
 class Crops:
-    """What a step is trained on."""
+    """Crops of a step."""
 
     patch: int
     """Side in LR pixels."""
@@ -146,7 +146,7 @@ MAY_CHANGE = frozenset(
 
 
 def provenance(settings: dict[str, Any]) -> dict[str, Any]:
-    """What made some weights, for whoever gets them: folders by name, since paths mean nothing on other machines.
+    """Return the training provenance stored with weights: folders by name, since paths mean nothing elsewhere.
 
     Args:
         settings: `dataclasses.asdict` of a recipe; not changed.

@@ -25,7 +25,7 @@ _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 class _Loader(yaml.SafeLoader):
-    """Where YAML 1.1 surprises, YAML 1.2: 1e-4 is a number, `off` a word. A key may stand only once.
+    """Load YAML 1.2 where YAML 1.1 surprises: 1e-4 is a number, `off` a word. A key may stand only once.
 
     Aliases are refused: a few lines of them stand for more than memory holds.
     """
@@ -58,7 +58,7 @@ _Loader.add_implicit_resolver(
 
 
 def _parsed(text: str) -> Any:
-    """What a document holds. Raises yaml.YAMLError: it is none."""
+    """Return the content of a document. Raises yaml.YAMLError for anything else."""
     try:
         return yaml.load(text, _Loader)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:

@@ -128,14 +128,14 @@ class Run:
         """Writes `last.ckpt`; call it on one process.
 
         Raises:
-            UserError: it cannot be written, or the weights are no numbers; what was saved before stays.
+            UserError: it cannot be written, or the weights contain NaN or infinity; what was saved before stays.
         """
         if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
-            raise UserError(f"The weights are no numbers after step {self.step}: {self.way_back()}")
+            raise UserError(f"The weights contain NaN or infinity after step {self.step}: {self.way_back()}")
         save_state(self.out, self._state())
 
     def way_back(self) -> str:
-        """What to do when the training went astray."""
+        """Advise what to do when the training went astray."""
         if not (self.out / LAST).exists():
             return "start anew with a lower lr."
         return f"{self.out / LAST} is whole; start another run from it with init={self.out / LAST} and a lower lr."

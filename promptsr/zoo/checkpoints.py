@@ -87,7 +87,7 @@ def _config(path: Path, notes: Mapping[str, str]) -> ModelConfig:
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """What was noted about the weights when they were saved. Raises CheckpointError as `load_checkpoint`."""
+    """Read the notes that were saved with the weights. Raises CheckpointError as `load_checkpoint`."""
     try:
         info = json.loads(read_notes(path).get("info", "{}"))
     except (ValueError, RecursionError):

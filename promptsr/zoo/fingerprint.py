@@ -1,4 +1,4 @@
-"""What tells one network from another: its weights and its settings."""
+"""Fingerprint of a network: hash of its weights and settings."""
 
 import hashlib
 import json

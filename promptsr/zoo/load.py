@@ -125,7 +125,7 @@ def list_models() -> list[ModelInfo]:
 
 
 def _checkpoint(name: str) -> Path:
-    """Where the weights of a named model lie, if there are any."""
+    """Return the path of the weights of a named model, if there are any."""
     bundled = WEIGHTS / f"{name}.safetensors"
     return bundled if os.path.isfile(bundled) else _own_checkpoints().get(name, bundled)
 
@@ -143,7 +143,7 @@ def _open(name: str, path: Path) -> SRModel:
 
 
 def _info(name: str, path: Path) -> ModelInfo | None:
-    """What is in a file, without scores; None if it is missing or unusable."""
+    """Describe a file, without scores; None if it is missing or unusable."""
     if not path.is_file():
         return None
     status = path.stat()
@@ -188,5 +188,5 @@ def _count(config: ModelConfig) -> int:
 
 def _scores() -> dict[str, Any]:
     path = WEIGHTS / "scores.json"
-    scores: dict[str, Any] = json.loads(path.read_text())["models"] if path.is_file() else {}
+    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
     return scores

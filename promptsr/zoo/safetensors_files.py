@@ -70,7 +70,7 @@ def _length(start: bytes) -> int:
 def _notes(content: Any) -> dict[str, str]:
     notes = content.get(_NOTES) or {} if isinstance(content, dict) else None
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
-        raise ValueError("the header is none of safetensors")
+        raise ValueError("the header is not one of safetensors")
     return notes
 
 

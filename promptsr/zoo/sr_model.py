@@ -35,7 +35,7 @@ class SRModel:
 
     @property
     def architecture(self) -> str:
-        """What the network is called, such as PromptSR, HPINet, SwinIR or ONNX."""
+        """Name of the architecture, such as PromptSR, HPINet, SwinIR or ONNX."""
         return self.network._get_name()
 
     @property

@@ -170,7 +170,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(
 
     monkeypatch.setattr(PromptSR, "forward", failing)
     with pytest.raises(
-        UserError, match=r"The loss is no number any more after step 6: .*last\.ckpt is whole; .*init=.*last\.ckpt"
+        UserError, match=r"The loss became NaN or infinite after step 6: .*last\.ckpt is whole; .*init=.*last\.ckpt"
     ):
         trial.finish(report_every=3)
     assert trial.last["step"] == 4
@@ -179,7 +179,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(
 
 
 def test_a_rate_that_is_far_too_high_stops_the_run(trial: Trial) -> None:
-    with pytest.raises(UserError, match="The loss is no number"):
+    with pytest.raises(UserError, match="The loss became NaN or infinite"):
         trial.finish(optimizer="adam", lr=1e37, clip=1e9)
 
 
@@ -254,7 +254,7 @@ def test_weights_that_are_no_numbers_are_not_saved(trial: Trial, monkeypatch: py
         return result
 
     monkeypatch.setattr(Run, "advance", spoiling)
-    with pytest.raises(UserError, match=r"The weights are no numbers after step 8: .*last\.ckpt is whole"):
+    with pytest.raises(UserError, match=r"The weights contain NaN or infinity after step 8: .*last\.ckpt is whole"):
         trial.finish(validation=None)
     assert trial.last["step"] == 4
 
@@ -267,7 +267,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(trial: Trial, monkeypatch: p
         return out + (out - out.detach()).square().sum().sqrt() if self.training else out  # 0, whose slope is NaN
 
     monkeypatch.setattr(PromptSR, "forward", rootless)
-    with pytest.raises(UserError, match=r"The loss is no number any more after step 1: start anew with a lower lr"):
+    with pytest.raises(UserError, match=r"The loss became NaN or infinite after step 1: start anew with a lower lr"):
         trial.finish()
     assert not (trial.output / "last.ckpt").exists()
 

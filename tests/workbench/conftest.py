@@ -17,7 +17,7 @@ from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
-from benchmarks.soak_server import ROOT, answers, free_port
+from benchmarks.served import ROOT, answers, free_port
 from promptsr import Upscaler, build_model, load_model
 from promptsr.config import preset
 from promptsr.imaging import Metadata, Picture, decode, encode
@@ -49,7 +49,7 @@ class Server:
     weights: Path
     """Of the model that the page calls `own-tiny`, an x4 network with windows of 8."""
     passes: Path
-    """Lists every pass through a network, see `benchmarks.soak_server.read_passes`."""
+    """Lists every pass through a network, see `benchmarks.served.read_passes`."""
 
     def expected(self, source: Path, target: Path, tile: int) -> bytes:
         """The file that `promptsr upscale` writes with `own-tiny` for this image and tile; `target` says the format."""
@@ -72,7 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     passes.touch()
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, ROOT / "benchmarks" / "soak_server.py", str(port), passes, "--mcp"],
+        [sys.executable, ROOT / "benchmarks" / "served.py", str(port), passes, "--mcp"],
         env={
             **os.environ,
             "GRADIO_ANALYTICS_ENABLED": "True",  # what the page itself has to switch off

@@ -1,4 +1,4 @@
-"""Who may use a page that other machines reach: names and passwords from the environment."""
+"""Users of a page that other machines reach: names and passwords from the environment."""
 
 import os
 from ipaddress import ip_address

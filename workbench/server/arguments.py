@@ -1,4 +1,4 @@
-"""What handlers are given, checked against their signatures: whoever asks without a browser can send anything."""
+"""Check arguments of handlers against their signatures: programs can send anything."""
 
 import inspect
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def checker(handler: Callable[..., Any]) -> Check:
 
 
 def _check(name: str, hint: Any) -> Callable[[Any], Any]:
-    """What is done with one value."""
+    """Return the check of one value."""
     bounded = _bounded(hint)
     if bounded is not None:
         adapter, kind = TypeAdapter(bounded[0]), bounded[1]
@@ -95,7 +95,7 @@ def _bounded(hint: Any) -> tuple[Any, str] | None:
 
 
 def _short(value: Any) -> str:
-    """What was sent, as far as it fits into a sentence."""
+    """Shorten a value for a sentence."""
     if value is None:
         return "nothing"
     try:

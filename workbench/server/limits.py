@@ -1,4 +1,4 @@
-"""What the page takes on for whoever asks: every limit in one place, each to be changed in a TOML file."""
+"""Resource limits of a request, in one place; a TOML file can change each of them."""
 
 import tomllib
 from collections.abc import Generator, Iterator
@@ -85,7 +85,7 @@ def in_force() -> Limits:
 
 
 def enforce(limits: Limits) -> None:
-    """From now on these are the limits of this program; to be called before the page is built."""
+    """Set the limits of this program; call it before the page is built."""
     global _in_force
     _in_force = limits
 
@@ -109,7 +109,7 @@ def read_limits(path: Path, base: Limits) -> Limits:
 
 
 def timely(steps: Iterator[Step]) -> Iterator[Step]:
-    """What a generator yields, as long as the limit of time allows; checked at every step.
+    """Yield from a generator as long as the limit of time allows; checked at every step.
 
     Raises:
         UserError: the time is over; the generator is closed by then.

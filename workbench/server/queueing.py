@@ -1,4 +1,4 @@
-"""Requests on their way to the handlers: nobody fills the queue alone, and what is no request is refused as such.
+"""Share the queue fairly between people, and refuse malformed requests with a sentence.
 
 Gradio offers no other way to either than to replace single methods of its own.
 """

@@ -11,7 +11,7 @@ from workbench.server.limits import in_force
 _SHUT = ("proxy=", "process_recording", "vibe-", "undo-vibe-", "stream/", "dev/", "run-history/", "profiling/")
 """Fetching from elsewhere, video decoding, editing of code, streams, reloading, records of runs, measurements."""
 _ADDRESSES = ("file=http:", "file=https:", "file=//")
-"""Of files elsewhere, to which the server would send whoever asks."""
+"""Addresses of files elsewhere, to which Gradio would redirect."""
 
 
 class RouteGuard:
@@ -33,7 +33,7 @@ class RouteGuard:
 
 
 def _free_bytes() -> int:
-    """Of the disk that uploads go to."""
+    """Return the free bytes of the disk that uploads go to."""
     folder = Path(get_upload_folder())
     return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
 

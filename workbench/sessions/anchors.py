@@ -1,4 +1,4 @@
-"""What a study of anchor prompts leaves behind for the page: points to click on, their images, and files."""
+"""A study of anchor prompts as the page keeps it: points to click on, their images, and files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

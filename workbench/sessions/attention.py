@@ -1,4 +1,4 @@
-"""What the tab *Attention* holds on to: the last blocks that were looked at, and what it writes for the page."""
+"""State of the tab *Attention*: the last blocks that were looked at, and files for the page."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -55,7 +55,7 @@ class Looked:
 
 @lru_cache(maxsize=4)
 def small(image: str) -> Tensor:
-    """What goes through the network of a photograph: 1 x 3 x H x W in [0, 1]."""
+    """Return the input of the network, a photograph made small: 1 x 3 x H x W in [0, 1]."""
     return shrink(read_photograph(image).to_tensor(), LONGEST_SIDE)
 
 

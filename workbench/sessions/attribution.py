@@ -1,4 +1,4 @@
-"""What an attribution needs of a photograph, and what it leaves behind: maps as files, to draw and to measure again."""
+"""Attributions as the page keeps them: the patch of a photograph, and maps as files to draw and measure again."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ BLUE = (0.1, 0.35, 1.0)
 
 
 def cut(question: Question, scale: int, window: Region) -> Patch:
-    """What of a photograph goes through the networks: at most `INPUT` pixels a side around the window.
+    """Cut from a photograph what goes through the networks: at most `INPUT` pixels a side around the window.
 
     Raises:
         UserError: the window leaves the photograph, comes too near to its far borders, or is too large.

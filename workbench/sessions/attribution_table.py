@@ -8,7 +8,7 @@ larger one means that the network draws on more of the image, which need not mak
 gap* is by how much the attributions miss what they must add up to, the change of the window along the path from a
 blurred input to the sharp one: take more steps where it is large. PromptSR sorts pixels into categories, so some gap
 remains."""
-# The browser writes the table, so that whoever asks without one gets plain numbers.
+# The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>DI</th><th>Completeness gap</th>
 <th>Pixels above 1 %</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Steps</th><th>Time, s</th></tr></thead><tbody>${
 value.map(row => {

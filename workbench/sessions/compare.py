@@ -1,4 +1,4 @@
-"""What a comparison of models needs from files, and what it leaves behind: files to look at and to measure again."""
+"""Comparisons as the page keeps them: images read from files, and results as files to look at and measure again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,17 +48,18 @@ def ask(image: Path, way: str, hr_image: Path | None, scale: int) -> Question:
     """
     picture = read_photograph(image)
     metadata = Metadata(icc=picture.metadata.icc)
+    most, factor = in_force().compared_pixels, 1 if way == "shrink" else scale
+    if picture.width * picture.height * factor**2 > most:
+        raise UserError(
+            f"Results of {factor * picture.width} x {factor * picture.height} pixels are too large to compare "
+            f"(the limit is {most / 1e6:.1f} megapixels): "
+            + ("crop the photograph." if way == "shrink" else "crop the photograph, or let it be shrunk first.")
+        )
     if way == "shrink":
         hr = crop_to_multiple(picture.to_tensor(), scale)
         if 0 in hr.shape:
             raise UserError(f"{image.name} is smaller than {scale} pixels: send a larger photograph.")
         return Question(make_lr(hr, scale), hr, metadata)
-    most = in_force().compared_pixels
-    if picture.width * picture.height * (1 if way == "shrink" else scale**2) > most:
-        raise UserError(
-            f"Results of {scale * picture.width} x {scale * picture.height} pixels are too large to compare "
-            f"(the limit is {most / 1e6:.1f} megapixels): crop the photograph, or let it be shrunk first."
-        )
     if way == "enlarge":
         return Question(picture.to_tensor(), None, metadata)
     if hr_image is None:
@@ -108,7 +109,7 @@ class Compared:
 
     @property
     def references(self) -> list[str]:
-        """What results can be subtracted from: not an input with repeated pixels."""
+        """Names of pictures that results can be subtracted from: not an input with repeated pixels."""
         return list(self.files)[0 if self.scored else 1 :]
 
     def file(self, name: str) -> str:

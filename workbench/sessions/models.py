@@ -27,18 +27,18 @@ def usable() -> list[str]:
 
 
 def of_scale(scale: int, gradients: bool = False) -> list[str]:
-    """Those that enlarge by this scale; without ONNX models if gradients are needed."""
+    """Return the models of this scale; without ONNX models if gradients are needed."""
     names = (name for name in usable() if known()[name].scale == scale)
     return [name for name in names if not (gradients and known()[name].architecture == "ONNX")]
 
 
 def favourite() -> str:
-    """What the page starts with."""
+    """Return the model that the page starts with."""
     return _FAVOURITE if _FAVOURITE in usable() else "bicubic-x4"
 
 
 def rivals(name: str) -> list[str]:
-    """What a model can be compared with: bicubic interpolation, and the other models of its scale.
+    """Return the models to compare with: bicubic interpolation, and the others of the same scale.
 
     Raises:
         UserError: no such name.
@@ -49,7 +49,7 @@ def rivals(name: str) -> list[str]:
 
 
 def pair(scale: int, gradients: bool = False) -> list[str]:
-    """What a comparison at this scale starts with: bicubic interpolation and a trained network, if there is one."""
+    """Return the models that a comparison at this scale starts with: bicubic and a trained network, if there is one."""
     trained = [name for name in of_scale(scale, gradients) if not name.startswith(BICUBIC)]
     chosen = favourite() if favourite() in trained else next(iter(trained), None)
     return [f"{BICUBIC}-x{scale}", *([chosen] if chosen else [])]

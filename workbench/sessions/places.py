@@ -56,7 +56,7 @@ class Place:
 
     @property
     def network(self) -> str:
-        """Which of the models can be looked into.
+        """Name of the first model that is a PromptSR network.
 
         Raises:
             UserError: none.

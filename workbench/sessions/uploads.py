@@ -20,7 +20,7 @@ def sent_file(image: str | None) -> Path:
 
 
 def read_photograph(image: str | Path | None) -> Picture:
-    """What a photograph that was sent holds.
+    """Read an uploaded photograph.
 
     Raises:
         UserError: there is none yet, it cannot be read, or it has more pixels than the page takes.

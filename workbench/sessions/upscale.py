@@ -1,4 +1,4 @@
-"""What an upscaling leaves behind for the page: files to look at, to magnify and to download."""
+"""Upscaled photographs as the page keeps them: files to look at, to magnify and to download."""
 
 import tempfile
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Shown:
 
 
 def new_folder() -> Path:
-    """A folder of its own in Gradio's cache, from where files are served to whoever knows its name, which cannot be
+    """Make a folder in Gradio's cache, from where files are served to those who know its name, which cannot be
     guessed; deleted after a day."""
     cache = Path(gr.utils.get_upload_folder())
     cache.mkdir(parents=True, exist_ok=True)

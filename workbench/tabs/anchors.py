@@ -36,7 +36,7 @@ apart (*All groups*) and that the categories of images do not (*Group 1*, *Group
 the table says how often the nearest neighbours agree (*k-NN*), how often naming the largest class would
 be right (*chance*), what permuted labels give (*95 % by chance*), and what the **same network with random weights**
 gives: what that does as well is no finding."""
-# The browser writes the table, so that whoever asks without one gets plain numbers.
+# The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Separated</th><th>Network</th><th>k-NN</th><th>Chance</th>
 <th>95 % by chance</th><th>p</th><th>Silhouette</th><th>Linear probe</th></tr></thead><tbody>${
 value.map((row, i) => {

@@ -134,7 +134,7 @@ def _architecture_asked(asked: tuple[Any, ...]) -> tuple[str, list[tuple[str, st
 
 
 def _case(place: Place) -> list[Any]:
-    """What opens a place here: the pixel in its middle."""
+    """Return the inputs that open a place here: the pixel in its middle."""
     image, name = str(place.image), place.network
     diagram_of, box, group, block = _restart(name)
     asked = new_question(image, name, group, block, box, *place.pixel)
@@ -142,7 +142,7 @@ def _case(place: Place) -> list[Any]:
 
 
 def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
-    """What the network makes of the photograph around the pixel."""
+    """Return the place around the pixel."""
     scale = models.scale_of(name)
     x, y = (None if start is None else scale * start + scale // 2 for start in (x, y))
     return Place.around(image, "enlarge", models.with_bicubic(name), x, y)

@@ -33,7 +33,7 @@ coarse*); composed, they say which pixels a pixel hears of. The *Jacobian* is th
 of the mixing of neighbouring anchors too. Colours are logarithmic, from violet to yellow, each map for itself. Pixels
 of one *category* attend to each other in groups, wherever they lie, and every pixel attends to its *window*, in
 several heads."""
-# The browser writes the table, so that whoever asks without one gets plain numbers.
+# The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Map</th><th>Effective number</th><th>90 % lie in</th>
 <th>Mean distance, px</th><th>Radius of 90 %, px</th><th>On the padding</th></tr></thead><tbody>${
 value.map(row => {
@@ -209,7 +209,7 @@ def _attention_asked(asked: tuple[Any, ...], jacobian: bool) -> tuple[Any, ...]:
 
 
 def _case(place: Place) -> list[Any]:
-    """What opens a place here: the pixel in its middle, in the last block of its network."""
+    """Return the inputs that open a place here: the pixel in its middle, in the last block of its network."""
     image, name = str(place.image), place.network
     whole, (height, width) = read_photograph(place.image), small(image).shape[2:]
     x, y = place.pixel
@@ -220,7 +220,7 @@ def _case(place: Place) -> list[Any]:
 
 
 def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
-    """What the network makes of the photograph around the pixel."""
+    """Return the place around the pixel."""
     image = str(sent_file(image))
     whole, (height, width) = read_photograph(image), small(image).shape[2:]
     scale = models.scale_of(name)

@@ -224,7 +224,7 @@ def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
 
 
 def _case(place: Place) -> list[Any]:
-    """What opens a place here: a window in the middle of it, for those of its models that have gradients.
+    """Return the inputs that open a place here: a window in its middle, for its models with gradients.
 
     Raises:
         UserError: none of them has.
@@ -245,7 +245,7 @@ def _case(place: Place) -> list[Any]:
 def _here(
     image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, window: int | None
 ) -> Place:
-    """What lies around the window."""
+    """Return the place around the window."""
     size = window or WINDOW
     x, y = (None if start is None else start + size // 2 for start in (x, y))
     return Place.around(image, way, names or [], x, y)

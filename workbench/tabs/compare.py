@@ -44,7 +44,7 @@ _WINDOW = 64
 """Side of the region in pixels, to begin with."""
 _LIMITS = [8, 16, 32, 64]
 """Grey levels where the colours of a map end."""
-# What comes of the scores; the browser writes them, so that whoever asks without one gets plain numbers.
+# The browser renders the scores, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Time, s</th>
 <th>Parameters</th></tr></thead><tbody>${value.map(row => {
   const score = (key, digits) => {
@@ -207,7 +207,7 @@ def _compare_case(asked: tuple[Any, ...], tile: str) -> Iterator[tuple[Any, Any,
 
 
 def _case(place: Place) -> list[Any]:
-    """What opens a place here."""
+    """Return the inputs that open a place here."""
     image, names, region = str(place.image), list(place.models), place.region
     chosen = gr.Dropdown(choices=models.of_scale(place.scale), value=names, multiselect=True)
     asked = new_question(image, place.way, names)
@@ -262,7 +262,7 @@ def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str,
 
 
 def _offer(x: int | None, y: int | None, size: int | None, shown: Compared) -> list[Any]:
-    """What there is to choose from after a comparison, and a region that lies in the image."""
+    """Return the choices after a comparison, and a region that lies in the image."""
     pictures, region = list(shown.files), shown.fit(x, y, size or _WINDOW)
     references = shown.references
     return [

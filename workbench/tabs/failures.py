@@ -33,7 +33,7 @@ _WINDOW, _COUNT = 48, 6
 
 @dataclass(frozen=True)
 class Found:
-    """What a session holds on to of a search."""
+    """A search as a session keeps it."""
 
     models: list[str]
     cases: list["FoundCase"]

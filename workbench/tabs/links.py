@@ -69,7 +69,7 @@ def new_question(*asked: Any) -> tuple[Any, ...]:
 
 
 class Query(Protocol):
-    """What follows the question mark of an address, as Starlette has it."""
+    """Query of an address, as Starlette has it."""
 
     def get(self, key: str, /) -> str | None:
         """The last value of a key."""

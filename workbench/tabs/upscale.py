@@ -195,7 +195,7 @@ def _welcome(request: gr.Request) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=1)
 def first_result() -> tuple[Any, ...]:
-    """What the page opens with."""
+    """Return the result that the page opens with."""
     *_, last = upscale(str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG")
     return last
 
@@ -206,7 +206,7 @@ def _upscale_asked(asked: tuple[Any, ...], tile: str, output_format: str) -> Ite
 
 
 def _case(place: Place) -> list[Any]:
-    """What opens a place here: its last network beside its first model."""
+    """Return the inputs that open a place here: its last network beside its first model."""
     names = sorted(place.models, key=lambda name: name.startswith(models.BICUBIC))
     model, rival = names[0], next(iter(names[1:]), models.BICUBIC)
     rival = models.BICUBIC if rival.startswith(models.BICUBIC) else rival
@@ -216,14 +216,14 @@ def _case(place: Place) -> list[Any]:
 
 
 def _here(x: int | None, y: int | None, shown: Shown | None) -> Place:
-    """What is magnified."""
+    """Return the place that is magnified."""
     if shown is None:
         raise UserError("There is no place yet: upscale a photograph first.")
     return Place.around(displayable(shown.photo), "enlarge", shown.models, x, y)
 
 
 def _middle(shown: Shown, asked: tuple[Any, ...] | None) -> tuple[int, int]:
-    """Where the magnifier starts: the middle, or the place that was asked for."""
+    """Return where the magnifier starts: the middle, or the place that was asked for."""
     if asked is not None and asked[1] == str(shown.photo):
         x, y = asked[-2:]
         return x, y

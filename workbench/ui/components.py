@@ -1,4 +1,4 @@
-"""What every tab builds with: inputs that reach the server as they are, errors as toasts, one queue for networks."""
+"""Components of every tab: inputs that reach the server unchanged, errors as toasts, one queue for networks."""
 
 import inspect
 import logging
@@ -127,7 +127,7 @@ def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
 
 
 def _take_no_addresses(component: gr.Image | gr.File) -> None:
-    """The server fetches nothing from elsewhere for whoever asks it to."""
+    """Refuse addresses: the server fetches nothing from elsewhere."""
     move = component.async_move_resource_to_block_cache
 
     async def move_file(path: str | Path | None) -> str | None:
@@ -146,12 +146,12 @@ def choice(**options: Any) -> gr.Dropdown:
 
 
 def tile_size(elem_id: str) -> gr.Textbox:
-    """Where the side of the tiles is typed; `tile_of` reads it."""
+    """Return the field for the side of the tiles; `tile_of` reads it."""
     return gr.Textbox("auto", label="Tile", info="auto, whole, or pixels", max_lines=1, min_width=120, elem_id=elem_id)
 
 
 def tile_of(text: str) -> str | int:
-    """What `promptsr.inference.upscaler.Upscaler` takes as `tile`."""
+    """Convert the field to the `tile` of `promptsr.inference.upscaler.Upscaler`."""
     text = str(text).strip()
     return int(text) if text.isdecimal() else text
 
@@ -219,7 +219,7 @@ def point(event: gr.SelectData) -> tuple[int, int]:
 
 
 def told(event: gr.EventData, name: str, kind: type[Told]) -> Told:
-    """What a click says of itself under a name.
+    """Return the value of a click under a name.
 
     Raises:
         UserError: it says nothing of this kind.

@@ -1,4 +1,4 @@
-"""What is going on and what came of it, as HTML."""
+"""Status of a job as HTML: progress, result, error."""
 
 from collections.abc import Callable, Generator
 from html import escape
@@ -34,7 +34,7 @@ def running(text: str, progress: Progress | None = None, units: str = "tiles") -
 
 
 def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: int | None) -> str:
-    """What came out and what it took.
+    """Return the facts of a finished job.
 
     Args:
         result: of the model at the right side of the slider.

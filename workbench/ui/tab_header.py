@@ -1,4 +1,4 @@
-"""What all tabs share: a title, and at the top a picture and a sentence that say what the tab is for."""
+"""Header of a tab: title, and a picture and a sentence that say what the tab is for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ _PICTURES = Path(__file__).parents[1] / "static" / "intro"
 
 @dataclass(frozen=True)
 class About:
-    """What a tab says of itself."""
+    """Title and sentence of a tab."""
 
     title: str
     sentence: str
@@ -59,7 +59,7 @@ TABS = {
 def tab(name: str) -> Iterator[gr.Tab]:
     """The tab with this id, whose columns are to be added."""
     about = TABS[name]
-    picture = (_PICTURES / f"{name}.svg").read_text()
+    picture = (_PICTURES / f"{name}.svg").read_text(encoding="utf-8")
     with gr.Tab(about.title, id=name, elem_id=f"tab-{name}") as found:
         gr.HTML(f'<div class="intro">{picture}<p>{about.sentence}</p></div>', js_on_load=None, apply_default_css=False)
         with gr.Row(equal_height=False):

@@ -19,7 +19,7 @@ FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def load_function(name: str) -> SRModel:
-    """What a function of a Python module builds: imports the module and runs it, so name only what you trust.
+    """Build a model by a function of a Python module: its code is run, so name only what you trust.
 
     The module is looked for in the working directory first, then on `sys.path`.
 

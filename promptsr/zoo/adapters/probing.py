@@ -1,4 +1,4 @@
-"""What a strange network is found out to do by running it once: its scale and the memory it takes."""
+"""Infer scale, size multiple and memory of an unknown network by running it once."""
 
 from collections.abc import Mapping
 from copy import deepcopy

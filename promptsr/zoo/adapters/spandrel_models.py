@@ -154,7 +154,7 @@ def _spandrel(path: Path) -> ModuleType:
 
 
 def _failed(path: Path, network: SpandrelNetwork, error: Exception) -> CheckpointError:
-    """Of a network that does not run; where torchvision lacks its operators, what calls them is one."""
+    """Return the error of a network that does not run, also where torchvision lacks its operators."""
     what = f"{path} holds {network._get_name()}, "
     if "torchvision" in str(error):
         return CheckpointError(

@@ -26,7 +26,7 @@ def is_foreign_safetensors(path: Path) -> bool:
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, by the names its authors gave, as they nested it; empty if that is no dictionary.
+    """Read the content of a checkpoint, named and nested as its authors did; empty if it is not a dictionary.
 
     Raises:
         CheckpointError: the file is missing, damaged, could run code, or holds sparse, quantised or repeated tensors.

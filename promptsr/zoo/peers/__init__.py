@@ -26,7 +26,7 @@ _SCALES = (2, 3, 4)
 
 
 def peer_titles() -> str:
-    """What is known here, for a sentence: `IMDN, SMFANet+ or HPINet-M (x2, x3 or x4)`."""
+    """Name the known networks for a sentence: `IMDN, SMFANet+ or HPINet-M (x2, x3 or x4)`."""
     *others, last = (kind.TITLE for kind in _networks())
     return f"{', '.join(others)} or {last} (x2, x3 or x4)"
 

@@ -130,7 +130,7 @@ class Layer(nn.Module):
 
 
 def _cuts(length: int, size: int) -> Tensor:
-    """Which pixels of a side each patch covers: patches x pixels. The last patch is moved back inside the image."""
+    """Return the pixels of a side that each patch covers: patches x pixels. The last patch is moved back inside."""
     size = min(size, length)
     step = max(1, size - _OVERLAP)
     starts = torch.arange(0, length - size + step, step).clamp(max=length - size)

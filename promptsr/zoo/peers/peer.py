@@ -1,4 +1,4 @@
-"""What a network of other authors says of itself, so that `find_peer` knows its checkpoints."""
+"""Base of networks of other authors, with what `find_peer` needs to know their checkpoints."""
 
 from typing import ClassVar
 

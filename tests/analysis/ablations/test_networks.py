@@ -166,7 +166,7 @@ def test_more_prompting_lets_more_pixels_take_part(network: PromptSR, image: Ten
     far = np.ones((SIDE, SIDE), dtype=bool)
     far[4:28, 4:28] = False
     plain, anchored = (
-        LocalAttributionMap(switched(network, **OFF | {"anchor": anchor})).attribute(image, region, settings)
+        LocalAttributionMap(switched(network, **OFF | {"anchor": anchor})).explain(image, region, settings)
         for anchor in (False, True)
     )
     assert not plain.map[far].any() and (anchored.map[far] > 0).all()

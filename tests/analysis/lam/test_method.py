@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from captum.attr import IntegratedGradients
+from captum.attr import IntegratedGradients, NoiseTunnel
 from scipy import ndimage
 from skimage import data
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ def photo() -> Tensor:
 
 
 def gap(image: Tensor, steps: int, rule: str) -> float:
-    found = LocalAttributionMap(Enlarging()).attribute(image, REGION, PathSettings(steps, rule=rule), at_once=20)
+    found = LocalAttributionMap(Enlarging()).explain(image, REGION, PathSettings(steps, rule=rule), at_once=20)
     assert found.completeness_gap is not None
     return found.completeness_gap
 
@@ -87,8 +87,34 @@ def test_integrated_gradients_of_captum_agree(image: Tensor) -> None:
             above, baselines=below, n_steps=1, method="gausslegendre", additional_forward_args=(REGION,)
         )
         midpoints += segment
-    found = torch.from_numpy(lam.attribute(image, REGION, settings).values)
+    found = torch.from_numpy(lam.explain(image, REGION, settings).values)
     assert (found - midpoints[0]).norm() < 0.01 * midpoints.norm()
+
+
+def test_it_is_an_attribution_method_of_captum(image: Tensor) -> None:
+    """With captum's signature: a batch in, tensors out, and the delta that its methods report."""
+    lam, images, settings = LocalAttributionMap(Smooth()), torch.cat([image, image.flip(3)]), PathSettings(steps=5)
+    values, delta = lam.attribute(images, region=REGION, settings=settings, return_convergence_delta=True)
+    assert values.shape == images.shape and lam.has_convergence_delta()
+    for each, gap, one in zip(values, delta, images.split(1), strict=True):
+        found = lam.explain(one, REGION, settings)
+        np.testing.assert_array_equal(each.numpy(), found.values)
+        assert found.completeness_gap is not None
+        change = found.detector - found.detector_blurred
+        assert float(gap) == pytest.approx(found.completeness_gap * abs(change), abs=1e-9)
+
+
+def test_noise_tunnel_averages_it_over_noisy_images(image: Tensor) -> None:
+    lam, settings = LocalAttributionMap(Smooth()), PathSettings(steps=3)
+    torch.manual_seed(0)
+    found = NoiseTunnel(lam).attribute(
+        image, nt_type="smoothgrad", nt_samples=3, stdevs=0.02, region=REGION, settings=settings
+    )
+    torch.manual_seed(0)
+    noisy = image.repeat_interleave(3, 0)
+    noisy = torch.normal(noisy, torch.full_like(noisy, 0.02))
+    expected = torch.stack([torch.from_numpy(lam.explain(each, REGION, settings).values) for each in noisy.split(1)])
+    torch.testing.assert_close(found[0], expected.mean(0), rtol=1e-6, atol=1e-9)
 
 
 def test_path_is_that_of_the_definition(image: Tensor) -> None:
@@ -138,12 +164,12 @@ def test_bicubic_has_the_map_that_can_be_written_down(image: Tensor) -> None:
                     slope[r, c + 1] += right / length
                     slope[r, c] -= (down + right) / length
             expected[channel] += matrix.T @ slope @ matrix * move[channel]
-    found = LocalAttributionMap(Bicubic(SCALE)).attribute(image, REGION, settings)
+    found = LocalAttributionMap(Bicubic(SCALE)).explain(image, REGION, settings)
     np.testing.assert_allclose(found.values, expected, atol=1e-9)
 
 
 def test_only_the_receptive_field_is_attributed(image: Tensor) -> None:
-    values = LocalAttributionMap(Smooth()).attribute(image, REGION).values
+    values = LocalAttributionMap(Smooth()).explain(image, REGION).values
     # Output pixels 20..28 and 14..22 come from input pixels 10..14 and 7..11, and two more on every side.
     inside = np.zeros((SIDE, SIDE), dtype=bool)
     inside[7 - 2 : 11 + 3, 10 - 2 : 14 + 3] = True
@@ -153,8 +179,8 @@ def test_only_the_receptive_field_is_attributed(image: Tensor) -> None:
 
 def test_a_moved_image_moves_the_map(image: Tensor) -> None:
     lam = LocalAttributionMap(Smooth())
-    at_rest = lam.attribute(image, REGION).map
-    moved = lam.attribute(image.roll((3, -2), (2, 3)), Region(REGION.x - 2 * SCALE, REGION.y + 3 * SCALE, 8)).map
+    at_rest = lam.explain(image, REGION).map
+    moved = lam.explain(image.roll((3, -2), (2, 3)), Region(REGION.x - 2 * SCALE, REGION.y + 3 * SCALE, 8)).map
     np.testing.assert_allclose(np.roll(at_rest, (3, -2), (0, 1)), moved, atol=1e-12)
 
 
@@ -162,9 +188,9 @@ def test_batches_of_steps_change_nothing_and_bound_the_memory(image: Tensor) -> 
     network = Smooth()
     batches: list[int] = []
     network.register_forward_pre_hook(lambda _module, args: batches.append(len(args[0])))
-    one_by_one = LocalAttributionMap(network).attribute(image, REGION, at_once=1).values
+    one_by_one = LocalAttributionMap(network).explain(image, REGION, at_once=1).values
     batches.clear()
-    together = LocalAttributionMap(network).attribute(image, REGION, at_once=7).values
+    together = LocalAttributionMap(network).explain(image, REGION, at_once=7).values
     np.testing.assert_allclose(one_by_one, together, atol=1e-12)
     assert max(batches) == 7 and sum(batches) <= 50 + 2
 
@@ -172,7 +198,7 @@ def test_batches_of_steps_change_nothing_and_bound_the_memory(image: Tensor) -> 
 @pytest.mark.parametrize("model", ["bicubic-x2", "promptsr-tiny-x2"])
 def test_flat_image_has_no_map(model: str) -> None:
     flat = torch.full((1, 3, 16, 16), 0.123)
-    found = LocalAttributionMap(load_model(model)).attribute(flat, REGION, PathSettings(steps=5))
+    found = LocalAttributionMap(load_model(model)).explain(flat, REGION, PathSettings(steps=5))
     assert not found.map.any() and found.di is None
     assert found.activated(0.01) == 0
 
@@ -181,7 +207,7 @@ def test_promptsr_is_explained_too(image: Tensor) -> None:
     torch.manual_seed(0)
     config = ModelConfig(scale=2, channels=8, groups=1, blocks_per_group=1, heads=2, window_size=8, anchor_stride=4)
     network = PromptSR(config).double()
-    found = LocalAttributionMap(network, "mine").attribute(image, REGION, PathSettings(steps=4))
+    found = LocalAttributionMap(network, "mine").explain(image, REGION, PathSettings(steps=4))
     assert found.model == "mine" and found.scale == 2 and found.map.shape == (SIDE, SIDE)
     assert found.di is not None and found.di > 10  # global prompting: pixels from everywhere take part
     assert (found.map[:, :4] > 0).any() and (found.map[-4:] > 0).any()
@@ -209,7 +235,7 @@ def test_nothing_survives_a_run_a_cancel_or_an_exception(image: Tensor, kind: ty
     before = list(state(network))
     lam = LocalAttributionMap(network)
     with suppress(RuntimeError):
-        lam.attribute(image, REGION, PathSettings(steps=3))
+        lam.explain(image, REGION, PathSettings(steps=3))
     steps = lam.stream(image, REGION)
     with suppress(RuntimeError):
         next(steps)
@@ -234,7 +260,7 @@ def test_nothing_survives_a_run_a_cancel_or_an_exception(image: Tensor, kind: ty
 )
 def test_refusals(network: nn.Module, side: int, region: Region, settings: PathSettings, message: str) -> None:
     with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
-        LocalAttributionMap(network).attribute(torch.rand(1, 3, side, side).double(), region, settings)
+        LocalAttributionMap(network).explain(torch.rand(1, 3, side, side).double(), region, settings)
 
 
 def test_diffusion_index_is_that_of_the_gini_coefficient() -> None:

@@ -97,7 +97,7 @@ def test_rows_are_those_of_single_maps(folder: Path) -> None:
     top, left = (min(max((row[axis] + 6) // 2 - 12, 0), 50 - 24) for axis in ("y", "x"))
     patch = lr[..., top : top + 24, left : left + 24]
     region = Region(row["x"] - 2 * left, row["y"] - 2 * top, 12)
-    alone = LocalAttributionMap(models[1]).attribute(patch, region, QUICK)
+    alone = LocalAttributionMap(models[1]).explain(patch, region, QUICK)
     assert row["di"] == pytest.approx(alone.di, rel=1e-6)
     assert row["completeness_gap"] == pytest.approx(alone.completeness_gap, rel=1e-6)
     sr = region.crop(quantize(models[1](patch)))

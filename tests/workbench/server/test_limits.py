@@ -86,6 +86,9 @@ def test_pixels_of_results_are_limited(tmp_path: Path) -> None:
         list(upscale_tab.upscale(image, "bicubic-x4", "bicubic", "auto", "PNG"))
     with pytest.raises(UserError, match="Results of 120 x 80 pixels are too large to compare"):
         ask(Path(image), "enlarge", None, 4)
+    enforce(Limits(compared_pixels=20 * 30 - 1))
+    with pytest.raises(UserError, match="Results of 30 x 20 pixels are too large to compare"):
+        ask(Path(image), "shrink", None, 4)
     enforce(Limits(output_pixels=80 * 120, compared_pixels=80 * 120))
     *_, last = upscale_tab.upscale(image, "bicubic-x4", "bicubic", "auto", "PNG")
     with Image.open(last[3]) as result:

@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.soak_report import overlapping
-from benchmarks.soak_server import Pass, read_passes
-from benchmarks.soak_window import TIMEOUT, Answer, Cut, Window
+from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, overlapping, read_passes
 from promptsr.imaging import decode
 
 if TYPE_CHECKING:

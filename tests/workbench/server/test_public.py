@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.soak_server import answers, free_port
+from benchmarks.served import answers, free_port
 from workbench.server.access import USERS
 from workbench.server.limits import PUBLIC
 

@@ -65,7 +65,7 @@ def test_maps_and_numbers_are_those_of_the_analysis(client: Client, server: Serv
     hr, region = load_hr(garden, 4), Region(41, 28, 16)
     lr = make_lr(hr, 4)
     for row, file, model in zip(rows, files, (load_model("bicubic-x4"), load_model(server.weights)), strict=False):
-        expected = LocalAttributionMap(model).attribute(lr, region, PathSettings(4), at_once=1)
+        expected = LocalAttributionMap(model).explain(lr, region, PathSettings(4), at_once=1)
         with np.load(file) as stored:
             largest = np.abs(expected.values).max()
             np.testing.assert_allclose(stored["attribution"], expected.values, atol=1e-3 * largest)
@@ -87,7 +87,7 @@ def test_large_inputs_are_cut_around_the_window(client: Client, wide: Path) -> N
     assert row["settings"]["patch"] == {"x": 36, "y": 11, "width": 64, "height": 64}
     assert (row["settings"]["x"], row["settings"]["y"]) == (300, 200) and row["psnr_y"] is None
     lr = decode(wide).to_tensor()[..., 11:75, 36:100]
-    expected = LocalAttributionMap(load_model("bicubic-x4")).attribute(
+    expected = LocalAttributionMap(load_model("bicubic-x4")).explain(
         lr, Region(300 - 144, 200 - 44, 16), PathSettings(4)
     )
     with np.load(files[0]) as stored:
