@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from gradio_client.utils import apply_diff  # type: ignore[import-untyped]
 
 from promptsr.support.errors import UserError
 
@@ -230,6 +229,8 @@ class Window:
             values: of its inputs, those of the session's state as None.
             cut: when to break it off.
         """
+        from gradio_client.utils import apply_diff  # type: ignore[import-untyped]  # asks others unless told not to
+
         function, asked = self.functions[name], time.monotonic()
         body = {"data": values, "fn_index": function, "session_hash": self.session}
         joined = await self.http.post(f"{API}/queue/join", json=body)

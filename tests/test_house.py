@@ -20,7 +20,7 @@ from packaging.version import Version
 from docs import imports
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_LINES = 300
+MAX_LINES = 400
 
 
 @cache

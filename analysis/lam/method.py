@@ -24,6 +24,7 @@ from promptsr.zoo.sr_model import SRModel
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, which captum loads and we do not use
     from captum.attr import GradientAttribution
+    from captum.log import log_usage
 
 WINDOW = 16
 """Side of the usual window, in output pixels."""
@@ -73,7 +74,8 @@ class LocalAttributionMap(GradientAttribution):
         down, right = window.diff(dim=2)[..., :-1], window.diff(dim=3)[..., :-1, :]
         return (down.square() + right.square() + _EPSILON).sqrt().sum((1, 2, 3))
 
-    def attribute(  # type: ignore[override]
+    @log_usage()  # does nothing, but captum's NoiseTunnel looks for what it wraps
+    def attribute(
         self,
         inputs: Tensor,
         region: Region,

@@ -1,9 +1,19 @@
-"""How an image is cut into overlapping tiles, and how their upscaled versions are blended."""
+"""Images through a network tile by tile: how they are cut and blended, and smaller tiles when memory runs out."""
 
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from promptsr.support.errors import UserError
+from promptsr.zoo.memory import enough_for_result, is_out_of_memory, return_freed_memory
+
+_LEAST = 32
+"""Side of the smallest tiles that are tried when memory runs out, in input pixels. Those that share 16 pixels cost four
+times the arithmetic of a whole image already; smaller ones would cost more and look worse."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +56,115 @@ def spans(length: int, tile: int, overlap: int, scale: int) -> list[Span]:
         result.append(Span(slice(start, start + size), covered, (uncovered * rise)[covered].float()))
         uncovered = uncovered * (1 - rise)
     return result[::-1]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many tiles are finished, of how many; there will be more when memory runs out.
+
+    A picture with a varying alpha channel is gone through twice.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass
+class TiledRun:
+    """One pass over one or more images: how they are cut, and how far the work is."""
+
+    name: str
+    """Of the model, for messages."""
+    forward: Callable[[Tensor], Tensor]
+    """The network: 1 x 3 x h x w -> 3 x sh x sw. May raise anything that `is_out_of_memory` knows."""
+    scale: int
+    overlap: int
+    """Input pixels that neighbouring tiles share."""
+    step: int
+    """Sides of tiles are reduced to multiples of this, in input pixels."""
+    limit: int
+    """Side of the largest tile that is given to the network, in input pixels; lowered when memory runs out."""
+    done: int = field(default=0, init=False)
+    """Forward passes that came to an end."""
+    total: int = field(default=0, init=False)
+    """Forward passes in all, as far as it is known."""
+    too_large: int | None = field(default=None, init=False)
+    """Longer side of the first tile that memory did not suffice for, in input pixels; None if it always did."""
+
+    def upscale(self, images: Tensor) -> Generator[Progress, None, Tensor]:
+        """Upscales one image after the other, yielding after every tile.
+
+        Args:
+            images: B x 3 x H x W.
+
+        Returns:
+            B x 3 x sH x sW.
+
+        Raises:
+            UserError: memory does not suffice for the smallest tiles, or for the result.
+        """
+        batch, _, height, width = images.shape
+        tiles = self._cut(height, width)
+        self.total += batch * len(tiles)
+        outputs = self._blank(batch, height, width)
+        for image, output in zip(images.split(1), outputs, strict=True):
+            yield from self._fill(output, image, tiles)
+        return outputs
+
+    def _fill(self, output: Tensor, image: Tensor, tiles: list[tuple[Span, Span]]) -> Generator[Progress, None, None]:
+        """Adds the upscaled tiles of 1 x 3 x h x w to 3 x sh x sw of zeros."""
+        for rows, columns in tiles:
+            tile = yield from self._upscale(image[:, :, rows.low, columns.low])
+            with enough_for_result():
+                output[:, rows.high, columns.high].addcmul_(tile, rows.weight[:, None] * columns.weight)
+
+    def _upscale(self, tile: Tensor) -> Generator[Progress, None, Tensor]:
+        """1 x 3 x h x w -> 3 x sh x sw, by way of smaller tiles if it is beyond the limit or memory runs out.
+
+        The result is that of one tile all the same: its neighbours, finished or not, and their blend stay as they are.
+        """
+        height, width = tile.shape[2:]
+        if max(height, width) <= self.limit:
+            result = self._try(tile)
+            if result is not None:
+                self.done += 1
+                yield Progress(self.done, self.total)
+                return result
+        tiles = self._cut(height, width)
+        self.total += len(tiles) - 1
+        [output] = self._blank(1, height, width)
+        yield from self._fill(output, tile, tiles)
+        return output
+
+    def _blank(self, batch: int, height: int, width: int) -> Tensor:
+        """B x 3 x sh x sw of zeros."""
+        with enough_for_result():
+            return torch.zeros(batch, 3, self.scale * height, self.scale * width)
+
+    def _cut(self, height: int, width: int) -> list[tuple[Span, Span]]:
+        """Rows and columns of tiles within the limit, in reading order."""
+        rows, columns = (spans(length, self.limit, self.overlap, self.scale) for length in (height, width))
+        return list(itertools.product(rows, columns))
+
+    def _try(self, tile: Tensor) -> Tensor | None:
+        """1 x 3 x h x w -> 3 x sh x sw; None if memory ran out, and then the limit is lower than before.
+
+        Raises:
+            UserError: memory ran out, and there are no smaller tiles.
+        """
+        side = max(tile.shape[2:])
+        smaller = max(side // 2 // self.step, math.ceil(_LEAST / self.step)) * self.step
+        try:
+            return self.forward(tile)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if smaller >= side:
+                raise UserError(
+                    f"There is not enough memory for {self.name} even in tiles of {side} pixels: close other programs, "
+                    "or choose a smaller model or another device."
+                ) from error
+        return_freed_memory()  # the exception is gone by now, and with it all that the failed pass held
+        self.too_large = self.too_large or side
+        self.limit = smaller
+        return None

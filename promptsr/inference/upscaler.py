@@ -12,7 +12,7 @@ from torch import Tensor
 
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
 from promptsr.inference.fallbacks import SafeForward
-from promptsr.inference.tiled_run import Progress, TiledRun
+from promptsr.inference.tiling import Progress, TiledRun
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.memory import enough_for_result

@@ -81,6 +81,12 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def leave() -> None:
+    """Leave the process group, if this process is in one: its threads must not outlive what they use."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def total(fabric: Fabric, value: Tensor) -> float:
     """The sum of a value over all devices; each of them must ask for it."""
     result = fabric.all_reduce(value, reduce_op="sum")

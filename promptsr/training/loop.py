@@ -16,7 +16,7 @@ from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
 from promptsr.imaging.decode import find_images
 from promptsr.support.errors import ConfigError, UserError, first_line
 from promptsr.support.files import cache_folder, check_writable
-from promptsr.training.devices import launch, limited_threads, lost, total
+from promptsr.training.devices import launch, leave, limited_threads, lost, total
 from promptsr.training.logs import Logs, TrainReport
 from promptsr.training.recipe import Recipe
 from promptsr.training.run import Run
@@ -61,23 +61,26 @@ def train(
     if (out / LAST).exists() and not (resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))):
         raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
     fabric, notes = launch(recipe.device, recipe.precision)
-    if recipe.smallest_batch < recipe.accumulate * fabric.world_size:
-        raise ConfigError(
-            f"A batch of {recipe.smallest_batch} cannot be shared by {fabric.world_size} processes in "
-            f"{recipe.accumulate} parts each: raise batch, or lower accumulate."
+    try:
+        if recipe.smallest_batch < recipe.accumulate * fabric.world_size:
+            raise ConfigError(
+                f"A batch of {recipe.smallest_batch} cannot be shared by {fabric.world_size} processes in "
+                f"{recipe.accumulate} parts each: raise batch, or lower accumulate."
+            )
+        run = Run(recipe, out, fabric)
+        validation = Validation(recipe, fabric)
+        with fabric.rank_zero_first(local=True):  # one process decodes, the others find the cache full
+            images = yield from _images(recipe)
+        run.trains_on(images.images)
+        crops = RandomCrops(images.images, recipe.model.scale, recipe.seed)
+        share = Share(
+            range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
         )
-    run = Run(recipe, out, fabric)
-    validation = Validation(recipe, fabric)
-    with fabric.rank_zero_first(local=True):  # one process decodes, the others find the cache full
-        images = yield from _images(recipe)
-    run.trains_on(images.images)
-    crops = RandomCrops(images.images, recipe.model.scale, recipe.seed)
-    share = Share(
-        range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
-    )
-    batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
-    with limited_threads(recipe.threads):
-        return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+        batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
+        with limited_threads(recipe.threads):
+            return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+    finally:
+        leave()
 
 
 def _images(recipe: Recipe) -> Generator[ImagesRead, None, ReadImages]:

@@ -94,10 +94,10 @@ def test_the_tile_is_reported(promptsr: InProcess, photo: Path, tmp_path: Path) 
 
 
 class _Cramped(nn.Module):
-    """Nearest-neighbour interpolation, x2, with memory for 256 pixels."""
+    """Nearest-neighbour interpolation, x2, with memory for 1000 pixels."""
 
     def forward(self, image: Tensor) -> Tensor:
-        if image.shape[2] * image.shape[3] > 256:
+        if image.shape[2] * image.shape[3] > 1000:
             raise MemoryError
         return F.interpolate(image, scale_factor=2)
 
@@ -106,14 +106,15 @@ def test_running_out_of_memory_is_reported(
     promptsr: InProcess, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("promptsr.cli.upscale.load_model", lambda name: SRModel(name, 2, _Cramped()))
+    source = np.tile(decode(photo).color, (2, 2, 1))
+    encode(Picture(source), photo)
     code, out, err = promptsr("upscale", photo, "-o", tmp_path / "o.png", "--json", "-")
     assert code == 0, err
     image = json.loads(out)["images"][0]
-    # 20 x 14 pixels are too many; 10 is no tile any more, so it is 16, at 0 and 4.
-    assert (image["tile"], image["tiles"]) == (16, 2)
-    assert image["note"].startswith("Memory ran out at a side of 20 pixels, so the rest went through in tiles of 16;")
+    # 40 x 28 pixels are too many; 20 is no tile any more, so it is 32, at 0 and 8.
+    assert (image["tile"], image["tiles"]) == (32, 2)
+    assert image["note"].startswith("Memory ran out at a side of 40 pixels, so the rest went through in tiles of 32;")
     assert f"{photo}: {image['note']}" in err.replace("\n", "")
-    source = decode(photo).color
     np.testing.assert_array_equal(decode(tmp_path / "o.png").color, source.repeat(2, axis=0).repeat(2, axis=1))
 
 

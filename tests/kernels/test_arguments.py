@@ -49,7 +49,7 @@ def run(kind: str, inputs: list[Tensor], groups: Groups | None) -> Tensor:
         q, k, v = inputs
         return attend_all(q, k, v, 0.3, "key")[0]
     qkv, *bias = inputs
-    return attend_groups(qkv, groups, 2, 0.3, *bias)
+    return attend_groups(qkv, groups, 2, 0.3, bias[0] if bias else None)
 
 
 @pytest.mark.parametrize("dtype", HALVES, ids=str)

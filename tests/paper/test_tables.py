@@ -26,7 +26,7 @@ PROSE = [("OmniSR", "Urban100", 0.37), ("OmniSR", "Manga109", 0.48), ("HPINet", 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_line_of_the_files_is_well_formed(table: str) -> None:
-    with (files("promptsr") / "published_tables" / f"table_{table}.csv").open(encoding="utf-8") as file:
+    with (files("promptsr.paper") / "printed" / f"table_{table}.csv").open(encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     places = [(line["method"], line["scale"], line["dataset"], line["metric"]) for line in lines]
     assert lines and len(set(places)) == len(places)

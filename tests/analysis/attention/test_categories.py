@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.attention.categories import CategoryMap, CategoryMaps, categories, mean_patches, shuffle
 from analysis.common.token_grid import TokenGrid
 from promptsr.config import ModelConfig
-from promptsr.model import global_prompting
+from promptsr.model import attention
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record
 from promptsr.support.errors import UserError
@@ -112,7 +112,7 @@ def test_no_other_anchor_is_more_similar_in_double_precision(network: PromptSR, 
 
 
 def test_attention_stays_fused_and_hooks_go(network: PromptSR, image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(global_prompting, "similarity", lambda *_args: 1 / 0)
+    monkeypatch.setattr(attention, "similarity", lambda *_args: 1 / 0)
     categories(network, image)
     monkeypatch.setattr(network.decoder, "forward", lambda _x: 1 / 0)
     with pytest.raises(ZeroDivisionError):
