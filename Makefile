@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test lint format lab notebooks pictures walk fuzz architecture quality bench soak lock clean
+.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture quality bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -39,6 +39,9 @@ lint: $(INSTALLED)  ## ruff and mypy
 # A file's tests stay on one worker, so that what is costly to set up is set up once; tests/conftest.py orders the files.
 test: lint  ## lint, then every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+check: lint  ## lint, and the tests that take little time: for the inner loop
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow' $(PYTEST_ARGS)
 
 # New inputs every time, where the tests take the same few. What fails is kept in outputs/fuzz.
 fuzz: $(INSTALLED)  ## damaged files, odd settings and requests, for FUZZ_MINUTES (10) each

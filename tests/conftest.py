@@ -29,6 +29,11 @@ OFFLINE = str(Path(__file__).parent / "offline")
 """On PYTHONPATH it keeps programs from reaching other machines."""
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Keeps Gradio's client, which programs of users import and we do not, from telling others that it is in use."""
+SLOW = {
+    *("workbench", "notebooks", "training", "cli", "benchmarks", "fuzz", "downloads"),
+    *("test_build.py", "test_memory.py", "test_package.py", "test_contributing.py", "test_offline.py"),
+}
+"""Folders and files of tests that `make check` leaves out."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -44,9 +49,13 @@ def find_shared_data() -> tuple[Path | None, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take longest go first, so that no worker is left with one when the others have nothing to do."""
-    long = {"workbench", "notebooks", "training", "cli", "benchmarks"}
-    items.sort(key=lambda item: long.isdisjoint(item.path.parts))
+    """Mark files that take long, and let them go first, so that no worker is left with one at the end."""
+    tests = Path(__file__).parent
+    for item in items:
+        parts = item.path.relative_to(tests).parts
+        if not SLOW.isdisjoint(parts) or parts[-1].endswith("command.py"):
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_report_header() -> str:
