@@ -82,7 +82,7 @@ def _architecture(page: Page) -> None:
     page.get_by_role("tab", name="Architecture").click()
     page.locator("#tour-image").locator("xpath=..").locator(".gallery-item").nth(1).click()
     page.get_by_text("Coarse LPL", exact=True).click()
-    page.get_by_text("Features that leave").wait_for()
+    page.get_by_text("Output features").wait_for()
     page.wait_for_timeout(1500)
     page.screenshot(path=DOCS / "architecture.png", full_page=True)
 

@@ -12,7 +12,7 @@
 # # From pixels to pixels, box by box
 #
 # The paper's Fig. 2 draws PromptSR as boxes. Here one photograph goes through all of them: each shows its equation and
-# what leaves it, and is **written out by hand**, with the layers' weights. Is the result that of the network?
+# what leaves it, and is **written out by hand**, with the layers' weights. Does this equal the network's output?
 #
 # You will
 # 1. follow the photograph from its three colours to the enlarged image,
@@ -293,7 +293,8 @@ pd.Series({name: psnr_y(quantize(image), hr, 4) for name, image in (("bicubic", 
 #
 # ## Exercises
 #
-# 1. Follow a pixel of the background into another residual group. Whom does its anchor read, and whom does it ask?
+# 1. Follow a pixel of the background into another residual group. What does its anchor read, and which anchors does
+#    the pixel attend to?
 # 2. Let `gapl` leave out `before` (eq. 8). By how much does the result of the whole network change?
 #
 # Next: [02, Which pixels made this result?](02_local_attribution.ipynb)

@@ -292,8 +292,8 @@ others.round(2)
 # ## Exercises
 #
 # 1. Move the window onto the sky. What are the map and the DI, and why must one be careful with them?
-# 2. Set `sigma` to 0.6 and to 2.4. Which of the conclusions stay?
-# 3. Take half the patch around the same window. The network is the same. In which direction goes the DI, and why?
+# 2. Set `sigma` to 0.6 and to 2.4. Which conclusions hold?
+# 3. Take half the patch around the same window. The network is the same. In which direction does the DI go, and why?
 # 4. Train the four rows of Table IV at a size of your own (`python -m analysis ablate --help`) and draw Fig. 10.
 #
 # Before: [01](01_architecture_tour.ipynb). Next: [03, What do the anchor prompts know?](03_anchor_tsne.ipynb)

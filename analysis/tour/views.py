@@ -12,6 +12,8 @@ from promptsr.config import ModelConfig
 from promptsr.imaging.picture import to_array
 from promptsr.imaging.resize import upscale
 
+_RELATIVE = "attention relative to uniform (1 = average)"
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -146,7 +148,7 @@ def _coarse_map(scene: Scene) -> Sight:
         scene.gapl("anchors"),
         coarse,
         View("The chosen anchor's row of M coarse", "similarity", scene.cut(row), marked="anchor"),
-        View("Where it reads: SoftMax, times an even share", "share", scene.cut(_times_even(row)), marked="anchor"),
+        View(f"Where it reads: {_RELATIVE}", "share", scene.cut(_times_even(row)), marked="anchor"),
     )
 
 
@@ -171,9 +173,7 @@ def _fine_map(scene: Scene) -> Sight:
         scene.flow["fine_map"][0],
         fine,
         View("The chosen pixel's row of M fine", "similarity", scene.cut(row, stride), stride, "pixel"),
-        View(
-            "Whom it asks: SoftMax, times an even share", "share", scene.cut(_times_even(row), stride), stride, "pixel"
-        ),
+        View(f"Anchors it attends to: {_RELATIVE}", "share", scene.cut(_times_even(row), stride), stride, "pixel"),
     )
 
 
@@ -212,7 +212,7 @@ def _local(scene: Scene, key: str, layer: str, category: str | None = None, shif
     row = scene.grid.window_row(weights, *scene.focus, shift).mean(0) * window**2  # heads x HW -> HW
     title = "What the pixel reads in its window, times an even share"
     views.append(View(title, "share", scene.cut(row), marked="pixel", window=window, shift=shift))
-    views.append(View("Features that leave", "colors", scene.features(key)[1]))
+    views.append(View("Output features", "colors", scene.features(key)[1]))
     return _sight(*scene.flow[key], *views)
 
 
@@ -221,7 +221,7 @@ def _convolution(scene: Scene) -> Sight:
     return _sight(
         *scene.flow["convolution"],
         View("Features that entered the group", "colors", before),
-        View("Features that leave it", "colors", after),
+        View("Output features it", "colors", after),
     )
 
 

@@ -28,7 +28,7 @@ LONGEST_SIDE = 96
 _ROOM = 480
 """Pixels that a picture fills if it can."""
 _TITLES = {
-    "fine": "Whom it asks: the pixel's row of M fine, on the anchors",
+    "fine": "Anchors it attends to: the pixel's row of M fine, on the anchors",
     "reading_1": "What anchor 1 reads: its row of M coarse",
     "reading_2": "What anchor 2 reads",
     "reading_3": "What anchor 3 reads",

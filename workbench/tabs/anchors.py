@@ -35,7 +35,7 @@ image in one group, laid out by t-SNE so that what is alike lies close together.
 apart (*All groups*) and that the categories of images do not (*Group 1*, *Group 4*). The picture alone proves little:
 the table says how often the nearest neighbours agree (*k-NN*), how often naming the largest class would
 be right (*chance*), what permuted labels give (*95 % by chance*), and what the **same network with random weights**
-gives: what that does as well is no finding."""
+gives: anything that random weights do equally well is not evidence of learning."""
 # The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Separated</th><th>Network</th><th>k-NN</th><th>Chance</th>
 <th>95 % by chance</th><th>p</th><th>Silhouette</th><th>Linear probe</th></tr></thead><tbody>${

@@ -85,7 +85,7 @@ def build() -> tuple[Source, Destination]:
                 elem_classes="scores",
             )  # fmt: skip
             with gr.Accordion("Over depth: how the reach changes from block to block", open=False):
-                descend = gr.Button("Look into every block", elem_id="attention-descend")
+                descend = gr.Button("Compute all blocks", elem_id="attention-descend")
                 depth_news = gr.HTML(elem_id="attention-depth-status")
                 depth_figure = picture("Over depth", show_label=False, elem_id="attention-depth")
                 depth_files = gr.Files(label="Numbers and figure", interactive=False, elem_id="attention-depth-files")
@@ -154,7 +154,7 @@ def attention(
     if "composed" in seen.weights:
         [reach] = seen.reach("composed")
         assert reach is not None
-        known["Hears of"] = f"{reach.effective:.0f} pixels, {reach.distance:.0f} px away on average"
+        known["Draws on"] = f"{reach.effective:.0f} pixels, {reach.distance:.0f} px away on average"
     if seen.spearman is not None:
         known["Composed map and Jacobian"] = f"rank correlation {seen.spearman:.2f}"
     if not models.known()[model].has_weights:

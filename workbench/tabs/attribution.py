@@ -38,7 +38,7 @@ _SAMPLE_SIDE = SIDES[1]
 """Pixels that are shrunk first, so that networks take seconds for them."""
 _SCALE = 4
 _STRENGTH = 0.9
-_WAYS = [("Shrink it first (HR known)", "shrink"), ("Enlarge it", "enlarge")]
+_WAYS = [("Test: shrink, then restore (gives scores)", "shrink"), ("Just enlarge", "enlarge")]
 
 
 def build() -> tuple[Source, Destination]:
@@ -49,7 +49,7 @@ def build() -> tuple[Source, Destination]:
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", height=220, elem_id="lam-image")
             taken = samples(image, _SAMPLE_SIDE)
-            way = gr.Radio(_WAYS, value="shrink", label="What to do with it", elem_id="lam-way")
+            way = gr.Radio(_WAYS, value="shrink", label="Mode", elem_id="lam-way")
             with gr.Group():
                 scale = gr.Radio([("×2", 2), ("×3", 3), ("×4", 4)], value=_SCALE, label="Scale", elem_id="lam-scale")
                 chosen = choice(

@@ -65,7 +65,7 @@ def build() -> tuple[Source, Destination]:
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", height=280, elem_id="compare-image")
             taken = samples(image, _SAMPLE_SIDE)
-            way = gr.Radio(list(WAYS.items()), value="shrink", label="What to do with it", elem_id="compare-way")
+            way = gr.Radio(list(WAYS.items()), value="shrink", label="Mode", elem_id="compare-way")
             hr_image, _ = photo(label="HR image", height=200, visible=False, elem_id="compare-hr")
             with gr.Group():
                 scale = gr.Radio(
@@ -103,8 +103,8 @@ def build() -> tuple[Source, Destination]:
                 pair = slider("compare-slider")
                 with gr.Accordion("Differences"):
                     with gr.Row():
-                        reference = choice(label="Results minus", min_width=140, elem_id="compare-reference")
-                        limit = gr.Radio(_LIMITS, value=16, label="Grey levels", scale=2, elem_id="compare-limit")
+                        reference = choice(label="Difference to", min_width=140, elem_id="compare-reference")
+                        limit = gr.Radio(_LIMITS, value=16, label="Colour range ±", scale=2, elem_id="compare-limit")
                         signed = gr.Checkbox(True, label="With sign", min_width=120, elem_id="compare-signed")
                     maps = gallery("Differences on Y", "compare-maps")
                 with gr.Accordion("The same region of all"):
@@ -197,7 +197,7 @@ def compare_models(
     height, width = question.lr.shape[2:]
     facts = {"Input": f"{width} × {height}", "Output": f"{shown.width} × {shown.height}"}
     if shown.scored:
-        facts["Left out by the scores"] = f"{shown.scale} pixels at the border"
+        facts["Border excluded from the scores"] = f"{shown.scale} pixels at the border"
     yield shown, shown.rows, status.done(facts)
 
 

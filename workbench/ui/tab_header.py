@@ -21,8 +21,7 @@ class About:
 TABS = {
     "upscale": About(
         "Upscale",
-        "A photograph goes in and comes out several times larger: the network adds the detail that it has learned to "
-        "expect there.",
+        "Make a photograph 2, 3 or 4 times larger: the network adds the detail that it has learned to expect there.",
     ),
     "compare": About(
         "Compare",
