@@ -17,7 +17,7 @@ from promptsr.evaluation.measure import Measured, Measuring, measure
 from promptsr.evaluation.score_log import ScoreLog
 from promptsr.paper.tables import published_value
 from promptsr.support.errors import ConfigError
-from promptsr.support.progress import relay
+from promptsr.support.progress import map_progress
 from promptsr.training import Recipe, TrainReport, train
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
@@ -108,10 +108,10 @@ def train_ablations(
             return AblationStep(name, done, len(plan), step)
 
         own = replace(recipe, model=row.config(recipe.model), seed=seed)
-        yield from relay(train(own, out / name, resume=True), told)
+        yield from map_progress(train(own, out / name, resume=True), told)
         models[row, seed] = replace(load_model(out / name / "final.safetensors"), name=name)
     log = ScoreLog(out / "scores", 0)
-    measured = yield from relay(
+    measured = yield from map_progress(
         measure(list(models.values()), sets, log=log), lambda step: AblationStep(step.model, len(plan), len(plan), step)
     )
     scores = dict(zip(plan, measured, strict=True))

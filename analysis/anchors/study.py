@@ -23,7 +23,7 @@ from analysis.anchors.points import LIMIT, Points, Way, make_points
 from analysis.anchors.separation import NEIGHBOURS, PERMUTATIONS, Separations, separate
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import ConfigError
-from promptsr.support.progress import relay
+from promptsr.support.progress import map_progress
 from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.sr_model import SRModel
 
@@ -208,7 +208,7 @@ def analyse(
     yield begin("points")
     points = {name: make_points(collected, name, way, limit=limit, seed=seed) for name in prompts}
     begun = _clock(seconds, "points", begun)
-    planes = yield from relay(embed(points[TRAINED], perplexity, seed), begin)
+    planes = yield from map_progress(embed(points[TRAINED], perplexity, seed), begin)
     begun = _clock(seconds, "embed", begun)
     features = {}
     for name in prompts:

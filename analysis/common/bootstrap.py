@@ -1,18 +1,17 @@
-"""How sure a mean over a few samples is."""
+"""Confidence of a mean over a few samples."""
 
 import numpy as np
+from scipy import stats
 
 _RESAMPLES = 10_000
-_CONFIDENCE = 0.95
 
 
 def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a mean by the percentile bootstrap: n values are drawn n times with replacement, 10 000 times.
+    """Return the 95 % interval of a mean by the percentile bootstrap; NaN for less than two values.
 
-    NaN for less than two values. Values that belong together, such as those of one image, are averaged before.
+    Values that belong together, such as those of one image, are averaged before.
     """
     if len(values) < 2:
         return float("nan"), float("nan")
-    draws = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.quantile(values[draws].mean(axis=1), [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
-    return float(low), float(high)
+    found = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=seed)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -16,7 +16,7 @@ from torch import Tensor
 from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
 from promptsr.inference.upscaler import Progress, Upscaler
 from promptsr.support.errors import UserError
-from promptsr.support.progress import relay
+from promptsr.support.progress import map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 
@@ -132,7 +132,7 @@ def compare(
     for model, worker in zip(models, workers, strict=True):
         yield Comparing(model.name, None)
         begun = time.perf_counter()
-        sr = quantize((yield from relay(worker.upscale_tensor(lr), partial(Comparing, model.name))))
+        sr = quantize((yield from map_progress(worker.upscale_tensor(lr), partial(Comparing, model.name))))
         seconds = time.perf_counter() - begun
         psnr, ssim = (None, None) if hr is None else (psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
         results.append(Result(model.name, sr, psnr, ssim, model.parameters, seconds))

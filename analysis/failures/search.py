@@ -23,7 +23,7 @@ from analysis.failures.texture import detail, gradient, kind_of_loss, texture
 from promptsr.data import load_pair
 from promptsr.imaging.metrics import SSIM_WINDOW, luma
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.progress import relay
+from promptsr.support.progress import map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 __all__ = ["Case", "FailureStudy", "Searching", "find_failures"]
@@ -86,7 +86,7 @@ def find_failures(
         yield Searching(name, done, len(pairs), None)
         try:
             lr, hr = _load(hr_path, lr_path, scale, window)
-            comparison = yield from relay(compare(models, lr, hr), partial(Searching, name, done, len(pairs)))
+            comparison = yield from map_progress(compare(models, lr, hr), partial(Searching, name, done, len(pairs)))
         except UserError as error:
             skipped[name] = str(error)
             continue

@@ -27,7 +27,7 @@ from analysis.lam.patches import Patch, find_regions, patch_around
 from promptsr.data import load_pair
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.progress import finish, relay
+from promptsr.support.progress import finish, map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 PATCH = 64
@@ -162,7 +162,7 @@ def study(
             results = finish(compare(models, part.lr, part.hr, tile="whole")).results
             for method, result in zip(methods, results, strict=True):
                 work = method.stream(part.lr, part.region, settings, at_once=at_once)
-                found = yield from relay(work, partial(at, result.model))
+                found = yield from map_progress(work, partial(at, result.model))
                 rows.append(
                     {
                         "image": hr_path.name,

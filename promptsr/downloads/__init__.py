@@ -2,6 +2,6 @@
 
 from promptsr.downloads.catalogue import Entry, RemoteFile, Unpacking, load_catalogue
 from promptsr.downloads.fetch import Fetched, fetch
-from promptsr.downloads.transfer import Patience, Step
+from promptsr.downloads.transfer import RetryPolicy, Step
 
-__all__ = ["Entry", "Fetched", "Patience", "RemoteFile", "Step", "Unpacking", "fetch", "load_catalogue"]
+__all__ = ["Entry", "Fetched", "RemoteFile", "RetryPolicy", "Step", "Unpacking", "fetch", "load_catalogue"]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptsr.downloads.catalogue import Entry
-from promptsr.downloads.transfer import Patience, Step, download
+from promptsr.downloads.transfer import RetryPolicy, Step, download
 from promptsr.downloads.unpack import unpack
 from promptsr.support.errors import UserError
 from promptsr.support.files import check_writable
 
-_USUAL = Patience()
+_USUAL = RetryPolicy()
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Fetched:
 
 
 def fetch(
-    name: str, folder: Path, catalogue: Mapping[str, Entry], patience: Patience = _USUAL
+    name: str, folder: Path, catalogue: Mapping[str, Entry], patience: RetryPolicy = _USUAL
 ) -> Generator[Step, None, Fetched]:
     """Downloads, checks and unpacks one entry; what is there already is not downloaded again.
 
@@ -60,7 +60,7 @@ def fetch(
     return Fetched(path, is_new=True)
 
 
-def _download_all(entry: Entry, path: Path, patience: Patience) -> Generator[Step, None, bool]:
+def _download_all(entry: Entry, path: Path, patience: RetryPolicy) -> Generator[Step, None, bool]:
     """Whether any file had to be brought."""
     is_new = False
     for file in entry.files:

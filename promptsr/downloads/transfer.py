@@ -33,8 +33,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Patience:
-    """What is borne with before a download is given up."""
+class RetryPolicy:
+    """When to give up a download."""
 
     timeout: float = 30.0
     """Seconds without a byte."""
@@ -48,7 +48,7 @@ class _Broken(Exception):
     """A failed attempt that another may mend."""
 
 
-def download(file: RemoteFile, target: Path, patience: Patience) -> Generator[Step, None, bool]:
+def download(file: RemoteFile, target: Path, patience: RetryPolicy) -> Generator[Step, None, bool]:
     """Brings a file to `target`; what has come so far lies in `target` + .part, and the next call goes on from there.
 
     Returns:
@@ -109,7 +109,7 @@ class _Transfer:
         self.client, self.file, self.part = client, file, part
         self.tag = ""  # of the version of the file that the part is of, if the server names it
 
-    def persist(self, patience: Patience) -> Generator[Step, None, None]:
+    def persist(self, patience: RetryPolicy) -> Generator[Step, None, None]:
         """Attempts until the part has all bytes."""
         best, failures = _size(self.part), 0
         while True:

@@ -1,4 +1,4 @@
-"""Long work is written as generators: they yield how far they are, and return what came of it."""
+"""Long work as generators, which yield their progress and return their result."""
 
 import math
 import time
@@ -8,11 +8,11 @@ from typing import TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
-Told = TypeVar("Told")
+Event = TypeVar("Event")
 
 
 def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] = lambda step: None) -> Result:
-    """Runs a generator to its end and gives its result; `tell` is called with everything that it yields."""
+    """Run a generator to its end and return its result; call `tell` with everything that it yields."""
     while True:
         try:
             step = next(work)
@@ -22,14 +22,14 @@ def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] =
         tell(step)
 
 
-def relay(
-    work: Generator[Step, None, Result], retold: Callable[[Step], Told], pause: float = 0
-) -> Generator[Told, None, Result]:
-    """A generator within another: yields `retold` of what `work` yields, and closes `work` when it is closed itself.
+def map_progress(
+    work: Generator[Step, None, Result], function: Callable[[Step], Event], pause: float = 0
+) -> Generator[Event, None, Result]:
+    """Yield `function` of every step of `work`, return its result, and close `work` when closed.
 
-    What comes less than `pause` seconds after the last that was told is kept back.
+    Steps that come less than `pause` seconds after the last one that was yielded are left out.
     """
-    told = -math.inf
+    last = -math.inf
     with closing(work):
         while True:
             try:
@@ -37,6 +37,6 @@ def relay(
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            if time.monotonic() - told >= pause:
-                told = time.monotonic()
-                yield retold(step)
+            if time.monotonic() - last >= pause:
+                last = time.monotonic()
+                yield function(step)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from promptsr.downloads import Patience, RemoteFile
+from promptsr.downloads import RemoteFile, RetryPolicy
 
 
 @dataclass
@@ -100,9 +100,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture
-def hasty() -> Patience:
+def hasty() -> RetryPolicy:
     """Two attempts, no pauses."""
-    return Patience(timeout=5, attempts=2, pause=0)
+    return RetryPolicy(timeout=5, attempts=2, pause=0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptsr.downloads import Entry, Patience, RemoteFile, Unpacking, fetch
+from promptsr.downloads import Entry, RemoteFile, RetryPolicy, Unpacking, fetch
 from promptsr.support.errors import DownloadError, UserError
 from promptsr.support.progress import finish
 from tests.downloads.conftest import Server
@@ -29,7 +29,7 @@ def archive(server: Server) -> RemoteFile:
     return server.file("sets.tar")
 
 
-def test_single_file_keeps_its_name(server: Server, tmp_path: Path, hasty: Patience) -> None:
+def test_single_file_keeps_its_name(server: Server, tmp_path: Path, hasty: RetryPolicy) -> None:
     server.content = b"weights"
     known = {"net": entry("net", server.file("Net_x4.pth"))}
     fetched = finish(fetch("net", tmp_path, known, hasty))
@@ -37,7 +37,7 @@ def test_single_file_keeps_its_name(server: Server, tmp_path: Path, hasty: Patie
     assert not finish(fetch("net", tmp_path, known, hasty)).is_new and len(server.asked) == 1
 
 
-def test_several_files_share_a_folder(server: Server, tmp_path: Path, hasty: Patience) -> None:
+def test_several_files_share_a_folder(server: Server, tmp_path: Path, hasty: RetryPolicy) -> None:
     server.content = b"image"
     known = {"set": entry("set", server.file("1.png"), server.file("2.png"))}
     fetched = finish(fetch("set", tmp_path, known, hasty))
@@ -47,7 +47,7 @@ def test_several_files_share_a_folder(server: Server, tmp_path: Path, hasty: Pat
     assert len(server.asked) == 3
 
 
-def test_archive_is_unpacked_and_goes(server: Server, archive: RemoteFile, tmp_path: Path, hasty: Patience) -> None:
+def test_archive_is_unpacked_and_goes(server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy) -> None:
     known = {"set": entry("set", archive, unpack=Unpacking({r"a/(.+)": r"HR/\1"}, 10))}
     fetched = finish(fetch("set", tmp_path, known, hasty))
     assert (fetched.path / "HR" / "one.png").read_bytes() == b"png" and fetched.kept is None
@@ -56,7 +56,7 @@ def test_archive_is_unpacked_and_goes(server: Server, archive: RemoteFile, tmp_p
 
 
 def test_archive_of_several_sets_is_brought_once(
-    server: Server, archive: RemoteFile, tmp_path: Path, hasty: Patience
+    server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy
 ) -> None:
     known = {name: entry(name, archive, unpack=Unpacking({name + r"/(.+)": r"\1"}, 10)) for name in "ab"}
     assert finish(fetch("a", tmp_path, known, hasty)).kept == tmp_path / "sets.tar"
@@ -64,7 +64,9 @@ def test_archive_of_several_sets_is_brought_once(
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "sets.tar"] and len(server.asked) == 1
 
 
-def test_archive_stays_if_unpacking_fails(server: Server, archive: RemoteFile, tmp_path: Path, hasty: Patience) -> None:
+def test_archive_stays_if_unpacking_fails(
+    server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy
+) -> None:
     known = {"set": entry("set", archive, unpack=Unpacking({"none": "none"}, 10))}
     with pytest.raises(DownloadError, match="does not hold what is expected"):
         finish(fetch("set", tmp_path, known, hasty))

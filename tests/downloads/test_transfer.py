@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptsr.downloads.transfer import Patience, Step, download
+from promptsr.downloads.transfer import RetryPolicy, Step, download
 from promptsr.support.errors import DownloadError, UserError
 from promptsr.support.progress import finish
 from tests.downloads.conftest import Server
@@ -29,7 +29,7 @@ def part_of(target: Path) -> Path:
     return target.with_name("file.bin.part")
 
 
-def test_whole_file_in_one_go(server: Server, target: Path, hasty: Patience) -> None:
+def test_whole_file_in_one_go(server: Server, target: Path, hasty: RetryPolicy) -> None:
     steps: list[Step] = []
     assert finish(download(server.file(), target, hasty), steps.append)
     assert target.read_bytes() == CONTENT and os.listdir(target.parent) == ["file.bin"]
@@ -39,13 +39,13 @@ def test_whole_file_in_one_go(server: Server, target: Path, hasty: Patience) -> 
     assert "Range" not in server.asked[0]
 
 
-def test_what_is_there_is_not_asked_for_again(server: Server, target: Path, hasty: Patience) -> None:
+def test_what_is_there_is_not_asked_for_again(server: Server, target: Path, hasty: RetryPolicy) -> None:
     finish(download(server.file(), target, hasty))
     assert finish(download(server.file(), target, hasty)) is False
     assert len(server.asked) == 1
 
 
-def test_another_file_of_that_name_is_left_alone(server: Server, target: Path, hasty: Patience) -> None:
+def test_another_file_of_that_name_is_left_alone(server: Server, target: Path, hasty: RetryPolicy) -> None:
     target.parent.mkdir()
     target.write_text("mine")
     with pytest.raises(UserError, match="move it away"):
@@ -53,7 +53,7 @@ def test_another_file_of_that_name_is_left_alone(server: Server, target: Path, h
     assert target.read_text() == "mine" and not server.asked
 
 
-def test_break_is_mended_within_one_call(server: Server, target: Path, hasty: Patience) -> None:
+def test_break_is_mended_within_one_call(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.breaks = [300_000]
     steps: list[Step] = []
     finish(download(server.file(), target, hasty), steps.append)
@@ -62,7 +62,7 @@ def test_break_is_mended_within_one_call(server: Server, target: Path, hasty: Pa
     assert "Range" not in first and second["Range"] == "bytes=300000-" and second["If-Range"] == '"one"'
 
 
-def test_next_call_goes_on_where_the_last_ended(server: Server, target: Path, hasty: Patience) -> None:
+def test_next_call_goes_on_where_the_last_ended(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.breaks = [300_000, 100_000]
     with pytest.raises(DownloadError, match=r"2 times in a row .*400,000 of 1,024,000 bytes are kept in .*goes on"):
         finish(download(server.file(), target, hasty))
@@ -72,7 +72,7 @@ def test_next_call_goes_on_where_the_last_ended(server: Server, target: Path, ha
     assert target.read_bytes() == CONTENT and not part_of(target).exists()
 
 
-def test_changed_version_is_taken_from_its_start(server: Server, target: Path, hasty: Patience) -> None:
+def test_changed_version_is_taken_from_its_start(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.breaks = [300_000]
     work = download(server.file(), target, hasty)
     next(work)
@@ -81,27 +81,27 @@ def test_changed_version_is_taken_from_its_start(server: Server, target: Path, h
     assert server.asked[1]["If-Range"] == '"one"' and target.read_bytes() == CONTENT
 
 
-def test_server_without_range_starts_anew(server: Server, target: Path, hasty: Patience) -> None:
+def test_server_without_range_starts_anew(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.breaks, server.ignores_range = [300_000], True
     finish(download(server.file(), target, hasty))
     assert server.asked[1]["Range"] == "bytes=300000-" and target.read_bytes() == CONTENT
 
 
-def test_complete_part_needs_no_request(server: Server, target: Path, hasty: Patience) -> None:
+def test_complete_part_needs_no_request(server: Server, target: Path, hasty: RetryPolicy) -> None:
     target.parent.mkdir()
     part_of(target).write_bytes(CONTENT)
     finish(download(server.file(), target, hasty))
     assert target.read_bytes() == CONTENT and not server.asked
 
 
-def test_part_that_is_too_long_is_thrown_away(server: Server, target: Path, hasty: Patience) -> None:
+def test_part_that_is_too_long_is_thrown_away(server: Server, target: Path, hasty: RetryPolicy) -> None:
     target.parent.mkdir()
     part_of(target).write_bytes(CONTENT + b"more")
     finish(download(server.file(), target, hasty))
     assert target.read_bytes() == CONTENT and "Range" not in server.asked[0]
 
 
-def test_range_that_is_refused_starts_anew(server: Server, target: Path, hasty: Patience) -> None:
+def test_range_that_is_refused_starts_anew(server: Server, target: Path, hasty: RetryPolicy) -> None:
     target.parent.mkdir()
     part_of(target).write_bytes(CONTENT[:10])
     server.statuses = [416]
@@ -111,7 +111,7 @@ def test_range_that_is_refused_starts_anew(server: Server, target: Path, hasty: 
 
 @pytest.mark.parametrize("stated", [10, len(CONTENT) + 10])
 def test_length_that_is_not_the_known_one_is_refused(
-    server: Server, target: Path, hasty: Patience, stated: int
+    server: Server, target: Path, hasty: RetryPolicy, stated: int
 ) -> None:
     server.stated = stated
     with pytest.raises(DownloadError, match=rf"offers {stated:,} bytes instead of the 1,024,000"):
@@ -119,7 +119,7 @@ def test_length_that_is_not_the_known_one_is_refused(
     assert not target.exists() and len(server.asked) == 1
 
 
-def test_resumed_file_of_another_size_is_refused(server: Server, target: Path, hasty: Patience) -> None:
+def test_resumed_file_of_another_size_is_refused(server: Server, target: Path, hasty: RetryPolicy) -> None:
     file = server.file()
     server.breaks, server.extra = [], b"more"
     target.parent.mkdir()
@@ -128,14 +128,14 @@ def test_resumed_file_of_another_size_is_refused(server: Server, target: Path, h
         finish(download(file, target, hasty))
 
 
-def test_no_more_than_the_known_size_is_ever_written(server: Server, target: Path, hasty: Patience) -> None:
+def test_no_more_than_the_known_size_is_ever_written(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.is_chunked, server.extra = True, bytes(200_000)
     with pytest.raises(DownloadError, match="offers more bytes instead"):
         finish(download(server.file(), target, hasty))
     assert not target.exists() and part_of(target).stat().st_size <= len(CONTENT)
 
 
-def test_short_file_of_unstated_length_is_no_success(server: Server, target: Path, hasty: Patience) -> None:
+def test_short_file_of_unstated_length_is_no_success(server: Server, target: Path, hasty: RetryPolicy) -> None:
     file = server.file()
     server.is_chunked, server.content = True, CONTENT[:-100]
     with pytest.raises(DownloadError, match="offers 1,023,900 bytes instead"):
@@ -143,20 +143,20 @@ def test_short_file_of_unstated_length_is_no_success(server: Server, target: Pat
     assert not target.exists()
 
 
-def test_wrong_checksum_is_removed(server: Server, target: Path, hasty: Patience) -> None:
+def test_wrong_checksum_is_removed(server: Server, target: Path, hasty: RetryPolicy) -> None:
     with pytest.raises(DownloadError, match="wrong checksum, which were removed"):
         finish(download(server.file(sha256="0" * 64), target, hasty))
     assert os.listdir(target.parent) == []
 
 
-def test_missing_file_is_not_asked_for_twice(server: Server, target: Path, hasty: Patience) -> None:
+def test_missing_file_is_not_asked_for_twice(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.statuses = [404]
     with pytest.raises(DownloadError, match="answers 404 Not Found: the file may have moved"):
         finish(download(server.file(), target, hasty))
     assert len(server.asked) == 1
 
 
-def test_server_error_is_given_a_second_chance(server: Server, target: Path, hasty: Patience) -> None:
+def test_server_error_is_given_a_second_chance(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.statuses = [500]
     finish(download(server.file(), target, hasty))
     assert target.read_bytes() == CONTENT
@@ -169,17 +169,17 @@ def test_server_error_is_given_a_second_chance(server: Server, target: Path, has
 def test_server_that_hangs_is_left(server: Server, target: Path) -> None:
     server.hangs = 1.0
     with pytest.raises(DownloadError, match=r"2 times in a row .*none of 1,024,000 bytes has come"):
-        finish(download(server.file(), target, Patience(timeout=0.1, attempts=2, pause=0)))
+        finish(download(server.file(), target, RetryPolicy(timeout=0.1, attempts=2, pause=0)))
 
 
-def test_nobody_there(server: Server, target: Path, hasty: Patience) -> None:
+def test_nobody_there(server: Server, target: Path, hasty: RetryPolicy) -> None:
     server.url = "http://127.0.0.1:9"
     with pytest.raises(DownloadError, match="in a row"):
         finish(download(server.file(), target, hasty))
 
 
 def test_too_small_disk_is_refused_before_anything_is_asked(
-    server: Server, target: Path, hasty: Patience, monkeypatch: pytest.MonkeyPatch
+    server: Server, target: Path, hasty: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
         free = 1000
@@ -191,7 +191,7 @@ def test_too_small_disk_is_refused_before_anything_is_asked(
 
 
 def test_disk_that_fills_up_keeps_what_came(
-    server: Server, target: Path, hasty: Patience, monkeypatch: pytest.MonkeyPatch
+    server: Server, target: Path, hasty: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
         """A file that takes one chunk."""
@@ -225,7 +225,7 @@ def test_disk_that_fills_up_keeps_what_came(
     assert target.read_bytes() == CONTENT and server.asked[-1]["Range"] == f"bytes={kept}-"
 
 
-def test_folder_that_is_a_file_is_refused(server: Server, target: Path, hasty: Patience) -> None:
+def test_folder_that_is_a_file_is_refused(server: Server, target: Path, hasty: RetryPolicy) -> None:
     target.parent.write_text("")
     with pytest.raises(UserError, match="is a file, not a folder"):
         finish(download(server.file(), target, hasty))

@@ -1,13 +1,11 @@
-"""Share the queue fairly between people, and refuse malformed requests with a sentence.
-
-Gradio offers no other way to either than to replace single methods of its own.
-"""
+"""Share the queue fairly between people, and refuse malformed requests with a sentence."""
 
 from typing import Any
 
 import gradio as gr
 
 from promptsr.support.errors import UserError
+from workbench.server.gradio_methods import replace_method
 from workbench.server.limits import in_force
 
 NETWORK = "network"
@@ -41,7 +39,7 @@ def share_fairly(page: gr.Blocks) -> None:
                 return False, f"You have {most} questions waiting already: wait for one, or cancel it.", "queue_full"
         return await push(body, request, username)
 
-    setattr(queue, "push", push_fairly)  # noqa: B010 (mypy refuses the assignment)
+    replace_method(queue, "push", ("body", "request", "username"), push_fairly)
 
 
 def refuse_other_requests(page: gr.Blocks) -> None:
@@ -59,4 +57,4 @@ def refuse_other_requests(page: gr.Blocks) -> None:
                 print_exception=False,
             ) from error
 
-    setattr(page, "preprocess_data", preprocess_data)  # noqa: B010
+    replace_method(page, "preprocess_data", ("block_fn", "inputs", "state", "explicit_call"), preprocess_data)

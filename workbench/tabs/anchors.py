@@ -21,7 +21,7 @@ from workbench.sessions.anchors import ALL, Studied, keep_study
 from workbench.sessions.archives import unpack
 from workbench.sessions.upscale import new_folder
 from workbench.ui import status
-from workbench.ui.components import PRIVATE, RUN, archive, choice, gallery, picture, toast, told
+from workbench.ui.components import PRIVATE, RUN, archive, choice, event_value, gallery, picture, toast
 from workbench.ui.scatter import ON_LOAD, scatter
 from workbench.ui.tab_header import tab
 
@@ -227,7 +227,7 @@ def _forget() -> tuple[None, str, list[Any]]:
 
 
 def _point(event: gr.EventData) -> int:
-    return told(event, "point", int)
+    return event_value(event, "point", int)
 
 
 def _tell(step: Collecting | Stage) -> tuple[Any, ...]:

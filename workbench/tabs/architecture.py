@@ -16,7 +16,7 @@ from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
 from workbench.sessions.upscale import new_folder
 from workbench.tabs.links import Destination, Source, new_question, onward
-from workbench.ui.components import HEAVY, PRIVATE, choice, gallery, photo, point, samples, toast, told
+from workbench.ui.components import HEAVY, PRIVATE, choice, event_value, gallery, photo, point, samples, toast
 from workbench.ui.network_diagram import ON_LOAD, diagram
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.status import definitions
@@ -164,7 +164,11 @@ def _describe(stop: Stop, trained: bool) -> str:
 
 
 def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
-    box, group, block = told(event, "box", str), told(event, "group", int), told(event, "block", int)
+    box, group, block = (
+        event_value(event, "box", str),
+        event_value(event, "group", int),
+        event_value(event, "block", int),
+    )
     return diagram(models.network(model).config, group, block, box), box, group, block
 
 

@@ -23,7 +23,7 @@ from workbench.sessions.uploads import displayable, read_photograph
 from workbench.sessions.upscale import new_folder
 from workbench.tabs.links import Source, onward
 from workbench.ui import status
-from workbench.ui.components import PRIVATE, RUN, choice, gallery, photos, picture, toast, told
+from workbench.ui.components import PRIVATE, RUN, choice, event_value, gallery, photos, picture, toast
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.tab_header import tab
 
@@ -216,7 +216,7 @@ def _summary(study: FailureStudy) -> dict[str, str]:
 
 
 def _number(event: gr.SelectData) -> int:
-    return told(event, "index", int) + 1
+    return event_value(event, "index", int) + 1
 
 
 def _offer_rivals(model: str, against: list[str]) -> gr.Dropdown:

@@ -12,6 +12,7 @@ from gradio.events import Dependency
 
 from promptsr.support.errors import UserError
 from workbench.server.arguments import checker
+from workbench.server.gradio_methods import replace_method
 from workbench.server.limits import timely
 from workbench.server.queueing import NETWORK
 from workbench.sessions.uploads import displayable
@@ -29,7 +30,7 @@ PAGE, TOOL = "page", "tool"
 """Kinds of handlers: what only a page with its state can use, and what assistants can use too."""
 
 Handler = Callable[..., Any]
-Told = TypeVar("Told", int, str)
+Value = TypeVar("Value", int, str)
 
 
 def toast(handler: Handler, kind: str = PAGE) -> Handler:
@@ -97,7 +98,7 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
 
     _take_no_addresses(image)
     _show_how(image, "photo.png")
-    setattr(image, "preprocess", lambda payload: payload and payload.path)  # noqa: B010 (mypy refuses the assignment)
+    replace_method(image, "preprocess", ("payload",), lambda payload: payload and payload.path)
     sent = image.upload(toast(readable), image, image, **PRIVATE)
     sent.failure(lambda: None, None, image, **PRIVATE)
     return image, sent
@@ -123,7 +124,7 @@ def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
     """The page for programs shows files with these names, and not addresses."""
     names = [example] if isinstance(example, str) else example
     payloads = [{"path": name, "url": name, "meta": {"_type": "gradio.FileData"}} for name in names]
-    setattr(component, "example_payload", lambda: payloads[0] if isinstance(example, str) else payloads)  # noqa: B010
+    replace_method(component, "example_payload", (), lambda: payloads[0] if isinstance(example, str) else payloads)
 
 
 def _take_no_addresses(component: gr.Image | gr.File) -> None:
@@ -135,13 +136,13 @@ def _take_no_addresses(component: gr.Image | gr.File) -> None:
             raise gr.Error("Send the image itself, not its address.", print_exception=False)
         return await move(path)
 
-    setattr(component, "async_move_resource_to_block_cache", move_file)  # noqa: B010
+    replace_method(component, "async_move_resource_to_block_cache", ("url_or_file_path",), move_file)
 
 
 def choice(**options: Any) -> gr.Dropdown:
     """A dropdown whose handlers check the value themselves, and say what is wrong with it."""
     dropdown = gr.Dropdown(**options)
-    setattr(dropdown, "preprocess", lambda payload: payload)  # noqa: B010
+    replace_method(dropdown, "preprocess", ("payload",), lambda payload: payload)
     return dropdown
 
 
@@ -199,7 +200,7 @@ def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
             raise gr.Error("Choose one of the photographs.", print_exception=False)
         return chosen(payload)
 
-    setattr(row.dataset, "preprocess", preprocess)  # noqa: B010 (mypy refuses the assignment)
+    replace_method(row.dataset, "preprocess", ("payload",), preprocess)
     return row
 
 
@@ -218,7 +219,7 @@ def point(event: gr.SelectData) -> tuple[int, int]:
     return x, y
 
 
-def told(event: gr.EventData, name: str, kind: type[Told]) -> Told:
+def event_value(event: gr.EventData, name: str, kind: type[Value]) -> Value:
     """Return the value of a click under a name.
 
     Raises:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any, TypeVar
 
 from promptsr.inference.upscaler import Progress, UpscaleResult
-from promptsr.support.progress import relay
+from promptsr.support.progress import map_progress
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
@@ -15,7 +15,7 @@ _BLINK = 0.1
 
 def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
     """Runs to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
-    return relay(steps, tell, _BLINK)
+    return map_progress(steps, tell, _BLINK)
 
 
 def idle(text: str = "") -> str:
