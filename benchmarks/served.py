@@ -288,12 +288,12 @@ def sent(path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    from promptsr.zoo.memory import return_freed_memory
     from workbench.page import launch
-    from workbench.server.device import give_back
 
     def collect(*_: object) -> None:
         gc.collect()
-        give_back()
+        return_freed_memory()
 
     signal.signal(signal.SIGUSR1, collect)
     record_passes(Path(sys.argv[2]))

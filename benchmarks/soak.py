@@ -126,11 +126,11 @@ class User:
             await getattr(self, f"_{kind}")(window)
 
     async def _look(self, until: float) -> None:
-        window = await self._open()
+        window: Window | None = None
         while time.monotonic() < until:
             await asyncio.sleep(self._draw.uniform(0.5, 1.5) * self._pause)
-            if self._draw.random() < 0.15:
-                window = await self._open()
+            if window is None or self._draw.random() < 0.15:
+                window = await self._open()  # there is nothing to magnify before the sample is loaded
                 await self._ask("load", "load", window, [], lambda answer: len(answer.data) == 5)
             place = [self._draw.randrange(500), self._draw.randrange(500), self._draw.randint(1, 24), None]
             await self._ask("magnify", "magnify", window, place, lambda answer: len(answer.data) == 3)

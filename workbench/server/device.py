@@ -1,17 +1,15 @@
 """One device for everybody: handlers that run a network take turns at it, and give back what they took."""
 
-import ctypes
 import inspect
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import wraps
 from typing import Any
 
+from promptsr.zoo.memory import return_freed_memory
+
 _TOKEN = threading.RLock()
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-"""Of glibc, which otherwise keeps what threads have freed: half a gigabyte after some hundred requests."""
 
 
 def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +32,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
                                 return
                         yield step
             finally:
-                give_back()
+                return_freed_memory()
 
         return generator
 
@@ -44,12 +42,6 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
             with _TOKEN:
                 return handler(*args, **options)
         finally:
-            give_back()
+            return_freed_memory()
 
     return function
-
-
-def give_back() -> None:
-    """Memory that was freed goes back to the system."""
-    if _TRIM is not None:
-        _TRIM(0)
