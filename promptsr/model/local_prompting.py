@@ -29,8 +29,9 @@ class LocalPromptingLayer(nn.Module):
     def forward(self, x: Tensor, category: Tensor | None = None) -> Tensor:
         """B x H x W x C -> the same; category: B x HW, needed when the layer prompts."""
         qkv = project(x, self.qkv, self.norm_attention)
-        x = self.window_attention(qkv, rest=x)  # eq. 13 and 15, without CSA
+        attended = self.window_attention(qkv)
         if self.category_attention is not None:
             assert category is not None
-            x = self.category_attention(qkv, category, rest=x)  # eq. 13 and 15
+            attended = self.category_attention(qkv, category, rest=attended)
+        x = attended + x  # eq. 13 and 15; in this order, since x keeps digits that bfloat16 rounds away
         return feed_forward(x, self.norm, self.feed_forward)  # eq. 14 and 16

@@ -33,12 +33,11 @@ class WindowSelfAttention(nn.Module):
         self.projection = nn.Linear(config.channels, config.channels)
         self.weights = MapTap()
 
-    def forward(self, qkv: Tensor, rest: Tensor | None = None) -> Tensor:
+    def forward(self, qkv: Tensor) -> Tensor:
         """Attends and projects.
 
         Args:
             qkv: queries, keys and values side by side, B x H x W x 3C, H and W multiples of ws.
-            rest: added to the result, B x H x W x C.
 
         Returns:
             B x H x W x C.
@@ -49,7 +48,7 @@ class WindowSelfAttention(nn.Module):
         chosen = self.position_bias.t().index_select(1, self.position_index.flatten())
         bias = chosen.unflatten(1, self.position_index.shape)
         out = attend_groups(tokens, groups, self.heads, self.scale, bias, self.weights)
-        return project(out.unflatten(0, qkv.shape[:3]), self.projection, rest=rest)  # BHW x C -> B x H x W x C
+        return project(out.unflatten(0, qkv.shape[:3]), self.projection)  # BHW x C -> B x H x W x C
 
 
 def _relative_positions(window: int) -> Tensor:

@@ -240,8 +240,7 @@ def test_bf16_leaves_the_images_of_a_bicubic_skip_as_they_are(trial: Trial) -> N
         losses.append([report.loss for report in reports])
         assert outcome.finished
     assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-6)  # such a network starts as bicubic
-    # After some steps a single loss depends on which category a last digit chooses; their sum does not.
-    assert sum(losses[1]) == pytest.approx(sum(losses[0]), rel=0.005) and losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02) and losses[1] != losses[0]
 
 
 def test_notes_reach_the_reports_once_and_never_the_log(trial: Trial) -> None:
