@@ -17,6 +17,12 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def targets(document: Path) -> list[str]:
+    """What links lead to within the project."""
+    found = re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", document.read_text()))
+    return [target for target in found if "://" not in target]
+
+
 def leads_nowhere(document: Path, target: str) -> bool:
     path, _, anchor = target.partition("#")
     file = document.parent / path if path else document
@@ -25,8 +31,12 @@ def leads_nowhere(document: Path, target: str) -> bool:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", document.read_text()))
-    assert [t for t in targets if "://" not in t and leads_nowhere(document, t)] == []
+    assert [target for target in targets(document) if leads_nowhere(document, target)] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_are_found(name: str) -> None:
+    assert len(targets(ROOT / name)) >= 5
 
 
 def test_a_link_to_nothing_is_noticed(tmp_path: Path) -> None:

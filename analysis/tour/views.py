@@ -221,7 +221,7 @@ def _convolution(scene: Scene) -> Sight:
     return _sight(
         *scene.flow["convolution"],
         View("Features that entered the group", "colors", before),
-        View("Output features it", "colors", after),
+        View("Output features", "colors", after),
     )
 
 

@@ -76,7 +76,8 @@ class GlobalAnchorPromptingLayer(nn.Module):
             p = self.alpha * previous + (1 - self.alpha) * p
         p = self.anchor_prompts(p)
 
-        # Eq. 9: new keys and values from the anchor prompts
+        # Eq. 9: new keys and values from the anchor prompts. (Transposed before it is unflattened, a single image would
+        # have strides for which torch takes another convolution than for a batch.)
         prompts = p.unflatten(1, grid.shape[2:]).permute(0, 3, 1, 2)  # B x n x C -> B x C x H/d x W/d
         k_p = self.prompt_key(prompts).flatten(2).transpose(1, 2)  # B x C x H/d x W/d -> B x n x C
         v_p = self.prompt_value(prompts).flatten(2).transpose(1, 2)

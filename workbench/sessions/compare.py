@@ -203,7 +203,7 @@ def to_picture(image: Tensor, metadata: Metadata) -> Picture:
     """1 x 3 x H x W in [0, 1] as a picture of 8 bits or, where that is not exact, of 16."""
     depth = 8 if torch.equal(quantize(image), image) else 16
     color = to_pixels(image[0].permute(1, 2, 0), depth)  # 1 x 3 x H x W -> H x W x 3
-    return Picture(np.ascontiguousarray(color), metadata=metadata)
+    return Picture(color, metadata=metadata)
 
 
 def from_array(pixels: np.ndarray) -> Tensor:
