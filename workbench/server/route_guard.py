@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from gradio.route_utils import FnIndexInferError
 from gradio.utils import get_upload_folder
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +30,10 @@ class RouteGuard:
         if scope["type"] == "http" and path.rstrip("/") == "upload" and _free_bytes() < in_force().free_bytes:
             await answer(send, 507, "The disk of this server is nearly full: it takes no files until some are deleted.")
             return
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, send)
+        except FnIndexInferError as error:  # raised before Gradio answers
+            await answer(send, 400, f"This request cannot be understood: {error}")
 
 
 def _free_bytes() -> int:
