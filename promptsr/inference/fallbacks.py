@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from promptsr.support.errors import UserError, first_line
-from promptsr.zoo.memory import is_out_of_memory
+from promptsr.zoo.memory import is_out_of_code_memory, is_out_of_memory
 from promptsr.zoo.sr_model import SRModel
 
 _LOST = re.compile(r"(CUDA|HIP|XPU|cuDNN|cuBLAS|MPS)\b.*(error|failure|failed)|device.*lost", re.IGNORECASE)
@@ -18,7 +18,8 @@ class SafeForward:
     """One tile after the other through a network.
 
     From a tile that half precision gives values for that are not finite, it goes on in full precision; from one at
-    which the device fails, such as a GPU that is unplugged or was reset, on the CPU. Both stay so for later images.
+    which the device fails, such as a GPU that is unplugged or was reset, on the CPU; from one at which oneDNN finds no
+    memory for the code that it generates, without oneDNN. All of these stay so for later images.
 
     Args:
         model: on the CPU; a copy goes elsewhere, since a device that is lost takes what lies on it along.
@@ -30,6 +31,7 @@ class SafeForward:
         self._spare = model
         self._device = device
         self._half = half
+        self._onednn = True
         elsewhere = device != torch.device("cpu") and model.has_tensors
         self._model = (deepcopy(model) if elsewhere else model).to(device)
         self.notes: list[str] = []
@@ -68,6 +70,18 @@ class SafeForward:
         return output
 
     def _run(self, tile: Tensor) -> Tensor:
+        if self._onednn:
+            try:
+                return self._pass(tile)
+            except RuntimeError as error:
+                if not is_out_of_code_memory(error):
+                    raise
+            # Generated code cannot lie in what glibc holds free, and glibc may hold all that the process is granted.
+            self._onednn = False
+        with torch.backends.mkldnn.flags(enabled=False, allow_tf32=None):
+            return self._pass(tile)
+
+    def _pass(self, tile: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             output: Tensor = self._model(tile.to(self._device))[0].float().cpu()
         return output

@@ -45,10 +45,11 @@ _LARGEST_KEPT = 2**27
 _MOST_KEPT = 2**28
 """Free bytes at the end of its memory beyond which glibc returns them."""
 
+_NO_CODE = r"could not create a primitive$"  # of oneDNN
 # Only some of these errors have a type of their own, and not all of those are PyTorch's.
 _SYMPTOMS = re.compile(
     "DefaultCPUAllocator|not enough memory|can't allocate memory|bad_alloc"
-    "|could not create a (memory object|primitive)$"  # oneDNN
+    f"|could not create a memory object$|{_NO_CODE}"  # oneDNN
     "|out of memory|ALLOC_FAILED"  # CUDA outside of PyTorch's allocator, cuBLAS and cuDNN
     "|Failed to allocate memory",  # onnxruntime
     re.IGNORECASE,
@@ -79,6 +80,11 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     return _SYMPTOMS.search(str(error)) is not None or is_out_of_memory(error.__cause__)
 
 
+def is_out_of_code_memory(error: BaseException) -> bool:
+    """Whether an exception says that oneDNN found no memory for the code that it generates for a layer."""
+    return re.search(_NO_CODE, str(error)) is not None
+
+
 def _keep_freed_memory() -> None:
     """Makes glibc keep some of the memory that tensors free for the next ones.
 
@@ -99,8 +105,7 @@ _keep_freed_memory()
 def return_freed_memory() -> None:
     """Returns what allocators keep for later to the device and the system.
 
-    After a pass that ran out of memory, glibc keeps all that the pass freed. Libraries that ask the system itself for
-    memory, as oneDNN does for its generated code, fail even in the smallest tiles then.
+    glibc keeps what a pass has freed, also after one that ran out of memory, and then others find none.
     """
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

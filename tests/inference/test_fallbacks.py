@@ -1,4 +1,6 @@
-"""A device that fails and half precision that overflows, both simulated: what was finished is kept, and it is told.
+"""A device that fails, half precision that overflows, oneDNN without memory for code, all simulated.
+
+What was finished is kept, and failures that change where or how precisely it goes on are told.
 
 `cpu:0` stands for a GPU: the same processor, but to PyTorch not the same device as `cpu`.
 """
@@ -136,3 +138,20 @@ def test_all_faults_of_a_run_are_told(dark: Picture) -> None:
     half, device, memory = ("in half precision", "The device cpu:0 failed", "Memory ran out at a side of 48 pixels")
     assert result.note is not None
     assert -1 < result.note.index(half) < result.note.index(device) < result.note.index(memory)
+
+
+def test_without_memory_for_generated_code_it_goes_on_without_onednn(dark: Picture) -> None:
+    used: list[bool] = []
+
+    def fail(call: int) -> None:
+        used.append(torch._C._get_mkldnn_enabled())
+        if used[-1] and call > 1:
+            raise RuntimeError("could not create a primitive")
+
+    upscaler = Upscaler(model(fail), tile=16, overlap=0)
+    for picture in (dark, dark):
+        result = upscaler(picture)
+        np.testing.assert_array_equal(result.picture.color, doubled(dark))
+        assert (result.tiles, result.tile) == (3, 16)  # no smaller tiles for it
+    assert used == [True, True, False, False, False, False, False]
+    assert torch._C._get_mkldnn_enabled()  # for everyone else
