@@ -3,12 +3,11 @@
 torchrun --nproc-per-node 4 -m promptsr train configs/x2.yaml --out runs/x2
 """
 
+import atexit
 import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -23,17 +22,17 @@ from promptsr.zoo.sr_model import find_device
 
 
 def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tuple[str, ...]]:
-    """Joins the other processes, if there are any.
+    """Join the other processes, if there are any.
 
     Args:
         device: `auto`, or what torch calls the device of this process; many processes take one GPU each.
-        precision: that of the arithmetic; weights are float32.
+        precision: of the arithmetic; weights are float32.
 
     Returns:
-        The devices, and a sentence for what could not be had.
+        The devices, and a sentence for each setting that is not available here.
 
     Raises:
-        UserError: no such device here, or one for many processes.
+        UserError: there is no such device here, or it is one for many processes.
     """
     world, local = started().world, int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     chosen = find_device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else find_device(device)
@@ -69,31 +68,26 @@ class _Bf16(MixedPrecision):
         return data
 
 
-@contextmanager
-def limited_threads(threads: int | None) -> Iterator[None]:
-    """Makes torch and our kernels compute in so many CPU threads, and in as many as before afterwards; None: as is."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+_left: list[object] = []
+"""Process groups that were left. If DistributedDataParallel let go of one last, its end would wait for a thread of the
+group without releasing Python's lock, which that thread may need: a deadlock after another process has ended."""
+atexit.register(_left.clear)  # by then nothing else holds one, and threads can still take the lock
 
 
 def leave() -> None:
     """Leave the process group, if this process is in one: its threads must not outlive what they use."""
     if dist.is_initialized():
+        _left.append(dist.group.WORLD)
         dist.destroy_process_group()
 
 
 def total(fabric: Fabric, value: Tensor) -> float:
-    """The sum of a value over all devices; each of them must ask for it."""
+    """Return the sum of a value over all devices; each of them must ask for it."""
     result = fabric.all_reduce(value, reduce_op="sum")
     assert isinstance(result, Tensor)
     return float(result)
 
 
 def lost(error: RuntimeError) -> bool:
-    """Whether this is how gloo or NCCL tell that another process has ended."""
+    """Return whether this is how gloo or NCCL report that another process has ended."""
     return dist.is_initialized() and bool(re.search(r"by peer|remote process exited|timed out", str(error), re.I))
