@@ -22,7 +22,7 @@ install:  ## make .venv and install the pinned versions
 	  { echo "promptsr needs Python 3.11 or newer: install it, or name it as in: make install PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install $(TORCH) $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,mcp,notebooks,peers,onnx]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[all,dev,mcp,notebooks,peers,onnx]'
 	@touch $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -45,7 +45,7 @@ check: lint  ## lint, and the tests that take little time: for the inner loop
 
 # New inputs every time, where the tests take the same few. What fails is kept in outputs/fuzz.
 fuzz: $(INSTALLED)  ## damaged files, odd settings and requests, for FUZZ_MINUTES (10) each
-	$(BIN)/python -m tests.fuzz --minutes $(or $(FUZZ_MINUTES),10)
+	FUZZ_MINUTES=$(or $(FUZZ_MINUTES),10) $(BIN)/python -m pytest -q -n 1 -rP -p no:logging -k new_inputs tests/fuzz/test_targets.py
 	FUZZ_MINUTES=$(or $(FUZZ_MINUTES),10) $(BIN)/python -m pytest -q -s --timeout 0 tests/workbench/server/test_fuzzed_endpoints.py
 
 format: $(INSTALLED)  ## let ruff mend layout and simple findings

@@ -3,26 +3,21 @@
 Every ablation of the paper's Tables IV to VII is a `ModelConfig`, never another class.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from math import lcm
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
 
 from promptsr.support.errors import ConfigError
+from promptsr.support.settings import settings
 
-# Far above any sensible network: a typing error or a damaged file should not ask for all the memory there is.
-_LARGEST = {
-    "channels": 1024,
-    "groups": 16,
-    "blocks_per_group": 16,
-    "anchor_stride": 64,
-    "window_size": 64,
-    "category_size": 4096,
-    "heads": 64,
-}
 _LARGEST_MULTIPLE = 512
 
 
-@dataclass(frozen=True)
+# The upper bounds are far above any sensible network: a typing error or a damaged file should not ask for all the
+# memory there is.
+@settings(strict=True)
 class ModelConfig:
     """Everything that decides the shape of a PromptSR network. The defaults are the paper's PromptSR x4.
 
@@ -32,54 +27,48 @@ class ModelConfig:
 
     scale: int = 4
     """Upscaling factor s."""
-    channels: int = 48
+    channels: Annotated[int, Field(ge=1, le=1024)] = 48
     """C, channels of every feature map."""
-    groups: int = 4
+    groups: Annotated[int, Field(ge=1, le=16)] = 4
     """K, residual groups (RG)."""
-    blocks_per_group: int = 3
+    blocks_per_group: Annotated[int, Field(ge=1, le=16)] = 3
     """N, cascade prompting blocks (CPB) in each RG. Table IV to VII use 2, PromptSR* uses 4."""
-    anchor_stride: int = 8
+    anchor_stride: Annotated[int, Field(ge=1, le=64, multiple_of=2)] = 8
     """d, the downscale ratio of the anchors (Table V): one anchor for d x d tokens."""
-    prompt_update: float = 0.01
+    prompt_update: Annotated[float, Field(ge=0, le=1)] = 0.01
     """alpha of eq. 8 (Table VI): the share of the previous CPB's anchor prompts that is kept."""
     prompt_projection: Literal["depthwise", "linear"] = "depthwise"
-    """How K_p and V_p come from P (eq. 9): 3x3 depthwise convolutions (matches the printed parameters) or C x C."""
-    window_size: int = 16
+    """Projection of P to K_p and V_p (eq. 9): 3x3 depthwise convolutions (matches the printed parameters) or C x C."""
+    window_size: Annotated[int, Field(ge=1, le=64)] = 16
     """ws, side of the windows of window self-attention (Table VII)."""
-    category_size: int = 128
+    category_size: Annotated[int, Field(ge=1, le=4096)] = 128
     """Tokens in one group of category self-attention."""
-    heads: int = 4
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
     """Heads of window and category self-attention. Global anchor prompting has one."""
-    mlp_ratio: float = 1.0
+    mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Hidden width of the feed-forward networks over C."""
     anchor_prompting: bool = True
     """P_anchor of Table IV. Off: GAPL is replaced by a window self-attention layer."""
     coarse_prompting: bool = True
     """P_coarse of Table IV. Off: the first LPL keeps only its window self-attention."""
-    fine_prompting: Literal["fine", "coarse", "off"] = "fine"
+    fine_prompting: Annotated[
+        Literal["fine", "coarse", "off"],
+        BeforeValidator(lambda value: "off" if value is False else value),  # as YAML reads off
+    ] = "fine"
     """P_fine of Table IV: the second LPL groups tokens by M_fine, by M_coarse again, or not at all."""
     bicubic_skip: bool = False
     """Adds the bicubic upscaling of the input to the output. Not in the paper; shortens short trainings a lot."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-        for name, largest in _LARGEST.items():
-            if not 1 <= getattr(self, name) <= largest:
-                raise ConfigError(f"{name} must lie between 1 and {largest}, not {getattr(self, name)}.")
         if self.scale not in (1, 2, 3, 4, 8):
             raise ConfigError(f"scale must be 1, 2, 3, 4 or 8, not {self.scale}.")
-        if self.anchor_stride % 2:
-            raise ConfigError(f"anchor_stride must be even, not {self.anchor_stride}.")
         if self.size_multiple > _LARGEST_MULTIPLE:
             raise ConfigError(
                 f"window_size ({self.window_size}) and anchor_stride ({self.anchor_stride}) must have a common "
                 f"multiple of at most {_LARGEST_MULTIPLE}, to which every image is padded."
             )
-        if not 0 <= self.prompt_update <= 1:
-            raise ConfigError(f"prompt_update must lie between 0 and 1, not {self.prompt_update}.")
-        if not 0 < self.mlp_ratio <= 16 or round(self.channels * self.mlp_ratio) < 1:
-            raise ConfigError(f"mlp_ratio must lie between 1/channels and 16, not {self.mlp_ratio}.")
+        if round(self.channels * self.mlp_ratio) < 1:
+            raise ConfigError(f"mlp_ratio must be at least 1 / channels, not {self.mlp_ratio}.")
         if self.channels % self.heads:
             raise ConfigError(f"channels ({self.channels}) must be a multiple of heads ({self.heads}).")
         if not self.anchor_prompting and (self.coarse_prompting or self.fine_prompting != "off"):
@@ -94,40 +83,17 @@ class ModelConfig:
         return lcm(self.window_size, self.anchor_stride)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
-        """The inverse of `to_dict`; missing keys take their defaults.
+        """Invert `to_dict`; missing keys take their defaults.
 
         Raises:
             ConfigError: a key that is no field, or a bad value.
         """
-        return with_overrides(cls(), values)
-
-
-def _check_type(name: str, value: object, kind: Any) -> None:
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ConfigError(f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}.")
-        return
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{name} must be of type {kind.__name__}, not {value!r}.")
-
-
-def with_overrides(config: ModelConfig, overrides: dict[str, Any]) -> ModelConfig:
-    """`config` with some fields replaced.
-
-    Raises:
-        ConfigError: an unknown field (the message lists the known ones) or a bad value.
-    """
-    known = [field.name for field in fields(ModelConfig)]
-    unknown = sorted(set(overrides) - set(known))
-    if unknown:
-        raise ConfigError(f"Unknown setting {', '.join(unknown)}; known are {', '.join(known)}.")
-    return replace(config, **overrides)
+        return cls(**values)
 
 
 # Table IV to VII start from N = 2.
@@ -153,12 +119,12 @@ PRESETS: dict[str, ModelConfig] = {
 }
 
 
-def preset(name: str, **overrides: Any) -> ModelConfig:
-    """The configuration called `name`, with fields replaced by `overrides`.
+def preset(name: str, /, **overrides: Any) -> ModelConfig:
+    """Return the configuration called `name`, with fields replaced by `overrides`.
 
     Raises:
         ConfigError: no such preset, or a bad override.
     """
     if name not in PRESETS:
         raise ConfigError(f"Unknown preset {name!r}; known are {', '.join(PRESETS)}.")
-    return with_overrides(PRESETS[name], overrides)
+    return replace(PRESETS[name], **overrides)

@@ -1,4 +1,4 @@
-"""What every test shares: quiet libraries, fair use of the processor, the shared images, the browser."""
+"""Shared by all tests: quiet libraries, fair use of the processor, the shared images, the browser."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-# Workers share the processor. Set in the environment before torch and numpy load: what the tests start inherits it.
+# Workers share the processor. Set in the environment before torch and numpy load, so that subprocesses inherit it.
 WORKERS = os.environ.get("PYTEST_XDIST_WORKER_COUNT")
 if WORKERS or "OMP_NUM_THREADS" not in os.environ:
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(WORKERS or 1)))
@@ -28,7 +28,7 @@ pytest_plugins = ["tests.support.commands"]
 OFFLINE = str(Path(__file__).parent / "offline")
 """On PYTHONPATH it keeps programs from reaching other machines."""
 QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""Keeps Gradio's client, which programs of users import and we do not, from telling others that it is in use."""
+"""Keeps Gradio's client, which users' programs import, from reporting its use to other hosts."""
 SLOW = {
     *("workbench", "notebooks", "training", "cli", "benchmarks", "fuzz", "downloads"),
     *("test_build.py", "test_memory.py", "test_package.py", "test_contributing.py", "test_offline.py"),
@@ -38,7 +38,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def find_shared_data() -> tuple[Path | None, str]:
-    """The folder that PROMPTSR_DATA names, if it holds data/, and a line that says so or says why not."""
+    """Return the folder that PROMPTSR_DATA names, if it holds data/, and a line for the report."""
     value = os.environ.get("PROMPTSR_DATA")
     if not value:
         return None, "missing: set PROMPTSR_DATA to the folder that holds data/"
@@ -49,7 +49,7 @@ def find_shared_data() -> tuple[Path | None, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark files that take long, and let them go first, so that no worker is left with one at the end."""
+    """Mark slow files and run them first, so that no worker is left with one at the end."""
     tests = Path(__file__).parent
     for item in items:
         parts = item.path.relative_to(tests).parts
@@ -59,13 +59,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_report_header() -> str:
-    """Says at the top of every run whether the tests on shared images can run."""
+    """State at the top of every run whether the tests on shared images can run."""
     return f"shared images: {find_shared_data()[1]}"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lists the other machines that this process, or what it has started, asked for anything; all are refused."""
+    """Refuse and record requests of this process and its subprocesses to other machines; return the record."""
     record = tmp_path_factory.mktemp("outside") / "asked.txt"
     record.touch()
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -77,8 +77,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_is_asked(outside: Path) -> Iterator[None]:
-    """Every test fails that asked another machine for anything."""
+def only_this_machine_is_asked(outside: Path) -> Iterator[None]:
+    """Fail every test that sent a request to another machine."""
     yield
     asked = outside.read_text().split()
     outside.write_text("")
@@ -87,7 +87,7 @@ def nobody_else_is_asked(outside: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with data/bench/Set5 and the like under it; the test is skipped where there is none."""
+    """The folder that holds data/bench/Set5 etc.; without it the test is skipped."""
     folder, reason = find_shared_data()
     if folder is None:
         pytest.skip(f"shared images {reason}")
@@ -96,7 +96,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """An installed Chromium or Chrome for the browser tests; the test is skipped where there is none."""
+    """Path of an installed Chromium or Chrome; without it the test is skipped."""
     for name in BROWSERS:
         if path := shutil.which(name):
             return path
@@ -105,7 +105,7 @@ def chromium_path() -> str:
 
 @pytest.fixture(scope="session")
 def tracked_files() -> tuple[Path, ...]:
-    """The files that git tracks or would track; the test is skipped outside of a checkout."""
+    """The files that git tracks or would track; outside of a checkout the test is skipped."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         pytest.skip("not a git checkout: which files belong to the project is unknown")

@@ -1,4 +1,4 @@
-"""Keeps what a training needs to go on elsewhere, without its optimisers' state: weights, step, command and scores.
+"""Keep what a training needs to go on elsewhere, without its optimisers' state: weights, step, command and scores.
 
     python tools/keep_run.py runs/long-x4    # to trained/long-x4.safetensors, -raw.safetensors and .md, replacing them
 
@@ -40,7 +40,7 @@ def keep_run(
 
 
 def page(folder: Path, recipe: dict[str, object], step: int) -> str:
-    """What the run is, and its validations, from its log.
+    """Describe a run, with the validations of its log.
 
     Raises:
         UserError: there is no log.

@@ -4,13 +4,19 @@ With `--json -` stdout holds one JSON object and nothing else; progress and tabl
 one sentence on stderr and exit code 2.
 """
 
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import typer
+from promptsr.support.errors import missing_package
 
-from promptsr.cli import evaluate, fetch, reports, train, upscale, workbench
-from promptsr.cli.console import run
+try:
+    import typer
+
+    from promptsr.cli import evaluate, fetch, reports, train, upscale, workbench
+    from promptsr.cli.console import run
+except ModuleNotFoundError as error:
+    sys.exit(missing_package(error))
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Image super-resolution with PromptSR.")
 app.command()(upscale.upscale)
@@ -38,5 +44,5 @@ def _options(
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     run(app)

@@ -3,27 +3,19 @@
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.errors import UserError, missing_package
 from promptsr.support.files import check_writable, write_text
+from promptsr.support.progress import Result, Step, finish
 
 log = Console(stderr=True)
 
@@ -38,58 +30,78 @@ RecipeSettings = Annotated[
 ]
 
 
-def progress_bar(*, shown: bool = True) -> Progress:
-    """A bar on stderr: what, how far, how long, how much longer; not `shown` where another process shows it."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+def progress_bar(*, shown: bool = True, of_bytes: bool = False) -> progress.Progress:
+    """Return a bar on stderr, whose tasks have a description and a `note`.
+
+    Args:
+        shown: False in a process for which another one shows the bar.
+        of_bytes: count bytes and show their speed, instead of items and the time since the start.
+    """
+    counts = (progress.DownloadColumn(), progress.TransferSpeedColumn())
+    steps = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        *(counts if of_bytes else steps),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
         console=log,
         disable=not shown,
     )
 
 
-def byte_bar() -> Progress:
-    """A bar on stderr for bytes: what, how many, how fast, how much longer."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=log,
-    )
+def follow(
+    work: Generator[Step, None, Result],
+    task: str,
+    describe: Callable[[Step], tuple[float, float, str]],
+    *,
+    shown: bool = True,
+) -> Result:
+    """Run long work under a bar; `describe` says of every step how much is done, of how much, and a note."""
+    with progress_bar(shown=shown) as bar:
+        row = bar.add_task(task, total=None, note="")
+
+        def tell(step: Step) -> None:
+            done, total, note = describe(step)
+            bar.update(row, completed=done, total=total, note=escape(note))
+
+        result = finish(work, tell)
+        bar.update(row, completed=bar.tasks[row].total, note="")
+    return result
 
 
 def complain(message: str) -> None:
-    """One line in red on stderr, however long it is."""
+    """Print one line in red on stderr, however long it is."""
     log.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def run(app: typer.Typer) -> None:
-    """Runs a command line; what the user can mend ends it with one sentence and exit code 2."""
+    """Run a command line; what the user can mend ends it with one sentence and exit code 2."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        complain(missing_package(error))
     except UserError as error:
         complain(str(error))
-        sys.exit(2)
+    else:
+        return
+    sys.exit(2)
 
 
 def check_targets(targets: Iterable[Path], json_target: str | None) -> None:
-    """Refuses early what a command could not write at its end: its files, and where `JsonOption` points.
+    """Check early that a command can write at its end: its files, and where `JsonOption` points.
 
     Raises:
         UserError: one of them cannot be written.
     """
-    for target in (*targets, *([] if json_target in (None, "-") else [Path(str(json_target))])):
+    for target in targets:
         check_writable(target)
+    if json_target not in (None, "-"):
+        check_writable(Path(str(json_target)))
 
 
 def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
-    """Prints the table, or writes the JSON: with "-" to stdout (nothing else goes there), else to a file as well."""
+    """Print the table, or write the JSON: with "-" to stdout (nothing else goes there), else to a file as well."""
     text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
     if json_target == "-":
         print(text, end="")
@@ -99,26 +111,8 @@ def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
         write_text(Path(json_target), text)
 
 
-def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
-    """`["channels=32", "fine_prompting=off"]` -> `{"channels": 32, "fine_prompting": "off"}`.
-
-    Raises:
-        ConfigError: an entry without "=".
-    """
-    settings = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"--set takes KEY=VALUE, not {pair!r}.")
-        try:
-            settings[key] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[key] = value
-    return settings
-
-
 def _finite(value: Any) -> Any:
-    """JSON has no infinity (the PSNR of equal images) and no NaN: they become null."""
+    """Replace infinity (the PSNR of equal images) and NaN, which JSON does not have, by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,7 +1,6 @@
 """`promptsr evaluate`: a folder, image by image, or models over benchmark sets as in Table I."""
 
 from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,8 +116,8 @@ def _stability(model: "SRModel", name: str, pairs: list[tuple[Path, Path | None]
     table = Table("image", "8-bit values that change", "by up to (levels)", "PSNR between (dB)")
     for change in (*changes, mean(changes)):
         table.add_row(escape(change.name), f"{100 * change.share:.2f} %", str(change.levels), f"{change.psnr:.1f}")
-    plain = [{**asdict(change), "psnr": change.psnr if isfinite(change.psnr) else None} for change in changes]
-    show({"model": name, "moved_by": STEP, "images": plain, "share": mean(changes).share}, table, json_target)
+    images = [asdict(change) for change in changes]
+    show({"model": name, "moved_by": STEP, "images": images, "share": mean(changes).share}, table, json_target)
 
 
 def _images(scores: "Evaluation") -> Table:

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, byte_bar, check_targets, log, show
+from promptsr.cli.console import JsonOption, check_targets, log, progress_bar, show
 from promptsr.support.progress import finish
 
 
@@ -34,8 +34,8 @@ def fetch(
 
     catalogue = load_catalogue()
     check_targets([], json_target)
-    with byte_bar() as bar:
-        task = bar.add_task(name, total=None, visible=False)
+    with progress_bar(of_bytes=True) as bar:
+        task = bar.add_task(name, total=None, visible=False, note="")
 
         def tell(step: Step) -> None:
             bar.update(task, description=escape(step.what), completed=step.done, total=step.total, visible=True)
@@ -47,11 +47,8 @@ def fetch(
         log.print(escape(note), soft_wrap=True, highlight=False)
     table = Table("name", "where", "", "licence")
     table.add_row(name, escape(str(fetched.path)), "fetched" if fetched.is_new else "was there", escape(entry.licence))
-    show(
-        {"name": name, "path": str(fetched.path), "is_new": fetched.is_new, "licence": entry.licence},
-        table,
-        json_target,
-    )
+    result = {"name": name, "path": str(fetched.path), "is_new": fetched.is_new, "licence": entry.licence}
+    show(result, table, json_target)
 
 
 def _list_names(json_target: str | None) -> None:
@@ -68,16 +65,8 @@ def _list_names(json_target: str | None) -> None:
         size = decimal(entry.size) if entry.files else "by hand"
         source = entry.files[0].url if entry.files else entry.page
         table.add_row(entry.name, size, escape(f"{entry.title}\n{entry.licence}\n{source}"), end_section=True)
+    keys = ("name", "title", "size", "licence", "page", "evidence")
     names = [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "size": entry.size,
-            "licence": entry.licence,
-            "page": entry.page,
-            "evidence": entry.evidence,
-            "urls": [file.url for file in entry.files],
-        }
-        for entry in entries
+        {**{key: getattr(entry, key) for key in keys}, "urls": [file.url for file in entry.files]} for entry in entries
     ]
     show({"names": names}, table, json_target)

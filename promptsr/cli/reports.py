@@ -1,13 +1,15 @@
 """`promptsr models` and `promptsr complexity`: a table, or JSON."""
 
+from functools import reduce
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, SetOption, parse_settings, show
+from promptsr.cli.console import JsonOption, SetOption, show
 from promptsr.config import preset as preset_config
+from promptsr.support.yaml_settings import override
 from promptsr.zoo.load import list_models
 
 
@@ -34,7 +36,7 @@ def complexity(
     """Count parameters and multiply-adds, true ones and by the paper's convention."""
     from promptsr.complexity.counting import count
 
-    config = preset_config(preset, **{"scale": scale, **parse_settings(settings)})
+    config = preset_config(preset, **reduce(override, settings or [], {"scale": scale}))
     cost = count(config, height, width)
     figures = ("params,\ntrue", "MACs,\ntrue", "params,\nprinted", "MACs,\nprinted")
     table = Table(Column("layer", no_wrap=True), *(Column(name, justify="right") for name in figures), box=SIMPLE)

@@ -1,15 +1,48 @@
 """`promptsr train`."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from promptsr.cli.console import RecipeSettings, log, progress_bar
-from promptsr.cli.stopping import stop_request
 from promptsr.support.ranks import started
+
+
+class StopRequest:
+    """Whether a stop was asked for, and by which signal."""
+
+    signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Record the first SIGINT (Ctrl-C) or SIGTERM; a second one ends the process as usual."""
+    request = StopRequest()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        request.signal = number
+        restore()
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        restore()
 
 
 def train(
@@ -63,5 +96,5 @@ def train(
 
 
 def _code(number: int | None) -> int:
-    """Ctrl-C breaks off the script that the command is part of; a machine that asks to stop gets a clean exit."""
+    """Return the exit code: Ctrl-C breaks off the script that the command is part of, SIGTERM asks for a clean exit."""
     return 130 if number == signal.SIGINT else 0

@@ -67,21 +67,13 @@ def upscale(
                 continue
             if result.note:
                 log.print(escape(f"{source}: {result.note}"), soft_wrap=True, highlight=False)
-            size = f"{result.picture.width} x {result.picture.height}"
+            picture = result.picture
+            size = f"{picture.width} x {picture.height}"
             side = str(result.tile or "whole")
             table.add_row(str(source), str(target), size, side, f"{result.seconds:.1f}")
-            rows.append(
-                {
-                    "input": str(source),
-                    "output": str(target),
-                    "width": result.picture.width,
-                    "height": result.picture.height,
-                    "tile": result.tile,
-                    "tiles": result.tiles,
-                    "seconds": result.seconds,
-                    "note": result.note,
-                }
-            )
+            facts = {key: getattr(result, key) for key in ("tile", "tiles", "seconds", "note")}
+            files = {"input": str(source), "output": str(target)}
+            rows.append({**files, "width": picture.width, "height": picture.height, **facts})
     show({"model": f"{model}+" if ensemble else model, "images": rows}, table, json_target)
     if failures:
         raise UserError(f"{failures} of {len(pairs)} images could not be upscaled; see above.")

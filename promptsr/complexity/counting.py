@@ -41,7 +41,7 @@ class LayerCost:
     """The cost of one box of the paper's Fig. 2, or of one child of another network."""
 
     name: str
-    """Path of the module, such as `groups.0.blocks.1.fine_prompting`; empty for what is in none of the boxes."""
+    """Path of the module, such as `groups.0.blocks.1.fine_prompting`; empty for the rest, outside of the boxes."""
     kind: str
     """`GAPL`, `LPL`, `WSA` (an LPL without categories), or the last part of the name: `encoder`, `convolution`..."""
     parameters: int
@@ -61,12 +61,12 @@ class Complexity:
     layers: list[LayerCost]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: the four figures, and `layers` as a list of dictionaries."""
+        """Return plain values, for JSON: the four figures, and `layers` as a list of dictionaries."""
         return asdict(self)
 
 
 def count(network: nn.Module | ModelConfig, height: int = 180, width: int = 320) -> Complexity:
-    """Counts one forward pass for an image of 3 x height x width.
+    """Count one forward pass for an image of 3 x height x width.
 
     Similarity maps count once, as in the equations. (Plain torch takes their products a second time to find
     the categories; in exchange it never stores them.)
@@ -136,7 +136,7 @@ def _count(network: nn.Module, device: str, height: int, width: int) -> Complexi
 
 
 def _copy(network: nn.Module | ModelConfig, device: str) -> nn.Module:
-    """A copy, so that hooks and switches touch nothing of the caller's; on "meta" it has shapes and no values."""
+    """Return a private copy for hooks and switches; on "meta" it has shapes and no values."""
     if isinstance(network, ModelConfig):
         with torch.device(device):
             return PromptSR(network).eval()
@@ -144,7 +144,7 @@ def _copy(network: nn.Module | ModelConfig, device: str) -> nn.Module:
 
 
 def _boxes(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The boxes of Fig. 2 by name, in forward order; of a network that is no PromptSR, its children."""
+    """Yield the boxes of Fig. 2 by name, in forward order; of a network other than PromptSR, its children."""
     for name, child in module.named_children():
         if isinstance(child, nn.ModuleList | ResidualGroup | CascadePromptingBlock):
             yield from _boxes(child, f"{prefix}{name}.")

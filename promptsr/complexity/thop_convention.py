@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def _convolution(module: Any, x: Tensor, y: Tensor) -> int:
-    """Without bias. A transposed convolution counts as if it were a plain one, by its output."""
+    """Count without bias. A transposed convolution counts as if it were a plain one, by its output."""
     return y.numel() * (x.shape[1] // module.groups) * math.prod(module.kernel_size)
 
 
@@ -21,13 +21,13 @@ def _normalization(module: Any, x: Tensor, _output: Tensor) -> int:
 
 
 def _softmax(module: Any, x: Tensor, _output: Tensor) -> int:
-    """For each row of n: n exponentials, n - 1 additions, n divisions."""
+    """Count n exponentials, n - 1 additions and n divisions for each row of n."""
     length = x.shape[module.dim]
     return x.numel() // length * (3 * length - 1)
 
 
 def _adaptive_pooling(_module: Any, x: Tensor, y: Tensor) -> int:
-    """An addition for each element of the window, and a division."""
+    """Count an addition for each element of the window, and a division."""
     return int((math.prod(x.shape[2:]) / math.prod(y.shape[2:]) + 1) * y.numel())
 
 

@@ -1,4 +1,4 @@
-"""Images decoded once: pixels in memory-mapped files, shared by every process and every later run.
+"""Cache of decoded images: pixels in memory-mapped files, shared by every process and every later run.
 
 An image has a folder in the cache, named by its path, size and time of change, with `hr.npy` (H x W x 3, uint8),
 `texture.npy` (see `promptsr.data.texture`) and an `lr-xS.npy` for every scale that was asked for. Files are written
@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache as cached
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from torch import Tensor
 
-from promptsr.data.pairs import load_hr, make_lr
+from promptsr.data import load_hr, make_lr
 from promptsr.data.texture import texture
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
@@ -36,11 +37,8 @@ class MappedArray:
         with _ONE_HEADER_AT_A_TIME:
             self.array: np.ndarray = np.load(path, mmap_mode="r")
 
-    def __getstate__(self) -> Path:
-        return self.path
-
-    def __setstate__(self, path: Path) -> None:
-        self.__init__(path)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type["MappedArray"], tuple[Path]]:
+        return MappedArray, (self.path,)
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,9 @@ class CachedImage:
     """An image as a training reads it."""
 
     name: str
-    """Of the file, without its folder."""
+    """Name of the file, without its folder."""
     size: int
-    """Of the file in bytes."""
+    """Size of the file in bytes."""
     hr: MappedArray
     """H x W x 3, uint8; rows and columns beyond the last whole LR pixel are still there."""
     lr: MappedArray
@@ -61,7 +59,7 @@ class CachedImage:
 
 @dataclass(frozen=True)
 class ImagesRead:
-    """How far the reading of images is."""
+    """Progress of reading images."""
 
     done: int
     total: int
@@ -77,9 +75,9 @@ class ReadImages:
 
 
 def read_images(paths: Sequence[Path], scale: int, cache: Path) -> Generator[ImagesRead, None, ReadImages]:
-    """Opens images through the cache, decoding those that are not in it yet, several at a time.
+    """Open images through the cache, decoding those that are not in it yet, several at a time.
 
-    A file that is damaged, unreadable or gone is named and left out, so that it is known now and not after hours.
+    A file that is damaged, unreadable or gone is named and left out.
 
     Args:
         paths: of HR images.
@@ -118,13 +116,10 @@ def _open(path: Path, scale: int, cache: Path) -> CachedImage:
         raise ImageError(f"{path} is not there any more.") from error
     key = f"{_FORMAT}\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
-    # Decoded at most once, however many of the files are missing.
-    decoded: list[Tensor] = []
 
+    @cached  # decoded at most once, however many of the files are missing
     def pixels() -> Tensor:
-        if not decoded:
-            decoded.append(load_hr(path, 1))
-        return decoded[0]
+        return load_hr(path, 1)
 
     hr = _mapped(folder / "hr.npy", lambda: _bytes(pixels()))
     lr = _mapped(folder / f"lr-x{scale}.npy", lambda: _bytes(_lr(pixels(), scale)))
@@ -151,5 +146,5 @@ def _lr(hr: Tensor, scale: int) -> Tensor:
 
 
 def _bytes(image: Tensor) -> np.ndarray:
-    """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
+    """Convert 1 x 3 x H x W in [0, 1] to H x W x 3, uint8."""
     return to_pixels(image[0].permute(1, 2, 0), 8)

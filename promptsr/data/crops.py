@@ -1,6 +1,7 @@
-"""Random aligned crops of LR and HR, flipped and turned: what a step of training sees, by its number alone."""
+"""Random aligned crops of LR and HR, flipped and turned, which the number of a training step alone decides."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ class Draw(NamedTuple):
 
     step: int
     place: int
-    """In the batch of all processes together."""
+    """Place in the batch of all processes together."""
     patch: int
     """Side in LR pixels."""
 
@@ -34,7 +35,7 @@ class RandomCrops(Dataset[Pair]):
         self._cells, self._shares = draw_shares([image.texture for image in images])
 
     def __getitem__(self, draw: Draw) -> Pair:
-        """LR, 3 x patch x patch, and HR, 3 x s patch x s patch, both uint8; the same draw gives the same crop."""
+        """Return LR, 3 x patch x patch, and HR, 3 x s patch x s patch, both uint8, the same for the same draw."""
         rng = np.random.default_rng((self._seed, draw.step, draw.place))
         index, row, column = self._cells[np.searchsorted(self._shares, rng.random(), side="right")]
         image, s, p = self._images[index], self._scale, draw.patch
@@ -47,44 +48,41 @@ class RandomCrops(Dataset[Pair]):
         return _turned(lr, turns, flip), _turned(hr, turns, flip)
 
 
+@dataclass(frozen=True)
 class Share(Sampler[list[Draw]]):
     """The draws of one process, micro-batch by micro-batch, from a step on.
 
     The crops of a step do not depend on the number of processes: each takes every n-th of them.
     """
 
-    def __init__(
-        self, steps: range, size_at: Callable[[int], tuple[int, int]], rank: int, world: int, parts: int
-    ) -> None:
-        """The share of one process.
-
-        Args:
-            steps: to draw for.
-            size_at: a step's batch, of all processes together, and patch.
-            rank: of this process.
-            world: number of processes.
-            parts: micro-batches of a step.
-        """
-        self._steps, self._size_at = steps, size_at
-        self._rank, self._world, self._parts = rank, world, parts
+    steps: range
+    """Steps to draw for."""
+    size_at: Callable[[int], tuple[int, int]]
+    """Function from a step to its batch, of all processes together, and its patch."""
+    rank: int
+    """Number of this process."""
+    world: int
+    """Number of processes."""
+    parts: int
+    """Micro-batches of a step."""
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for step in self._steps:
-            batch, patch = self._size_at(step)
-            mine = range(self._rank, batch, self._world)
-            for part in range(self._parts):
-                yield [Draw(step, place, patch) for place in mine[part :: self._parts]]
+        for step in self.steps:
+            batch, patch = self.size_at(step)
+            mine = range(self.rank, batch, self.world)
+            for part in range(self.parts):
+                yield [Draw(step, place, patch) for place in mine[part :: self.parts]]
 
     def __len__(self) -> int:
-        return len(self._steps) * self._parts
+        return len(self.steps) * self.parts
 
 
 def load_crops(crops: RandomCrops, share: Share, workers: int, pin_memory: bool) -> Iterator[Pair]:
-    """Micro-batches of stacked crops, LR and HR, B x 3 x H x W, uint8.
+    """Return micro-batches of stacked crops, LR and HR, B x 3 x H x W, uint8.
 
     Args:
-        crops: where they come from.
-        share: which of them.
+        crops: their source.
+        share: the crops to load.
         workers: processes that cut them out ahead of time; 0: this process does, when asked.
         pin_memory: for a faster way to a GPU.
     """
@@ -92,7 +90,7 @@ def load_crops(crops: RandomCrops, share: Share, workers: int, pin_memory: bool)
 
 
 def _turned(pixels: np.ndarray, turns: int, flip: bool) -> Tensor:
-    """H x W x 3 -> 3 x H x W, turned by quarters and then mirrored."""
+    """Turn H x W x 3 by quarters, mirror it, and return 3 x H x W."""
     turned = np.rot90(pixels, turns)
     if flip:
         turned = turned[:, ::-1]

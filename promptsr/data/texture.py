@@ -1,4 +1,4 @@
-"""Texture of photographs: much of them is sky or blur, from which there is little to learn."""
+"""Texture of photographs; sky and blur, which are much of them, teach a network little."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ CELL = 64
 
 
 def texture(hr: Tensor) -> np.ndarray:
-    """Mean absolute luma gradient of every cell of an image: 1 x 3 x H x W in [0, 1] -> H/64 x W/64, rounded up."""
+    """Measure the mean absolute gradient of grey in every cell: 1 x 3 x H x W in [0, 1] -> H/64 x W/64, rounded up."""
     grey = hr[0].mean(0)
     gradient = torch.zeros_like(grey)
     gradient[1:] += grey.diff(dim=0).abs()
@@ -20,7 +20,7 @@ def texture(hr: Tensor) -> np.ndarray:
 
 
 def draw_shares(textures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """How often a crop is drawn from each cell: in proportion to its texture, up to the mean of all.
+    """Return how often a crop is drawn from each cell: in proportion to its texture, up to the mean of all.
 
     Args:
         textures: of every image, see `texture`.

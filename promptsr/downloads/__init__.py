@@ -1,4 +1,4 @@
-"""Benchmarks, training data and other networks' weights: known by size and checksum, fetched, and unpacked."""
+"""Download and unpack benchmarks, training data and other networks' weights of known size and checksum."""
 
 from promptsr.downloads.catalogue import Entry, RemoteFile, Unpacking, load_catalogue
 from promptsr.downloads.fetch import Fetched, fetch

@@ -1,4 +1,4 @@
-"""A name of the catalogue becomes a file or a folder on disk."""
+"""Download and unpack one name of the catalogue."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -22,19 +22,19 @@ class Fetched:
     is_new: bool
     """False if all of it was there."""
     kept: Path | None = None
-    """An archive that other names need too."""
+    """An archive that was kept because other names need it too."""
 
 
 def fetch(
-    name: str, folder: Path, catalogue: Mapping[str, Entry], patience: RetryPolicy = _USUAL
+    name: str, folder: Path, catalogue: Mapping[str, Entry], policy: RetryPolicy = _USUAL
 ) -> Generator[Step, None, Fetched]:
-    """Downloads, checks and unpacks one entry; what is there already is not downloaded again.
+    """Download, check and unpack one entry; existing files are not downloaded again.
 
     Args:
         name: a key of the catalogue.
         folder: where its file goes, or its folder; made when missing.
         catalogue: see `load_catalogue`.
-        patience: what is borne with.
+        policy: when to give up.
 
     Raises:
         UserError: the name is unknown or cannot be downloaded, or anything that `download` and `unpack` raise.
@@ -46,23 +46,18 @@ def fetch(
     if entry.by_hand:
         raise UserError(f"{name} cannot be fetched, {entry.by_hand}: get it from {entry.page} and put it in {path}.")
     if entry.unpack is None:
-        return Fetched(path, (yield from _download_all(entry, path, patience)))
-    # An unpacked folder appears as a whole, so what is there is complete.
+        is_new = False
+        for file in entry.files:
+            is_new |= yield from download(file, path / file.name if entry.is_folder else path, policy)
+        return Fetched(path, is_new)
+    # An unpacked folder appears as a whole, so an existing one is complete.
     if path.is_dir() and any(path.iterdir()):
         return Fetched(path, is_new=False)
     check_writable(path / "any")
     archive = folder / entry.files[0].name
-    yield from download(entry.files[0], archive, patience)
+    yield from download(entry.files[0], archive, policy)
     yield from unpack(archive, entry.unpack, path)
     if any(other.files == entry.files for other in catalogue.values() if other is not entry):
         return Fetched(path, is_new=True, kept=archive)
     archive.unlink()
     return Fetched(path, is_new=True)
-
-
-def _download_all(entry: Entry, path: Path, patience: RetryPolicy) -> Generator[Step, None, bool]:
-    """Whether any file had to be brought."""
-    is_new = False
-    for file in entry.files:
-        is_new |= yield from download(file, path / file.name if entry.is_folder else path, patience)
-    return is_new

@@ -1,9 +1,8 @@
-"""One file from the web, in as many pieces as the connection takes, and only ever whole under its name."""
+"""Download one file: resume after a break, check size and SHA-256, and only then give it its name."""
 
 import errno
 import hashlib
 import os
-import re
 import shutil
 import time
 from collections.abc import Generator
@@ -18,12 +17,12 @@ from promptsr.support.files import check_writable
 
 _HEADERS = {"User-Agent": "promptsr", "Accept-Encoding": "identity"}
 _CHUNK = 1 << 18
-_GOOD_PIECE = 1 << 20  # an attempt that brings so many bytes starts the count of attempts anew
+_GOOD_PIECE = 1 << 20  # an attempt that brings so many bytes resets the count of failed attempts
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far the work is."""
+    """Progress of the work."""
 
     what: str
     done: int
@@ -39,28 +38,28 @@ class RetryPolicy:
     timeout: float = 30.0
     """Seconds without a byte."""
     attempts: int = 5
-    """In a row that bring next to nothing."""
+    """Failed attempts in a row."""
     pause: float = 2.0
     """Seconds after the first of them; twice as many after each further one."""
 
 
 class _Broken(Exception):
-    """A failed attempt that another may mend."""
+    """A failed attempt that is worth repeating."""
 
 
-def download(file: RemoteFile, target: Path, patience: RetryPolicy) -> Generator[Step, None, bool]:
-    """Brings a file to `target`; what has come so far lies in `target` + .part, and the next call goes on from there.
+def download(file: RemoteFile, target: Path, policy: RetryPolicy) -> Generator[Step, None, bool]:
+    """Download a file to `target`; an unfinished download lies in `target` + .part, and the next call resumes it.
 
     Returns:
         Whether anything was done: False if `target` was there.
 
     Raises:
-        DownloadError: the server has something else or nothing, the connection breaks again and again, or the
-            checksum is wrong (what came is removed then).
+        DownloadError: the server offers another file or none, the connection breaks again and again, or the checksum
+            is wrong (the downloaded bytes are then removed).
         UserError: the disk is full, or `target` cannot be written or is another file.
     """
     if target.exists():
-        if target.is_dir() or not (yield from _is_right(file, target)):
+        if not target.is_file() or not (yield from _is_right(file, target)):
             raise UserError(f"{target} is not the {file.name} that is known: move it away, then fetch again.")
         return False
     check_writable(target)
@@ -70,9 +69,7 @@ def download(file: RemoteFile, target: Path, patience: RetryPolicy) -> Generator
         if _size(part) > file.size:
             part.unlink()
         check_space(target.parent, file.size - _size(part))
-        if _size(part) < file.size:
-            with httpx.Client(timeout=patience.timeout, follow_redirects=True, headers=_HEADERS) as client:
-                yield from _Transfer(client, file, part).persist(patience)
+        yield from _complete(file, part, policy)
         if not (yield from _is_right(file, part)):
             part.unlink()
             raise DownloadError(
@@ -83,14 +80,14 @@ def download(file: RemoteFile, target: Path, patience: RetryPolicy) -> Generator
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
-                f"The disk is full: make room; {_kept(file, part)}, and the same command goes on."
+                f"The disk is full: make room; {_kept(file, part)}, and the same command resumes."
             ) from error
         raise UserError(f"Cannot write {target} ({error.strerror}): choose another folder.") from error
     return True
 
 
 def check_space(folder: Path, size: int) -> None:
-    """Refuses early what would fill the disk.
+    """Check that the disk has room.
 
     Raises:
         UserError: fewer than `size` bytes are free where `folder` lies.
@@ -102,89 +99,76 @@ def check_space(folder: Path, size: int) -> None:
         )
 
 
-class _Transfer:
-    """Requests for what a part still lacks."""
-
-    def __init__(self, client: httpx.Client, file: RemoteFile, part: Path) -> None:
-        self.client, self.file, self.part = client, file, part
-        self.tag = ""  # of the version of the file that the part is of, if the server names it
-
-    def persist(self, patience: RetryPolicy) -> Generator[Step, None, None]:
-        """Attempts until the part has all bytes."""
-        best, failures = _size(self.part), 0
-        while True:
+def _complete(file: RemoteFile, part: Path, policy: RetryPolicy) -> Generator[Step, None, None]:
+    """Request the missing bytes of a part until it has all of them."""
+    best, failures = _size(part), 0
+    with httpx.Client(timeout=policy.timeout, follow_redirects=True, headers=_HEADERS) as client:
+        while _size(part) < file.size:
             try:
-                yield from self._attempt()
-                return
+                yield from _attempt(client, file, part)
             except (_Broken, httpx.RequestError, httpx.InvalidURL) as error:
-                size = _size(self.part)
+                size = _size(part)
                 failures = 1 if size >= best + _GOOD_PIECE else failures + 1
                 best = max(best, size)
-                if failures >= patience.attempts:
+                if failures >= policy.attempts:
                     raise DownloadError(
-                        f"{self.file.url} failed {failures} times in a row ({_reason(error)}); "
-                        f"{_kept(self.file, self.part)}, and the same command goes on from there."
+                        f"{file.url} failed {failures} times in a row "
+                        f"({first_line(str(error)) or type(error).__name__}); {_kept(file, part)}, "
+                        "and the same command resumes there."
                     ) from error
-            pause = patience.pause * 2 ** (failures - 1)
-            yield Step(f"{self.file.name}: trying again in {pause:g} s", size, self.file.size)
-            time.sleep(pause)
+                pause = policy.pause * 2 ** (failures - 1)
+                yield Step(f"{file.name}: trying again in {pause:g} s", size, file.size)
+                time.sleep(pause)
 
-    def _attempt(self) -> Generator[Step, None, None]:
-        have = _size(self.part)
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        if have and self.tag:
-            headers["If-Range"] = self.tag
-        with self.client.stream("GET", self.file.url, headers=headers) as response:
-            done = self._start(response, have)
-            etag = response.headers.get("ETag", "")
-            self.tag = "" if etag.startswith("W/") else etag  # weak ones promise no equal bytes
-            with self.part.open("ab") as out:
-                out.truncate(done)
-                for chunk in response.iter_raw():
-                    if done + len(chunk) > self.file.size:
-                        raise self._other("more")
-                    out.write(chunk)
-                    done += len(chunk)
-                    yield Step(self.file.name, done, self.file.size)
-        if done < self.file.size:
-            raise _Broken("the answer ended early")
 
-    def _start(self, response: httpx.Response, have: int) -> int:
-        """At which byte the body of an answer goes on."""
-        status = response.status_code
-        if status == 416 or (status == 206 and not have):
-            self.part.unlink(missing_ok=True)
-            raise _Broken(f"status {status}")
-        if status in (408, 429) or status >= 500:
-            raise _Broken(f"status {status}")
-        if status not in (200, 206):
-            raise DownloadError(
-                f"{self.file.url} answers {status} {response.reason_phrase}: the file may have moved, so look for it "
-                "where `promptsr fetch --list` points."
-            )
-        start = 0
-        if status == 206:
-            found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != have:
-                self.part.unlink(missing_ok=True)
-                raise _Broken("the answer is another piece than was asked for")
-            if found[2] not in ("*", str(self.file.size)):
-                raise self._other(f"{int(found[2]):,}")
-            start = have
-        length = response.headers.get("Content-Length")
-        if length is not None and int(length) != self.file.size - start:
-            raise self._other(f"{start + int(length):,}")
-        return start
+def _attempt(client: httpx.Client, file: RemoteFile, part: Path) -> Generator[Step, None, None]:
+    """Request what a part lacks, once. A mixture of two versions of the file fails the checksum."""
+    have = _size(part)
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with client.stream("GET", file.url, headers=headers) as response:
+        done = _start(file, part, response)
+        with part.open("ab") as out:
+            out.truncate(done)
+            for chunk in response.iter_raw():
+                if done + len(chunk) > file.size:
+                    raise _other(file, "more")
+                out.write(chunk)
+                done += len(chunk)
+                yield Step(file.name, done, file.size)
+    if done < file.size:
+        raise _Broken("the answer ended early")
 
-    def _other(self, size: str) -> DownloadError:
-        return DownloadError(
-            f"{self.file.url} offers {size} bytes instead of the {self.file.size:,} that are known: the file there has "
-            "changed, or something answers in its place; try another network, or get it by hand."
+
+def _start(file: RemoteFile, part: Path, response: httpx.Response) -> int:
+    """Return the position in the file at which the body of an answer begins."""
+    status, have = response.status_code, _size(part)
+    is_range = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    if status == 416 or (status == 206 and not is_range):
+        part.unlink(missing_ok=True)
+        raise _Broken("the answer is another piece than was asked for")
+    if status in (408, 429) or status >= 500:
+        raise _Broken(f"status {status}")
+    if status not in (200, 206):
+        raise DownloadError(
+            f"{file.url} answers {status} {response.reason_phrase}: the file may have moved, so look for it where "
+            "`promptsr fetch --list` points."
         )
+    start = have if status == 206 else 0
+    length = response.headers.get("Content-Length")
+    if length is not None and int(length) != file.size - start:
+        raise _other(file, f"{start + int(length):,}")
+    return start
+
+
+def _other(file: RemoteFile, size: str) -> DownloadError:
+    return DownloadError(
+        f"{file.url} offers {size} bytes instead of the {file.size:,} that are known: the file there has changed, or "
+        "something answers in its place; try another network, or get it by hand."
+    )
 
 
 def _is_right(file: RemoteFile, path: Path) -> Generator[Step, None, bool]:
-    """Compares size and checksum."""
+    """Compare size and checksum."""
     if _size(path) != file.size:
         return False
     digest, done = hashlib.sha256(), 0
@@ -203,7 +187,3 @@ def _size(path: Path) -> int:
 def _kept(file: RemoteFile, part: Path) -> str:
     size = _size(part)
     return f"{size:,} of {file.size:,} bytes are kept in {part}" if size else f"none of {file.size:,} bytes has come"
-
-
-def _reason(error: Exception) -> str:
-    return first_line(str(error)) or type(error).__name__

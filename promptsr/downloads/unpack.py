@@ -1,4 +1,4 @@
-"""Archives: only what is wanted, only regular files, never outside the folder, never more than was said."""
+"""Extract archives: only wanted regular files, never outside the folder, never more bytes than allowed."""
 
 import lzma
 import os
@@ -24,15 +24,15 @@ DAMAGES = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, LookupError, NotImplementedError, OverflowError, RuntimeError, ValueError),
 )
-"""What Python's readers of archives raise for damaged ones, beside OSError."""
+"""Exceptions that Python's readers of archives raise for damaged ones, besides OSError."""
 _CHUNK = 1 << 18
 
 
 def open_plain(file: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
-    """The content of a member that is stored or deflated; a few bytes make the other methods ask for much memory.
+    """Open a member that is stored or deflated; a few bytes make the other methods ask for much memory.
 
     Raises:
-        zipfile.BadZipFile: it is compressed by another method. And the others of `DAMAGES`.
+        zipfile.BadZipFile: it is compressed by another method; and the others of `DAMAGES`.
     """
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise zipfile.BadZipFile("it is compressed by an unusual method")
@@ -49,13 +49,11 @@ class _Member:
 
 
 def unpack(archive: Path, unpacking: Unpacking, target: Path) -> Generator[Step, None, None]:
-    """Writes what is wanted of a .zip or .tar (also compressed) to the folder `target`, which appears when complete.
-
-    Members that are not wanted are not looked at.
+    """Extract the wanted members of a .zip or (compressed) .tar to the folder `target`, which appears when complete.
 
     Raises:
-        DownloadError: the archive is damaged, lacks what is wanted, or holds what is refused: links, devices, paths
-            that lead out of the folder, more bytes than the limit.
+        DownloadError: the archive is damaged or lacks the wanted members, or these are links, devices, paths that lead
+            out of the folder, or more bytes than the limit.
         UserError: the disk is full or cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +101,7 @@ def _from_tar(file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
 
 
 def _check(archive: Path, unpacking: Unpacking, wanted: list[tuple[_Member, str]]) -> int:
-    """Refuses an archive as a whole, before anything is written; gives the bytes that will come out."""
+    """Check the wanted members before anything is written, and return their total size in bytes."""
     for member, name in wanted:
         if not (member.is_regular and _stays_inside(member.name) and _stays_inside(name)):
             raise DownloadError(f"{archive} holds {member.name!r}, a link or a path that leads elsewhere: delete it.")
@@ -116,15 +114,15 @@ def _check(archive: Path, unpacking: Unpacking, wanted: list[tuple[_Member, str]
 
 
 def _stays_inside(name: str) -> bool:
-    """Whether a path is relative and goes down only, by the rules of every system."""
+    """Return whether a path is relative and never goes up, by the rules of every system."""
     path = PureWindowsPath(name)  # takes both kinds of slash
     return bool(path.parts) and not path.anchor and ".." not in path.parts
 
 
 def _write(member: _Member, path: Path) -> Iterator[int]:
-    """Copies the content of one member, and nothing else of it, and yields the bytes of every piece.
+    """Copy the content of one member, and yield the bytes of every piece.
 
-    zipfile and tarfile give no more than the size that was checked.
+    zipfile and tarfile return no more than the size that was checked.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     source = member.open()

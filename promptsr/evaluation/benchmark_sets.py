@@ -1,4 +1,4 @@
-"""Layouts of benchmark sets, as their archives come."""
+"""Benchmark sets in the layouts of their archives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from promptsr.paper.tables import DATASETS
 from promptsr.support.errors import UserError
 
 _NAMES = {"b100": "BSD100", "bsds100": "BSD100", **{name.lower(): name for name in DATASETS}}
-"""What archives and `promptsr fetch` call the sets of Table I, in lower case."""
+"""Names of the sets of Table I in archives and in `promptsr fetch`, in lower case."""
 
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """Images to be measured on."""
+    """Images to measure models on."""
 
     name: str
     pairs: list[tuple[Path, Path | None]]
@@ -23,16 +23,16 @@ class BenchmarkSet:
 
 
 def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSet]:
-    """Benchmark sets in a folder.
+    """Find benchmark sets in a folder.
 
-    A set `Set5` is the folder of this name, or `set5`, and lies there in one of four ways: `Set5/x4/HR` with LR images
+    A set `Set5` is the folder of this name, or `set5`, in one of four layouts: `Set5/x4/HR` with LR images
     of the same names in `Set5/x4/LR`; `Set5/HR` with `Set5/LR/x4`, as fetched; `Set5/HR/baby.png` with
     `Set5/LR_bicubic/X4/babyx4.png`; or HR images in `Set5` itself. Where there is no LR folder, LR images are made
     (bicubic).
 
     Args:
         bench: the folder.
-        names: of the sets, each taken once; none for all that have images for this scale, those of Table I first.
+        names: of the sets, each taken once; empty for all that have images for this scale, those of Table I first.
         scale: s.
 
     Raises:
@@ -53,7 +53,7 @@ def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSe
 
 
 def _locate(folder: Path, scale: int) -> tuple[Path, Path | None]:
-    """The HR folder of a set and its LR folder, if there is one."""
+    """Return the HR folder of a set and its LR folder, if there is one."""
     hr, lr_folders = folder / f"x{scale}" / "HR", [folder / f"x{scale}" / "LR"]
     if not hr.is_dir():
         hr, lr_folders = folder / "HR", [folder / "LR" / f"x{scale}", folder / "LR_bicubic" / f"X{scale}"]

@@ -17,7 +17,7 @@ from promptsr.zoo.sr_model import SRModel
 
 @dataclass(frozen=True)
 class ImageScore:
-    """How close one result came to its HR image."""
+    """Scores of one result against its HR image."""
 
     name: str
     psnr_y: float
@@ -43,17 +43,17 @@ class Evaluation:
         return math.fsum(image.ssim_y for image in self.images) / len(self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {**asdict(self), "psnr_y": self.psnr_y, "ssim_y": self.ssim_y}
 
 
 def find_pairs(hr_folder: Path, lr_folder: Path | None, lr_ending: str = "") -> list[tuple[Path, Path | None]]:
-    """HR images and the LR image of the same name for each (None: it is to be made from the HR image).
+    """Pair HR images with the LR images of the same names (None: to be made from the HR image).
 
     Args:
         hr_folder: of the HR images.
         lr_folder: of the LR images.
-        lr_ending: what LR names may have at their end and HR names do not, such as "x4" in `babyx4.png`.
+        lr_ending: a suffix that LR names may have, such as "x4" in `babyx4.png`.
 
     Raises:
         UserError: a folder is missing or empty, or an HR image has no partner.
@@ -70,10 +70,10 @@ def find_pairs(hr_folder: Path, lr_folder: Path | None, lr_ending: str = "") -> 
 
 
 def score_pair(model: SRModel, hr_path: Path, lr_path: Path | None) -> ImageScore:
-    """Scores one image: whole, the result rounded to 8 bit, a border of `scale` pixels left out.
+    """Score one image: whole, the result rounded to 8 bit, a border of `scale` pixels left out.
 
     Args:
-        model: on whatever device; the scores are computed on the CPU.
+        model: on any device; the scores are computed on the CPU.
         hr_path: of the HR image.
         lr_path: of the LR image; None: it is made from the HR image.
 
@@ -95,6 +95,6 @@ def score_pair(model: SRModel, hr_path: Path, lr_path: Path | None) -> ImageScor
 
 
 def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[ImageScore]:
-    """Scores pair after pair, see `score_pair`."""
+    """Score pair after pair, see `score_pair`."""
     for hr_path, lr_path in pairs:
         yield score_pair(model, hr_path, lr_path)

@@ -1,4 +1,4 @@
-"""Several models over several sets: shared among ranks, and resumed from the scores that are there."""
+"""Several models over several sets: shared among ranks, and resumed from logged scores."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from promptsr.zoo.sr_model import SRModel, common_scale
 
 @dataclass(frozen=True)
 class Measuring:
-    """An image was scored."""
+    """Progress: one more image was scored."""
 
     done: int
-    """Scores there are, found or made by this rank."""
+    """Scores that were found in the log or made by this rank."""
     total: int
-    """How many these will be."""
+    """Their number at the end."""
     model: str
     image: ImageScore
 
@@ -54,7 +54,7 @@ def measure(
     log: ScoreLog | None = None,
     ranks: Ranks = ALONE,
 ) -> Generator[Measuring, None, list[Measured]]:
-    """Scores every model on every image, whole images one at a time, and yields after each.
+    """Score every model on every image, whole images one at a time, and yield after each.
 
     Ranks take turns, so that neither their number nor a stop and resumption changes a result; only the number of
     threads may, in the last digits.
@@ -63,16 +63,16 @@ def measure(
         models: of one scale, each with a name of its own.
         sets: each with a name of its own.
         ensemble: measure the models with self-ensemble; their names get a "+".
-        log: keeps every score at once. Found scores are taken over if they are of the same weights and settings
-            (`promptsr.zoo.fingerprint`), with or without self-ensemble, at the same scale, on image files of the same
-            content, whatever their names.
-        ranks: the processes that share the work; each returns the whole.
+        log: keeps every score at once. Scores in it are reused if they are of the same weights and settings
+            (`promptsr.zoo.fingerprint`), the same self-ensemble and scale, and image files of the same content,
+            whatever their names.
+        ranks: the processes that share the work; each returns all rows.
 
     Returns:
         A row for each model, in order.
 
     Raises:
-        UserError: the scales differ, an image cannot be measured (the message names it), or the log not be written.
+        UserError: the scales differ, an image cannot be measured (the message names it), or the log cannot be written.
     """
     scale = common_scale(models)
     subjects = {
@@ -111,7 +111,7 @@ def measure(
 
 
 def _plan(subjects: Mapping[SRModel, str], sets: Sequence[BenchmarkSet]) -> dict[tuple[str, str], list[_Task]]:
-    """Return the questions by model and set; `subjects` are the models and the fingerprints of their results."""
+    """Return the tasks by model and set; `subjects` are the models and the fingerprints of their results."""
     digests = {path: _digest(path) for each in sets for pair in each.pairs for path in pair if path}
     return {
         (model.name, each.name): [
@@ -124,7 +124,7 @@ def _plan(subjects: Mapping[SRModel, str], sets: Sequence[BenchmarkSet]) -> dict
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Scores on disk as they come, so that a stopped run goes on where it was."""
+"""Log of scores, from which a stopped run goes on."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,17 +10,17 @@ from promptsr.support.errors import UserError
 
 @dataclass(frozen=True)
 class ScoreLog:
-    """The files `scores-<rank>.jsonl` of a folder: a score on each line, under the key of what was measured.
+    """The files `scores-<rank>.jsonl` of a folder, with a score and the key of its task on each line.
 
-    A process only ever appends to its own file, a line at once, and reads all of them. One that is killed leaves at
-    most half a line behind, which counts for nothing.
+    A process appends to its own file only, a line at once, and reads all of them. A truncated line, of a killed
+    process, is ignored.
     """
 
     folder: Path
     rank: int = 0
 
     def read(self) -> dict[str, ImageScore]:
-        """All scores by their keys, those of other ranks and earlier runs too."""
+        """Return all scores by their keys, those of other ranks and earlier runs too."""
         scores: dict[str, ImageScore] = {}
         for path in sorted(self.folder.glob("scores-*.jsonl")):
             for line in path.read_bytes().splitlines():
@@ -28,12 +28,12 @@ class ScoreLog:
                     entry = json.loads(line)
                     key = entry.pop("key")
                     scores[key] = ImageScore(**entry)
-                except (ValueError, TypeError, AttributeError, KeyError):  # half a line
+                except (ValueError, TypeError, AttributeError, KeyError):  # truncated
                     continue
         return scores
 
     def add(self, key: str, score: ImageScore) -> None:
-        """Keeps a score.
+        """Append a score.
 
         Raises:
             UserError: the folder cannot be written.

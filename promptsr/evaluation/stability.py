@@ -1,4 +1,4 @@
-"""How much of a result changes when next to nothing changes in the input, or in the order of the arithmetic.
+"""Change of a result when the input, or the order of the arithmetic, changes by next to nothing.
 
 The categories of PromptSR are the places of largest similarity. Where two are nearly equal, a last digit decides; a
 token that changes its category moves all tokens behind it to other places in the groups of category self-attention.
@@ -17,24 +17,24 @@ from promptsr.imaging.metrics import quantize
 from promptsr.zoo.sr_model import SRModel
 
 STEP = 1e-6
-"""What the input is moved by: a thousandth of what a file of 8 bit can tell apart, and more than float32 rounds."""
+"""Step by which the input moves: less than a thousandth of a level of 8 bit, and more than float32 rounds."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Between two results for one image."""
+    """Difference of two results for one image."""
 
     name: str
     share: float
-    """Of the 8-bit values that differ, in [0, 1]."""
+    """Share of the 8-bit values that differ, in [0, 1]."""
     levels: int
     """Largest difference of an 8-bit value, grey levels."""
     psnr: float
-    """Between both results before rounding, all colours, in dB; infinite for equal ones."""
+    """PSNR between both results before rounding, all colours, in dB; infinite for equal ones."""
 
 
 def compare(name: str, one: Tensor, other: Tensor) -> Change:
-    """Two results of one shape, values in [0, 1]."""
+    """Compare two results of one shape, values in [0, 1]."""
     levels = (255 * (quantize(one) - quantize(other))).abs().round()
     error = (one.double() - other.double()).square().mean()
     psnr = math.inf if error == 0 else -10 * math.log10(float(error))
@@ -42,16 +42,16 @@ def compare(name: str, one: Tensor, other: Tensor) -> Change:
 
 
 def moved(image: Tensor) -> Tensor:
-    """The image with every value moved by `STEP`, up or down at random, but the same on every call."""
+    """Move every value by `STEP`, up or down at random, but the same way on every call."""
     up = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     return image + torch.where(up, STEP, -STEP).to(image.device)
 
 
 def stability(model: SRModel, hr_path: Path, lr_path: Path | None) -> Change:
-    """How the result of a model changes when its input moves by `STEP`.
+    """Measure how the result of a model changes when its input moves by `STEP`.
 
     Args:
-        model: on whatever device.
+        model: on any device.
         hr_path: of an HR image.
         lr_path: of its LR image; None: it is made from the HR image.
 
@@ -65,7 +65,7 @@ def stability(model: SRModel, hr_path: Path, lr_path: Path | None) -> Change:
 
 
 def mean(changes: Iterable[Change]) -> Change:
-    """Mean share and PSNR (of the images that change at all) and largest difference."""
+    """Return the mean share and PSNR (of the images that change at all) and the largest difference."""
     found = list(changes)
     finite = [change.psnr for change in found if math.isfinite(change.psnr)]
     share = math.fsum(change.share for change in found) / len(found)

@@ -9,12 +9,12 @@ import pandas as pd
 
 from promptsr.evaluation.benchmark_sets import BenchmarkSet
 from promptsr.evaluation.measure import Measured
-from promptsr.paper.printed_scores import SOURCE, Printed, PrintedRow, printed_rows
+from promptsr.paper.tables import SOURCE, Printed, PrintedRow, printed_rows
 from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 
 FILES = ("table.csv", "table.md")
-"""What `write_table` writes."""
+"""Files that `write_table` writes."""
 _DASH = "–"
 
 
@@ -32,7 +32,7 @@ class TableOne:
 
     @property
     def caption(self) -> str:
-        """Return a caption: what the numbers are and where they come from."""
+        """Return a caption that explains the numbers and names their source."""
         parts = [f"PSNR-Y in dB / SSIM-Y at x{self.scale}."]
         if self.self_ensemble:
             parts.append("+: measured with self-ensemble.")
@@ -44,7 +44,7 @@ class TableOne:
 
     @property
     def lines(self) -> list[dict[str, str]]:
-        """The rows as text, by column: `model`, `figures` (`measured` or `published`), `parameters`, and the sets."""
+        """Return the rows as text by column: `model`, `figures` (`measured` or `published`), `parameters`, the sets."""
         measured = [
             {
                 "model": row.model,
@@ -66,7 +66,7 @@ class TableOne:
         return measured + published
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         measured = [
             {
                 "model": row.model,
@@ -89,30 +89,29 @@ class TableOne:
         }
 
     def numbers(self) -> pd.DataFrame:
-        """The rows as numbers: `model`, `figures`, `parameters`, and for each set `<set> psnr_y` and `<set> ssim_y`.
+        """Return the rows as numbers: `model`, `figures`, `parameters`, and `<set> psnr_y`, `<set> ssim_y` of each set.
 
         NaN where nothing clear is printed.
         """
         rows: list[dict[str, Any]] = []
         for row in self.measured:
-            scores = {(name, key): getattr(each, key) for name, each in row.sets.items() for key in _DIGITS}
-            rows.append({"model": row.model, "figures": "measured", "parameters": row.parameters, **_flat(scores)})
+            scores = {f"{name} {key}": getattr(each, key) for name, each in row.sets.items() for key in _DIGITS}
+            rows.append({"model": row.model, "figures": "measured", "parameters": row.parameters, **scores})
         for line in self.printed:
-            values = {(name, key): each[key].value for name, each in line.sets.items() for key in _DIGITS}
-            size = line.parameters.value
-            rows.append({"model": line.method, "figures": "published", "parameters": size, **_flat(values)})
+            values = {f"{name} {key}": each[key].value for name, each in line.sets.items() for key in _DIGITS}
+            rows.append({"model": line.method, "figures": "published", "parameters": line.parameters.value, **values})
         return pd.DataFrame(rows).astype({"parameters": "Int64"})
 
 
 def table_one(measured: list[Measured], sets: Sequence[BenchmarkSet], scale: int, self_ensemble: bool) -> TableOne:
-    """The table of what `promptsr.evaluation.measure.measure` gave, with the printed rows of these sets."""
+    """Return the table of the rows of `promptsr.evaluation.measure.measure` and the printed rows of these sets."""
     names = [each.name for each in sets]
     own_lr = [each.name for each in sets if any(lr is None for _, lr in each.pairs)]
     return TableOne(scale, self_ensemble, names, own_lr, measured, printed_rows(scale, names))
 
 
 def write_table(table: TableOne, folder: Path) -> None:
-    """Writes `table.csv`, the numbers, and `table.md`, the text, to a folder, which is made when missing.
+    """Write `table.csv`, the numbers, and `table.md`, the text, to a folder, which is made when missing.
 
     Raises:
         UserError: the folder cannot be written.
@@ -139,7 +138,3 @@ def _cell(scores: dict[str, Printed]) -> str:
 
 def _parameters(count: float) -> str:
     return f"{count / 1e3:,.0f}K"
-
-
-def _flat(scores: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    return {f"{name} {metric}": value for (name, metric), value in scores.items()}

@@ -1,4 +1,4 @@
-"""Reading image files, by libvips alone, and refusing with a plain sentence what cannot be read faithfully."""
+"""Read image files with libvips, and refuse those that cannot be read faithfully."""
 
 import math
 import os
@@ -17,9 +17,9 @@ MAX_PIXELS = 64 * 2**20
 """Default cap on the pixels of an input image, 8192 x 8192."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
-"""Of files that may hold an image, in lower case."""
+"""Suffixes of files that may hold an image, in lower case."""
 
-# Only these readers of libvips are ever run: whatever it finds in the first bytes -> what we open it with.
+# Only these readers of libvips are ever run: the loader that it finds by the first bytes -> the one that we call.
 _LOADERS = {
     "VipsForeignLoadPngSource": "pngload_source",
     "VipsForeignLoadJpegSource": "jpegload_source",
@@ -31,15 +31,15 @@ _LOADERS = {
 _CHANNELS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb16": (3, 4), "cmyk": (4, 5)}
 _ORIENTATION = 0x0112
 _LARGEST_PIXEL = 16
-"""Bytes of a file for each pixel that we decode: twice what 16-bit colour with alpha takes uncompressed."""
+"""Largest number of bytes of a file for each pixel: twice that of uncompressed 16-bit colour with alpha."""
 _ALWAYS = 64 * 2**20
-"""Bytes that a file may have in any case, for metadata and further pages."""
+"""Number of bytes that any file may have, for metadata and further pages."""
 
 
 def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Reads PNG, JPEG, WebP, TIFF (first page) or GIF (first frame), 8 or 16 bit.
+    """Read PNG, JPEG, WebP, TIFF (first page) or GIF (first frame), 8 or 16 bit.
 
-    The picture comes upright: a rotation asked for by EXIF is applied, and its tag reset. Palettes and 1-bit images
+    The picture comes upright: a rotation in the EXIF data is applied, and its tag reset. Palettes and 1-bit images
     are expanded to 8 bit. CMYK is converted to sRGB by its own profile (a generic one if it has none), which is then
     dropped; every other profile is kept and the values stay as they are. EXIF in TIFF files is not read.
 
@@ -74,7 +74,7 @@ def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, chosen by suffix and sorted by name; hidden files are left out.
+    """Return the image files directly in `folder`, chosen by suffix and sorted by name; hidden files are left out.
 
     Raises:
         UserError: the folder does not exist or holds no image.
@@ -104,14 +104,8 @@ def _open(source: Path | bytes, max_pixels: int) -> pyvips.Source:
                 )
             # In memory, since libvips maps files: one that is cut short while it is read would kill the program.
             return pyvips.Source.new_from_memory(file.read())
-    except FileNotFoundError as error:
-        raise ImageError(f"{source} does not exist; check the path.") from error
-    except IsADirectoryError as error:
-        raise ImageError(f"{source} is a folder; give one of the images in it.") from error
     except OSError as error:
-        raise ImageError(
-            f"{source.name} cannot be opened ({error.strerror}); check the path and its rights."
-        ) from error
+        raise ImageError(f"{source} cannot be opened ({error.strerror}); check the path and its rights.") from error
 
 
 def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
@@ -138,12 +132,12 @@ def _metadata(image: pyvips.Image) -> Metadata:
         exif = _upright(exif.removeprefix(b"Exif\0\0"))
     if xmp is not None:
         xmp = re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[2-8]', rb"\g<1>1", xmp)
-    density = image.xres if 0 < image.xres < math.inf else Metadata.density  # what a damaged tag says is no density
+    density = image.xres if 0 < image.xres < math.inf else Metadata.density  # damaged tags give 0 or infinity
     return Metadata(icc, exif, xmp, density)
 
 
 def _upright(exif: bytes) -> bytes | None:
-    """The block with the orientation in its first directory set to 1 (TIFF 6.0, section 2); None if it is damaged."""
+    """Set the orientation in the first directory of a block to 1 (TIFF 6.0, section 2); None if it is damaged."""
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
         return None

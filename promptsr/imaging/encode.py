@@ -1,4 +1,4 @@
-"""Writing image files, by libvips alone."""
+"""Write image files with libvips."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +37,11 @@ _TIFF = _Format("tiffsave_buffer", {"compression": "deflate", "predictor": "hori
 _FORMATS = {".png": _PNG, ".jpg": _JPEG, ".jpeg": _JPEG, ".webp": _WEBP, ".tif": _TIFF, ".tiff": _TIFF}
 
 SUFFIXES = tuple(_FORMATS)
-"""What `encode` can write."""
+"""Suffixes of the formats that `encode` can write."""
 
 
 def encode(picture: Picture, path: Path, *, quality: int = 95) -> None:
-    """Writes a picture, in the format that the suffix of `path` names; the same picture gives the same bytes.
+    """Write a picture in the format that the suffix of `path` names; the same picture gives the same bytes.
 
     PNG and TIFF (deflate) keep 8 or 16 bits and alpha. WebP and JPEG (4:4:4) are lossy and round 16 bits to 8; JPEG
     lays transparent pixels over white. Grey stays one channel where the format has that (all but WebP). The ICC
@@ -74,7 +74,7 @@ def encode(picture: Picture, path: Path, *, quality: int = 95) -> None:
 
 
 def _image(picture: Picture, target: _Format) -> pyvips.Image:
-    """The picture with the channels and the depth that the format takes, and its metadata."""
+    """Make an image with the channels and the depth that the format takes, and the metadata of the picture."""
     channels = [picture.color[..., :1] if picture.grey else picture.color]
     if picture.alpha is not None:
         channels.append(picture.alpha[..., None])

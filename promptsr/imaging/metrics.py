@@ -5,11 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SSIM_WINDOW = 11
-"""Side of the window of SSIM: the smallest image that has one, once the border is gone."""
+"""Side of the window of SSIM, and of the smallest image that has a score, without its border."""
 
 
 def quantize(image: Tensor) -> Tensor:
-    """Clamps to [0, 1] and rounds to the 256 levels of an 8-bit file."""
+    """Clamp to [0, 1] and round to the 256 levels of an 8-bit file."""
     return (image.clamp(0, 1) * 255).round() / 255
 
 
@@ -35,7 +35,7 @@ def psnr_y(sr: Tensor, hr: Tensor, border: int) -> float:
 def ssim_y(sr: Tensor, hr: Tensor, border: int) -> float:
     """Structural similarity on Y (Wang et al. 2004): 11 x 11 Gaussian of sigma 1.5, valid region, L = 255.
 
-    NaN for an image that is smaller than the window once the border is gone. Arguments as in `psnr_y`.
+    NaN for an image that is smaller than the window without its border. Arguments as in `psnr_y`.
     """
     x, y = _inner(luma(sr), border), _inner(luma(hr), border)
     if min(x.shape[2:]) < SSIM_WINDOW:

@@ -15,7 +15,7 @@ class Metadata:
     """Metadata that travels with the pixels from the file that was read to the file that is written."""
 
     icc: bytes | None = None
-    """ICC colour profile that the pixel values are meant in; None means sRGB."""
+    """ICC colour profile of the pixel values; None means sRGB."""
     exif: bytes | None = None
     """EXIF block from its TIFF header on (`II*` or `MM`), with no `Exif` marker in front and with orientation 1."""
     xmp: bytes | None = None
@@ -61,18 +61,20 @@ class Picture:
         return 8 * self.color.dtype.itemsize
 
     def to_tensor(self) -> Tensor:
-        """`color` as 1 x 3 x H x W float32 in [0, 1]."""
+        """Return `color` as 1 x 3 x H x W float32 in [0, 1]."""
         return to_unit(self.color).permute(2, 0, 1)[None].contiguous()  # H x W x 3 -> 1 x 3 x H x W
 
 
 def to_unit(pixels: np.ndarray) -> Tensor:
-    """uint8 or uint16 of any shape to float32 in [0, 1] of that shape."""
+    """Convert uint8 or uint16 of any shape to float32 in [0, 1]."""
     return torch.from_numpy(pixels.astype(np.float32)).div_(np.iinfo(pixels.dtype).max)
 
 
 def to_pixels(values: Tensor, bit_depth: int) -> np.ndarray:
-    """Values in [0, 1] (clamped to it) of one or more dimensions to the nearest uint8 or uint16; undoes `to_unit`
-    exactly. Goes by parts: beside the result it needs memory for few values only."""
+    """Convert values of one or more dimensions, clamped to [0, 1], to the nearest uint8 or uint16.
+
+    This inverts `to_unit` exactly. It works in parts, so it needs little memory besides the result.
+    """
     pixels = torch.empty(values.shape, dtype=torch.uint8 if bit_depth == 8 else torch.uint16)
     rows = max(1, _PART // max(1, values[:1].numel()))
     for start in range(0, len(values), rows):

@@ -23,7 +23,7 @@ def downscale(image: Tensor, scale: int) -> Tensor:
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Drops rows at the bottom and columns on the right, as benchmarks do: B x C x H x W."""
+    """Drop rows at the bottom and columns on the right, as benchmarks do: B x C x H x W."""
     height, width = image.shape[2:]
     return image[:, :, : height - height % multiple, : width - width % multiple]
 

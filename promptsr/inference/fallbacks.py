@@ -1,4 +1,4 @@
-"""A network where it was asked to run, and more safely from there on once that has failed."""
+"""Run a network as asked, and in a safer way from the tile on at which that fails."""
 
 import re
 from copy import deepcopy
@@ -11,19 +11,19 @@ from promptsr.zoo.memory import is_out_of_code_memory, is_out_of_memory
 from promptsr.zoo.sr_model import SRModel
 
 _LOST = re.compile(r"(CUDA|HIP|XPU|cuDNN|cuBLAS|MPS)\b.*(error|failure|failed)|device.*lost", re.IGNORECASE)
-"""What errors of a device say where PyTorch has no type for them."""
+"""Messages of a failing device where PyTorch has no type of error for them."""
 
 
 class SafeForward:
-    """One tile after the other through a network.
+    """Run a network on one tile after the other.
 
-    From a tile that half precision gives values for that are not finite, it goes on in full precision; from one at
-    which the device fails, such as a GPU that is unplugged or was reset, on the CPU; from one at which oneDNN finds no
-    memory for the code that it generates, without oneDNN. All of these stay so for later images.
+    Once half precision gives values that are not finite, full precision is used; once the device fails, such as a GPU
+    that was reset, the CPU; once oneDNN finds no memory for the code that it generates, PyTorch without oneDNN. Each
+    change lasts for all later tiles and images.
 
     Args:
-        model: on the CPU; a copy goes elsewhere, since a device that is lost takes what lies on it along.
-        device: where to begin.
+        model: on the CPU; another device gets a copy, since a lost device takes its memory along.
+        device: the first device.
         half: whether to begin in half precision (`torch.autocast`).
     """
 
@@ -32,10 +32,9 @@ class SafeForward:
         self._device = device
         self._half = half
         self._onednn = True
-        elsewhere = device != torch.device("cpu") and model.has_tensors
-        self._model = (deepcopy(model) if elsewhere else model).to(device)
+        self._model = (model if device == torch.device("cpu") else deepcopy(model)).to(device)
         self.notes: list[str] = []
-        """A sentence for everything that failed so far."""
+        """A sentence for each change."""
 
     @torch.inference_mode()
     def __call__(self, tile: Tensor) -> Tensor:
@@ -49,25 +48,20 @@ class SafeForward:
         except Exception as error:
             if not self._is_lost(error):
                 raise
-            self.notes.append(
-                f"The device {self._device} failed ({first_line(str(error))}), so {self._spare.name} went on on the "
-                "CPU."
-            )
+            reason = first_line(str(error))
+            self.notes.append(f"The device {self._device} failed ({reason}), so {self._spare.name} used the CPU.")
             self._model, self._device, self._half = self._spare, torch.device("cpu"), False
             output = self._run(tile)
-        if self._half and not output.isfinite().all():
-            self.notes.append(
-                f"{self._spare.name} gave values that are not finite in half precision, so it went on in full "
-                "precision."
-            )
+        if output.isfinite().all():
+            return output
+        if self._half:
+            self.notes.append(f"{self._spare.name} overflowed in half precision, so it used full precision.")
             self._half = False
             return self(tile)
-        if not output.isfinite().all():
-            raise UserError(
-                f"{self._spare.name} gave values that are not finite (NaN or infinity), so no image was made: its "
-                "weights are damaged or do not suit this device; try another checkpoint or device."
-            )
-        return output
+        raise UserError(
+            f"{self._spare.name} gave values that are not finite (NaN or infinity), so no image was made: its "
+            "weights are damaged or do not suit this device; try another checkpoint or device."
+        )
 
     def _run(self, tile: Tensor) -> Tensor:
         if self._onednn:

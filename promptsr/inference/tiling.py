@@ -1,4 +1,4 @@
-"""Images through a network tile by tile: how they are cut and blended, and smaller tiles when memory runs out."""
+"""Run images through a network tile by tile: cut, blend, and smaller tiles when memory runs out."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from promptsr.support.errors import UserError
 from promptsr.zoo.memory import enough_for_result, is_out_of_memory, return_freed_memory
+from promptsr.zoo.sr_model import SRModel
 
 _LEAST = 32
 """Side of the smallest tiles that are tried when memory runs out, in input pixels. Those that share 16 pixels cost four
@@ -29,7 +30,7 @@ class Span:
 
 
 def spans(length: int, tile: int, overlap: int, scale: int) -> list[Span]:
-    """Cuts one axis into the fewest spans of equal size that overlap by at least `overlap` pixels.
+    """Cut one axis into the fewest spans of equal size that overlap by at least `overlap` pixels.
 
     The last one is shifted inward to end with the image. Where two neighbours overlap, the weight of the later one
     rises from 0 to 1 as a straight line. The line leaves out a quarter of `overlap` at either end, where one of the
@@ -45,7 +46,7 @@ def spans(length: int, tile: int, overlap: int, scale: int) -> list[Span]:
     starts = [min(start, length - size) for start in range(0, length - overlap, size - overlap)]
 
     centers = torch.arange(scale * length, dtype=torch.float64) + 0.5
-    uncovered = torch.ones_like(centers)  # what the later spans leave to the earlier ones
+    uncovered = torch.ones_like(centers)  # weight that the later spans leave to the earlier ones
     result = []
     for previous, start in reversed(list(zip([None, *starts], starts, strict=False))):
         rise = torch.ones_like(centers)
@@ -60,10 +61,7 @@ def spans(length: int, tile: int, overlap: int, scale: int) -> list[Span]:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many tiles are finished, of how many; there will be more when memory runs out.
-
-    A picture with a varying alpha channel is gone through twice.
-    """
+    """Number of finished tiles and of all; a varying alpha channel doubles it, and it grows when memory runs out."""
 
     done: int
     total: int
@@ -71,28 +69,24 @@ class Progress:
 
 @dataclass
 class TiledRun:
-    """One pass over one or more images: how they are cut, and how far the work is."""
+    """One pass over one or more images."""
 
-    name: str
-    """Of the model, for messages."""
+    model: SRModel
     forward: Callable[[Tensor], Tensor]
-    """The network: 1 x 3 x h x w -> 3 x sh x sw. May raise anything that `is_out_of_memory` knows."""
-    scale: int
+    """Runs the model: 1 x 3 x h x w -> 3 x sh x sw. May raise anything that `is_out_of_memory` knows."""
     overlap: int
     """Input pixels that neighbouring tiles share."""
-    step: int
-    """Sides of tiles are reduced to multiples of this, in input pixels."""
     limit: int
-    """Side of the largest tile that is given to the network, in input pixels; lowered when memory runs out."""
+    """Side of the largest tile in input pixels; lowered, to multiples of `model.min_tile`, when memory runs out."""
     done: int = field(default=0, init=False)
-    """Forward passes that came to an end."""
+    """Finished forward passes."""
     total: int = field(default=0, init=False)
-    """Forward passes in all, as far as it is known."""
+    """All forward passes, as far as is known."""
     too_large: int | None = field(default=None, init=False)
-    """Longer side of the first tile that memory did not suffice for, in input pixels; None if it always did."""
+    """Longer side of the first tile that did not fit into memory, in input pixels; None if all did."""
 
     def upscale(self, images: Tensor) -> Generator[Progress, None, Tensor]:
-        """Upscales one image after the other, yielding after every tile.
+        """Upscale one image after the other, yielding after every tile.
 
         Args:
             images: B x 3 x H x W.
@@ -112,7 +106,7 @@ class TiledRun:
         return outputs
 
     def _fill(self, output: Tensor, image: Tensor, tiles: list[tuple[Span, Span]]) -> Generator[Progress, None, None]:
-        """Adds the upscaled tiles of 1 x 3 x h x w to 3 x sh x sw of zeros."""
+        """Add the upscaled tiles of 1 x 3 x h x w to 3 x sh x sw of zeros."""
         for rows, columns in tiles:
             tile = yield from self._upscale(image[:, :, rows.low, columns.low])
             with enough_for_result():
@@ -124,12 +118,10 @@ class TiledRun:
         The result is that of one tile all the same: its neighbours, finished or not, and their blend stay as they are.
         """
         height, width = tile.shape[2:]
-        if max(height, width) <= self.limit:
-            result = self._try(tile)
-            if result is not None:
-                self.done += 1
-                yield Progress(self.done, self.total)
-                return result
+        if max(height, width) <= self.limit and (result := self._try(tile)) is not None:
+            self.done += 1
+            yield Progress(self.done, self.total)
+            return result
         tiles = self._cut(height, width)
         self.total += len(tiles) - 1
         [output] = self._blank(1, height, width)
@@ -139,21 +131,21 @@ class TiledRun:
     def _blank(self, batch: int, height: int, width: int) -> Tensor:
         """B x 3 x sh x sw of zeros."""
         with enough_for_result():
-            return torch.zeros(batch, 3, self.scale * height, self.scale * width)
+            return torch.zeros(batch, 3, self.model.scale * height, self.model.scale * width)
 
     def _cut(self, height: int, width: int) -> list[tuple[Span, Span]]:
         """Rows and columns of tiles within the limit, in reading order."""
-        rows, columns = (spans(length, self.limit, self.overlap, self.scale) for length in (height, width))
+        rows, columns = (spans(length, self.limit, self.overlap, self.model.scale) for length in (height, width))
         return list(itertools.product(rows, columns))
 
     def _try(self, tile: Tensor) -> Tensor | None:
-        """1 x 3 x h x w -> 3 x sh x sw; None if memory ran out, and then the limit is lower than before.
+        """1 x 3 x h x w -> 3 x sh x sw; None if memory ran out, which lowers the limit.
 
         Raises:
             UserError: memory ran out, and there are no smaller tiles.
         """
-        side = max(tile.shape[2:])
-        smaller = max(side // 2 // self.step, math.ceil(_LEAST / self.step)) * self.step
+        side, step = max(tile.shape[2:]), self.model.min_tile
+        smaller = max(side // 2 // step, math.ceil(_LEAST / step)) * step
         try:
             return self.forward(tile)
         except Exception as error:
@@ -161,8 +153,8 @@ class TiledRun:
                 raise
             if smaller >= side:
                 raise UserError(
-                    f"There is not enough memory for {self.name} even in tiles of {side} pixels: close other programs, "
-                    "or choose a smaller model or another device."
+                    f"There is not enough memory for {self.model.name} even in tiles of {side} pixels: close other "
+                    "programs, or choose a smaller model or another device."
                 ) from error
         return_freed_memory()  # the exception is gone by now, and with it all that the failed pass held
         self.too_large = self.too_large or side

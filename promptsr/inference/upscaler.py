@@ -1,4 +1,4 @@
-"""Upscaling whole pictures with a network: tiles, alpha, grey, depth, progress and cancellation."""
+"""Upscale whole pictures with a model: tiles, alpha, grey, depth, progress and cancellation."""
 
 import time
 from bisect import bisect_right
@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from promptsr.imaging.picture import Picture, to_pixels, to_unit
@@ -24,10 +23,10 @@ MEMORY_BUDGET = 2**28
 """Default working memory of one forward pass in bytes. Small on purpose: the network attends to all of a tile at once,
 so the time for each pixel grows with the tile."""
 _RELUCTANCE = 8
-"""How many times the memory budget an image may need before a model that discourages tiles gets them after all."""
+"""Multiple of the memory budget that a model which discourages tiles may use before it gets them after all."""
 _ROOM = 2
-"""Copies of the result in float32 that must fit: the result, its pixels (a quarter or half of it) and what is at work
-beside them."""
+"""Copies of the result in float32 that must fit: the result, its pixels (a quarter or half of it) and the working
+memory."""
 MAX_OUTPUT_PIXELS = 256 * 2**20
 """Default cap on the pixels of a result, 16384 x 16384."""
 
@@ -38,45 +37,31 @@ class UpscaleResult:
 
     picture: Picture
     tile: int | None
-    """Side of the tiles in input pixels, the smallest of them; None if the image went through whole."""
+    """Side of the smallest tiles in input pixels; None if the image went through whole."""
     tiles: int
     """Forward passes of the network."""
     seconds: float
-    too_large: int | None = None
-    """Longer side of the first tile (or whole image) that memory did not suffice for; None if it always did."""
-
-    failed: tuple[str, ...] = ()
-    """A sentence for each way of computing that was given up, for this image or one before; see `fallbacks`."""
-
-    @property
-    def note(self) -> str | None:
-        """For the user, if memory ran out or something else failed on the way."""
-        sentences = list(self.failed)
-        if self.too_large is not None:
-            sentences.append(
-                f"Memory ran out at a side of {self.too_large} pixels, so the rest went through in tiles of "
-                f"{self.tile}; what was finished by then was kept."
-            )
-        return " ".join(sentences) or None
+    note: str | None = None
+    """Message for the user, if memory ran out, or a device or precision failed (for this image or one before)."""
 
 
 class Upscaler:
-    """Upscales pictures of any size with one model.
+    """Upscale pictures of any size with one model.
 
     Args:
-        model: what to upscale with.
+        model: any model, on the CPU.
         tile: side of the square tiles in input pixels, at least `model.min_tile`; "whole" for no tiles; "auto" for no
             tiles if the image fits the memory budget, else the largest multiple of `model.min_tile` that fits it
             (never less than one). A model that discourages tiling gets eight times the budget, and one that tiles
-            internally always goes through whole. "auto" looks at the image size, the model and the budget alone, so
-            that the same input gives the same tiles on every machine. Whichever it is: a piece that memory does not
-            suffice for is cut into tiles of half its side, and so is all that follows, see `UpscaleResult.note`.
+            internally always goes through whole. "auto" depends on the image size, the model and the budget alone, so
+            the same input gives the same tiles on every machine. In any case, a tile that does not fit into memory is
+            cut into tiles of half its side, and so are all that follow, see `UpscaleResult.note`.
         overlap: input pixels that neighbouring tiles share, see `promptsr.inference.tiling.spans`.
         memory_budget: bytes that one forward pass may use, as `model.working_memory` says.
-        device: "cpu", "cuda", "cuda:1", ...; if it fails on the way, the CPU goes on.
+        device: "cpu", "cuda", "cuda:1", ...; if it fails, the CPU takes over.
         max_output_pixels: larger results are refused before any work is done.
         half: let PyTorch compute in float16 where that is customary (`torch.autocast`): faster and smaller on a GPU;
-            full precision goes on from where it gives values that are not finite.
+            where it gives values that are not finite, full precision takes over.
 
     Raises:
         UserError: an impossible setting, float16 for a model that is not known to bear it, or a device that this
@@ -110,15 +95,15 @@ class Upscaler:
         self._max_output_pixels = max_output_pixels
 
     def __call__(self, picture: Picture) -> UpscaleResult:
-        """Upscales a picture in one go; see `stream`."""
+        """Upscale a picture without progress; see `stream`."""
         return finish(self.stream(picture))
 
     def stream(self, picture: Picture) -> Generator[Progress, None, UpscaleResult]:
-        """Upscales a picture, yielding after every tile; closing the generator stops the work there.
+        """Upscale a picture, yielding after every tile; closing the generator stops the work there.
 
         The result keeps depth, greyness and metadata. Under fully transparent pixels the network sees the colour of
-        the nearest other pixel, so that no dark edge grows there. Alpha is upscaled by the same network as a grey
-        image, unless it is constant. Grey results are the mean of the network's three channels.
+        the nearest other pixel, which avoids dark edges. Alpha is upscaled by the same network as a grey image, unless
+        it is constant. Grey results are the mean of the network's three channels.
 
         Raises:
             UserError: the result would be too large, the network's output is not finite, or memory does not suffice
@@ -129,17 +114,22 @@ class Upscaler:
         if picture.alpha is not None and not (picture.alpha == picture.alpha[0, 0]).all():
             images = torch.cat([images, to_unit(picture.alpha).expand(1, 3, -1, -1)])  # H x W -> 2 x 3 x H x W
         run = self._run(images)
-        with enough_for_result():  # known before the work rather than after it
+        with enough_for_result():  # checked before the work rather than after it
             torch.empty(_ROOM * images.numel() * self._model.scale**2)
         outputs = yield from run.upscale(images)
         with enough_for_result():
             result = _assemble(picture, outputs)
         tile = run.limit if run.limit < max(picture.height, picture.width) else None
-        failed = tuple(self._forward.notes)
-        return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, run.too_large, failed)
+        notes = list(self._forward.notes)
+        if run.too_large is not None:
+            notes.append(
+                f"Memory ran out at a side of {run.too_large} pixels, so the rest went through in tiles of {tile}; "
+                "what was finished by then was kept."
+            )
+        return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, " ".join(notes) or None)
 
     def upscale_tensor(self, images: Tensor) -> Generator[Progress, None, Tensor]:
-        """Upscales a bare tensor, one image and one tile at a time; see `stream`.
+        """Upscale a bare tensor, one image and one tile at a time; see `stream`.
 
         Args:
             images: B x 3 x H x W float32 in [0, 1], on the CPU.
@@ -153,7 +143,7 @@ class Upscaler:
         return (yield from self._run(images).upscale(images))
 
     def tile_for(self, height: int, width: int) -> int | None:
-        """The side of the tiles that an image of this size is cut into; None if it goes through whole.
+        """Return the side of the tiles for an image of this size; None if it goes through whole.
 
         Raises:
             UserError: the result would be too large.
@@ -166,14 +156,12 @@ class Upscaler:
                 f"more than the limit of {self._max_output_pixels / 1e6:.1f} megapixels; "
                 "crop the image or use a smaller scale."
             )
-        if self._tile == "whole":
+        model = self._model
+        if self._tile == "whole" or (self._tile == "auto" and model.tiling == "internal"):
             return None
         if isinstance(self._tile, int):
             side = self._tile
-        elif self._model.tiling == "internal":
-            return None
         else:
-            model = self._model
             budget = self._memory_budget * (_RELUCTANCE if model.tiling == "discouraged" else 1)
             if model.working_memory(height, width) <= budget:
                 return None
@@ -183,23 +171,24 @@ class Upscaler:
         return None if side >= max(height, width) else side
 
     def _run(self, images: Tensor) -> TiledRun:
-        """The tiles of B x 3 x H x W."""
+        """Prepare a run over B x 3 x H x W."""
         height, width = images.shape[2:]
         limit = self.tile_for(height, width) or max(height, width)
-        model = self._model
-        return TiledRun(model.name, self._forward, model.scale, self._overlap, model.min_tile, limit)
+        return TiledRun(self._model, self._forward, self._overlap, limit)
 
 
 def _fill_transparent(picture: Picture) -> Picture:
-    """The picture with the colours under fully transparent pixels replaced by that of the nearest other pixel."""
+    """Replace the colours under fully transparent pixels by that of the nearest other pixel."""
     if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
         return picture
+    from scipy import ndimage
+
     rows, columns = ndimage.distance_transform_edt(picture.alpha == 0, return_distances=False, return_indices=True)
     return replace(picture, color=picture.color[rows, columns])
 
 
 def _assemble(picture: Picture, outputs: Tensor) -> Picture:
-    """The upscaled picture: outputs holds its colour, and its alpha if that varies, 1 or 2 x 3 x sH x sW."""
+    """Make the upscaled picture from outputs: its colour, and its alpha if that varies, 1 or 2 x 3 x sH x sW."""
     if picture.grey:
         outputs[0] = outputs[0].mean(0)
     color = to_pixels(outputs[0].permute(1, 2, 0), picture.bit_depth)  # 3 x sH x sW -> sH x sW x 3

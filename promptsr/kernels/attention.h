@@ -25,7 +25,7 @@ struct Rows {
     const float* operator[](int64_t row) const { return data + row * stride; }
 };
 
-// What similarities begin with: for each row of the stream WIDTH floats, in powers of two, and as many of a mask (or
+// Initial similarities: for each row of the stream WIDTH floats, in powers of two, and as many of a mask (or
 // null), as `Packed` holds them.
 struct Bias {
     const float *plane, *mask;

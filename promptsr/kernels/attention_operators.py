@@ -4,16 +4,15 @@ Float32 tensors on the CPU only.
 """
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.calls import Pointer, Structure, call, operator, pointer
+from promptsr.kernels.calls import Pointer, Structure, call, empty_like, operator, pointer
 
-# What a token is looked up for in `attend_all`
+# The partner that `attend_all` finds for each token
 NOTHING, KEY_OF_QUERY, QUERY_OF_KEY = 0, 1, 2
 
 
@@ -41,9 +40,15 @@ def _differentiate_all(ctx: Any, to_out: Tensor, _to_logsum: Any, _to_choice: An
     return to_q, to_k, to_v, None, None
 
 
-@operator(_differentiate_all, _keep_all)
+def _results_of_all(q: Tensor, k: Tensor, _v: Tensor, _scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
+    (b, n, _), m = q.shape, k.shape[1]
+    choices = {NOTHING: (0,), KEY_OF_QUERY: (b, n), QUERY_OF_KEY: (b, m)}[choose]
+    return empty_like(q), q.new_empty(b, n), q.new_empty(choices, dtype=torch.int64)
+
+
+@operator(_results_of_all, _differentiate_all, _keep_all)
 def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
-    """softmax(scale q k^T) v, with the most similar partners found on the way.
+    """Compute softmax(scale q k^T) v, and find the most similar partners on the way.
 
     Args:
         q: B x n x c.
@@ -59,8 +64,7 @@ def attend_all(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tu
     """
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     (b, n, c), m = q.shape, k.shape[1]
-    out, logsum = q.new_empty(b, n, c), q.new_empty(b, n)
-    choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
+    out, logsum, choice = _results_of_all(q, k, v, scale, choose)
     call(
         "attend_all",
         *_three(q, k, v),
@@ -78,25 +82,14 @@ def _three(q: Tensor, k: Tensor, v: Tensor) -> tuple[Pointer, ...]:
     return pointer("q", q, (b, n, c)), pointer("k", k, (b, m, c)), pointer("v", v, (b, m, c))
 
 
-def _choices(b: int, n: int, m: int, choose: int) -> Sequence[int]:
-    return {NOTHING: (0,), KEY_OF_QUERY: (b, n), QUERY_OF_KEY: (b, m)}[choose]
-
-
-@torch.library.register_fake("promptsr::attend_all")
-def _(q: Tensor, k: Tensor, v: Tensor, scale: float, choose: int) -> tuple[Tensor, Tensor, Tensor]:
-    (b, n, _c), m = q.shape, k.shape[1]
-    choice = q.new_empty(_choices(b, n, m, choose), dtype=torch.int64)
-    return torch.empty_like(q, memory_format=torch.contiguous_format), q.new_empty(b, n), choice
-
-
-@operator()
+@operator(lambda q, k, v, *_rest: (empty_like(q), empty_like(k), empty_like(v)))
 def attend_all_backward(
     q: Tensor, k: Tensor, v: Tensor, out: Tensor, logsum: Tensor, to_out: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `attend_all` to q, k and v, from `to_out`, that to its result."""
+    """Compute the gradients of `attend_all` to q, k and v, from `to_out`, that to its result."""
     q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     (b, n, c), m = q.shape, k.shape[1]
-    to_q, to_k, to_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+    to_q, to_k, to_v = empty_like(q), empty_like(k), empty_like(v)
     call(
         "attend_all_backward",
         *_three(q, k, v),
@@ -107,12 +100,6 @@ def attend_all_backward(
         *_three(to_q, to_k, to_v),
     )
     return to_q, to_k, to_v
-
-
-@torch.library.register_fake("promptsr::attend_all_backward")
-def _(q: Tensor, k: Tensor, v: Tensor, *_rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    dense = torch.contiguous_format
-    return tuple(torch.empty_like(x, memory_format=dense) for x in (q, k, v))  # type: ignore[return-value]
 
 
 def _keep_groups(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -130,7 +117,11 @@ def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Te
     return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
 
 
-@operator(_differentiate_groups, _keep_groups)
+def _results_of_groups(qkv: Tensor, members: Tensor, _scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
+    return qkv.new_empty(len(qkv), qkv.shape[1] // 3), qkv.new_empty(len(members), heads, members.shape[1])
+
+
+@operator(_results_of_groups, _differentiate_groups, _keep_groups)
 def attend_groups(
     qkv: Tensor,
     members: Tensor,
@@ -142,7 +133,7 @@ def attend_groups(
     masks: Tensor | None,
     mask_of_group: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Multi-head attention within groups of tokens.
+    """Compute multi-head attention within groups of tokens.
 
     Args:
         qkv: queries, keys and values side by side, tokens x 3C.
@@ -160,9 +151,7 @@ def attend_groups(
         The result (tokens x C) and the logarithms to base 2 of the sums of the softmax (groups x heads x size).
     """
     qkv = qkv.contiguous()
-    tokens, channels = len(qkv), qkv.shape[1] // 3
-    out = qkv.new_empty(tokens, channels)
-    logsum = qkv.new_empty(len(members), heads, members.shape[1])
+    out, logsum = _results_of_groups(qkv, members, scale, heads)
     call("attend_groups", *_grouped(qkv, members, scale, bias, masks, mask_of_group, out, logsum, per_image, fillers))
     return out, logsum
 
@@ -203,12 +192,13 @@ def _grouped(
     )
 
 
-@torch.library.register_fake("promptsr::attend_groups")
-def _(qkv: Tensor, members: Tensor, scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
-    return qkv.new_empty(len(qkv), qkv.shape[1] // 3), qkv.new_empty(len(members), heads, members.shape[1])
+def _gradients_of_groups(
+    qkv: Tensor, _members: Tensor, _scale: Tensor, bias: Tensor | None, *_rest: Any
+) -> tuple[Tensor, Tensor]:
+    return empty_like(qkv), qkv.new_empty(0) if bias is None else empty_like(bias)
 
 
-@operator()
+@operator(_gradients_of_groups)
 def attend_groups_backward(
     qkv: Tensor,
     members: Tensor,
@@ -222,10 +212,9 @@ def attend_groups_backward(
     per_image: int,
     fillers: int,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of `attend_groups` to qkv and to the bias (or nothing), from `to_out`, that to its result."""
+    """Compute the gradients of `attend_groups` to qkv and the bias (or nothing) from `to_out`, that to its result."""
     qkv = qkv.contiguous()
-    to_qkv = torch.empty_like(qkv)
-    to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias)
+    to_qkv, to_bias = _gradients_of_groups(qkv, members, scale, bias)
     call(
         "attend_groups_backward",
         *_grouped(qkv, members, scale, bias, masks, mask_of_group, out, logsum, per_image, fillers),
@@ -234,13 +223,6 @@ def attend_groups_backward(
         pointer("to_bias", *((None, ()) if bias is None else (to_bias, bias.shape))),
     )
     return to_qkv, to_bias
-
-
-@torch.library.register_fake("promptsr::attend_groups_backward")
-def _(qkv: Tensor, _members: Tensor, _scale: Tensor, bias: Tensor | None, *_rest: Any) -> tuple[Tensor, Tensor]:
-    dense = torch.contiguous_format
-    to_bias = qkv.new_empty(0) if bias is None else torch.empty_like(bias, memory_format=dense)
-    return torch.empty_like(qkv, memory_format=dense), to_bias
 
 
 # For torch's flop counter: forward two products; backward five, since the similarities are computed again.

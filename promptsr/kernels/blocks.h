@@ -70,6 +70,12 @@ static inline float inner(const float* a, const float* b, int c) {
     return sum;
 }
 
+// to[i] = the sum of from[i] over `parts` parts that lie `stride` apart, one after the other.
+static inline void sum_parts(float* to, const float* from, int64_t parts, int64_t stride, int64_t count) {
+    for (int64_t part = 0; part < parts; ++part, from += stride)
+        for (int64_t i = 0; i < count; ++i) to[i] = (part ? to[i] : 0.0f) + from[i];
+}
+
 // Hands out parts of memory that the caller provides. Without memory it only counts: every kernel called with none
 // returns the number of floats that it needs, and does nothing.
 struct Scratch {

@@ -1,4 +1,4 @@
-"""Builds the kernels with the system's C++ compiler, once on each machine, and loads them.
+"""Build of the kernels with the system's C++ compiler, once on each machine, and their loading.
 
 Nothing is compiled at installation. The first use takes some seconds and leaves the library in the folder `kernels` of
 the user's cache (`PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`). Only a library that this
@@ -38,7 +38,7 @@ _TARGETS = {
     "aarch64": ("-mcpu=native",),
 }
 _SYMBOLS = tuple(
-    name + suffix for name in ("attend_all", "attend_groups", "linear", "feed_forward") for suffix in ("", "_backward")
+    name + suffix for name in ("attend_all", "attend_groups", "token_layers") for suffix in ("", "_backward")
 )
 _SECONDS = 300  # for the compiler
 _disabled = 0
@@ -50,7 +50,7 @@ class NoKernelsError(Exception):
 
 
 def why_not() -> str | None:
-    """Why plain torch is used in place of the kernels, as a sentence; None while they are in use."""
+    """Return why plain torch is used in place of the kernels, as a sentence; None while they are in use."""
     if _disabled:
         return "The kernels are switched off for now."
     return _load()[1]
@@ -62,7 +62,7 @@ why_not._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def library() -> ctypes.CDLL:
-    """The kernels; ask `why_not` first."""
+    """Return the kernels; ask `why_not` first."""
     loaded = _load()[0]
     assert loaded is not None
     return loaded

@@ -1,4 +1,4 @@
-"""How the kernels are called: with checked tensors, numbers and structures, and with memory and threads of torch."""
+"""Calls of the kernels: with checked tensors, numbers and structures, and with memory and threads of torch."""
 
 import ctypes
 from collections.abc import Callable, Sequence
@@ -10,19 +10,22 @@ from torch import Tensor
 from promptsr.kernels.build import library, why_not
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-"""What float32 holds without loss."""
+"""Types that float32 holds without loss."""
 R = TypeVar("R")
 
 
 def operator(
-    backward: Callable[..., Any] | None = None, keep: Callable[..., None] | None = None
+    results: Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    keep: Callable[..., None] | None = None,
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Makes a function the torch operator `promptsr::NAME` for the CPU; it must change none of its arguments.
+    """Make a function the torch operator `promptsr::NAME` for the CPU; it must change none of its arguments.
 
     `torch.library.custom_op` does the same, but loads torch's compiler when such an operator is first called, which
     takes longer than all of torch.
 
     Args:
+        results: allocates the results for the same arguments, without values (`torch.library.register_fake`).
         backward: the gradients to the arguments, from what was kept and the gradients to the results. None: asking for
             one raises a RuntimeError.
         keep: puts aside what `backward` needs. Both are as `torch.library.register_autograd` wants them.
@@ -37,6 +40,7 @@ def operator(
         schema = torch.library.infer_schema(function, mutates_args=())
         torch.library.define(name, schema, tags=torch.Tag.pt2_compliant_tag)
         torch.library.impl(name, "cpu", function)
+        torch.library.register_fake(name, results)
         torch.library.register_autograd(name, backward or refuse, setup_context=keep)
         made: Callable[..., R] = getattr(torch.ops.promptsr, function.__name__)
         return made
@@ -44,8 +48,13 @@ def operator(
     return decorate
 
 
+def empty_like(tensor: Tensor) -> Tensor:
+    """Allocate a contiguous tensor of the same shape and type."""
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
 def usable(tensor: Tensor) -> bool:
-    """Whether the kernels can take such a tensor here, as float32: it is on the CPU, and there are kernels."""
+    """Return whether the kernels can take such a tensor here, as float32: it is on the CPU, and there are kernels."""
     return tensor.device.type == "cpu" and tensor.dtype in _DTYPES and why_not() is None
 
 
@@ -64,7 +73,7 @@ class Structure(ctypes.Structure):
 
 
 def pointer(name: str, tensor: Tensor | None, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Pointer:
-    """The address of a tensor's first value; null for None.
+    """Return the address of a tensor's first value; null for None.
 
     The only way from Python to the kernels, which read what they are told to, whatever lies there.
 
@@ -96,7 +105,7 @@ def pointer(name: str, tensor: Tensor | None, shape: Sequence[int], dtype: torch
 
 
 def call(function: str, *arguments: Pointer | Structure | int | float) -> None:
-    """Calls a kernel with pointers, whole numbers, floats and structures.
+    """Call a kernel with pointers, whole numbers, floats and structures.
 
     Raises:
         RuntimeError: torch has not enough memory for what the kernel needs meanwhile, with torch's own message.

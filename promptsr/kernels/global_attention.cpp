@@ -159,10 +159,7 @@ extern "C" int64_t attend_all_backward(const float* q, const float* k, const flo
             from_lanes(b.blocks.to_q + i * c, c, 0, block_rows(queries, i), scale, [&](int j) { return to + (i + j) * c; });
     });
     const auto sum_up = [&](float* to, const float* some, int64_t parts, int64_t rows) {
-        const int64_t total = images * rows * c;
-        if (parts > 1)
-            for (int64_t part = 0; part < parts; ++part)
-                for (int64_t i = 0; i < total; ++i) to[i] = (part ? to[i] : 0.0f) + some[part * total + i];
+        if (parts > 1) sum_parts(to, some, parts, images * rows * c, images * rows * c);
     };
     sum_up(to_q, some_q, of.key_parts, n);
     sum_up(to_k, some_k, of.query_parts, m);

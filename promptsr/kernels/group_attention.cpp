@@ -59,7 +59,7 @@ struct Biases {
     Biases(const Groups& g, Scratch& scratch)
         : g(g), bias(scratch, g.bias ? g.heads : 0, g.size), masks(scratch, g.mask ? g.masks : 0, g.size) {}
     void fill(int64_t threads) const { bias.fill(g.bias, threads), masks.fill(g.mask, threads); }
-    // What similarities of `head` in `group` begin with, for the block from `first` on.
+    // Initial similarities of `head` in `group`, for the block from `first` on.
     Bias of(int64_t group, int64_t head, int64_t first) const {
         const int64_t mask = g.mask ? g.mask_of_group[group] : 0;
         return {bias.block(head, first), mask ? masks.block(mask, first) : nullptr};

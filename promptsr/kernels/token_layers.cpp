@@ -9,22 +9,18 @@ constexpr int TILE = REGISTERS / 4;  // tokens, or results, in one tile of regis
 constexpr int BLOCK = 8 * TILE;      // tokens that go through a layer together, so that its weights stay in the cache
 constexpr int PANEL = 3;             // vectors in one tile
 
-// y = weight x + bias; weight: out x in, bias: out, or null.
+// y = weight x + bias; weight: out x in, bias: out, or null. All zeros: no layer.
 struct Linear {
     const float *weight, *bias;
     int64_t in, out;
 };
-// Where the gradients of a linear layer go; null: they are not wanted.
-struct ToLinear {
-    float *weight, *bias;
-};
-
 // Layer norm over the channels of a token, then times weight plus bias; nothing at all if these are null.
 struct Norm {
     const float *weight, *bias;
     double epsilon;
 };
-struct ToNorm {
+// Where the gradients of either go; null: they are not wanted.
+struct Gradients {
     float *weight, *bias;
 };
 
@@ -55,9 +51,10 @@ struct Columns {
     int panel(int first) const { return vectors - first < PANEL ? vectors - first : PANEL; }
 };
 
-// each(token, first column, result) for one panel of VECTORS and TILE tokens, from `token` on; x: BLOCK x stride.
+// each(token, first column, result) for one panel of VECTORS and TILE tokens, from `token` on; x: BLOCK x stride. Inlined
+// into the gradients of a feed-forward network, its sums would leave the registers: a fifth slower.
 template <int VECTORS, class Each>
-static inline void multiply_tile(const float* x, int stride, const Columns& layer, int token, int vector, Each& each) {
+OUTLINED void multiply_tile(const float* x, int stride, const Columns& layer, int token, int vector, Each& each) {
     Vec sum[TILE][VECTORS];
     UNROLLED for (int t = 0; t < TILE; ++t)
         UNROLLED for (int v = 0; v < VECTORS; ++v) sum[t][v] = load(layer.bias + (vector + v) * LANES);
@@ -84,16 +81,17 @@ static inline void multiply(const float* x, int stride, const Columns& layer, in
             }
 }
 
-// What a part of the tokens adds to the gradients of a linear layer: out x padded(in), and padded(out).
-struct LinearSum {
-    int in, out;
+// What a part of the tokens adds to the gradients of a linear layer, or of a norm with its weight as a single row:
+// out x padded(in), and padded(biases).
+struct WeightSum {
+    int in, out, biases;
     float *weight, *bias;
-    LinearSum(const Linear& layer, Scratch& scratch)
-        : in(layer.in), out(layer.out), weight(scratch.take(layer.out * padded(layer.in))),
-          bias(scratch.take(padded(layer.out))) {}
-    void clear() const { std::fill_n(weight, out * padded(in), 0.0f), std::fill_n(bias, padded(out), 0.0f); }
+    WeightSum(int64_t in, int64_t out, int64_t biases, Scratch& scratch)
+        : in(in), out(out), biases(biases), weight(scratch.take(out * padded(in))), bias(scratch.take(padded(biases))) {}
+    WeightSum(const Linear& layer, Scratch& scratch) : WeightSum(layer.in, layer.out, layer.out, scratch) {}
+    void clear() const { std::fill_n(weight, out * padded(in), 0.0f), std::fill_n(bias, padded(biases), 0.0f); }
 
-    // y: count x padded(out), the gradient of the results; x: count x padded(in).
+    // Adds those of a linear layer. y: count x padded(out), the gradient of the results; x: count x padded(in).
     void add(const float* y, const float* x, int count) const {
         const int columns = padded(in), rows = padded(out);
         for (int v = 0; v < columns;) {
@@ -175,22 +173,10 @@ struct PaddedNorm {
     }
 };
 
-// What a part of the tokens adds to the gradients of a norm.
-struct NormSum {
-    int columns;
-    float *weight, *bias;
-    NormSum(const Norm& norm, int64_t c, Scratch& scratch)
-        : columns(padded(c)), weight(norm.weight ? scratch.take(columns) : nullptr),
-          bias(norm.weight ? scratch.take(columns) : nullptr) {}
-    void clear() const {
-        if (weight) std::fill_n(weight, columns, 0.0f), std::fill_n(bias, columns, 0.0f);
-    }
-};
-
 // The gradient of a token before the norm, from that of the norm's result (both padded; `to` may be the same).
 // `sum` takes the gradients of the norm's weights.
 static inline void differentiate_norm(float* to, const float* to_result, const float* normalised, float share,
-                                      const PaddedNorm& norm, const NormSum* sum) {
+                                      const PaddedNorm& norm, const WeightSum* sum) {
     const int columns = padded(norm.c);
     if (sum)
         for (int i = 0; i < columns; i += LANES) {
@@ -248,16 +234,6 @@ static inline void take(float* to, const float* x, int count, int c, const Padde
     }
 }
 
-// each(first, thread) for every block of tokens; a task is several of them.
-template <class Each>
-static inline void in_blocks(int64_t tokens, int64_t threads, const Each& each) {
-    constexpr int64_t STEP = 4 * BLOCK;
-    in_parallel(threads, (tokens + STEP - 1) / STEP, [&](int64_t task, int thread) {
-        const int64_t end = std::min(tokens, (task + 1) * STEP);
-        for (int64_t first = task * STEP; first < end; first += BLOCK) each(first, thread);
-    });
-}
-
 namespace {
 struct Block {
     float* rows;
@@ -265,54 +241,40 @@ struct Block {
 };
 }  // namespace
 
-// layer(norm(x)) + rest. x: tokens x in; rest (or null), out: tokens x out.
-extern "C" int64_t linear(const float* x, int64_t tokens, const Norm* of_norm, const Linear* layer, const float* rest,
-                          float* out, float* memory, int64_t threads) {
-    Scratch scratch{memory};
-    const Columns columns(*layer, false, scratch);
-    const PaddedNorm norm(*of_norm, layer->in, scratch);
-    const Copies<Block, int64_t> buffers(layer->in, threads, scratch);
-    if (!memory) return scratch.used;
-
-    in_blocks(tokens, threads, [&](int64_t first, int thread) {
-        float* block = buffers.of(thread).rows;
-        const int count = block_tokens(tokens, first);
-        float* to = out + first * columns.out;
-        const float* more = rest + first * columns.out;
-        take(block, x + first * columns.in, count, columns.in, norm);
-        multiply(block, padded(columns.in), columns, count, [&](int token, int column, Vec sum) {
-            if (token < count) store_columns(to + token * columns.out, column, columns.out, sum);
-        });
-        if (rest)
-            for (int i = 0; i < count * columns.out; ++i) to[i] += more[i];
-    });
-    return DONE;
-}
-
-// x + second(gelu(first(norm(x)))). x, out: tokens x c.
-extern "C" int64_t feed_forward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
-                                const Linear* second_layer, float* out, float* memory, int64_t threads) {
+// first(norm(x)) + rest, or second(gelu(first(norm(x)))) + rest where there is a second layer. x: tokens x in; rest (or
+// null), out: tokens x out.
+extern "C" int64_t token_layers(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
+                                const Linear* second_layer, const float* rest, float* out, float* memory,
+                                int64_t threads) {
     Scratch scratch{memory};
     const Columns one(*first_layer, false, scratch), two(*second_layer, false, scratch);
     const PaddedNorm norm(*of_norm, one.in, scratch);
-    const Copies<Block, int64_t> blocks(first_layer->in, threads, scratch), middles(first_layer->out, threads, scratch);
+    const Copies<Block, int64_t> inputs(first_layer->in, threads, scratch), middles(second_layer->in, threads, scratch);
     if (!memory) return scratch.used;
 
-    const int c = one.in;
-    in_blocks(tokens, threads, [&](int64_t first, int thread) {
-        float *block = blocks.of(thread).rows, *hidden = middles.of(thread).rows;
-        const int count = block_tokens(tokens, first);
-        const float* from = x + first * c;
-        float* to = out + first * c;
-        take(block, from, count, c, norm);
-        multiply(block, padded(c), one, count, [&](int token, int column, Vec sum) {
-            store(hidden + token * padded(one.out) + column, Gelu(sum).value);
+    constexpr int64_t STEP = 4 * BLOCK;  // tokens of a task
+    const auto forward = [&](auto deep, const Columns& last) {
+        const int width = last.out, middle = padded(two.in);
+        in_parallel(threads, (tokens + STEP - 1) / STEP, [&](int64_t task, int thread) {
+            float *block = inputs.of(thread).rows, *hidden = middles.of(thread).rows;
+            const int64_t end = std::min(tokens, (task + 1) * STEP);
+            for (int64_t first = task * STEP; first < end; first += BLOCK) {
+                const int count = block_tokens(tokens, first);
+                float* to = out + first * width;
+                take(block, x + first * one.in, count, one.in, norm);
+                if constexpr (decltype(deep)::value)
+                    multiply(block, padded(one.in), one, count, [&](int token, int column, Vec sum) {
+                        store(hidden + token * middle + column, Gelu(sum).value);
+                    });
+                multiply(deep ? hidden : block, padded(last.in), last, count, [&](int token, int column, Vec sum) {
+                    if (token < count) store_columns(to + token * width, column, width, sum);
+                });
+                if (rest)
+                    for (int i = 0; i < count * width; ++i) to[i] += rest[first * width + i];
+            }
         });
-        multiply(hidden, padded(one.out), two, count, [&](int token, int column, Vec sum) {
-            if (token < count) store_columns(to + token * c, column, c, sum);
-        });
-        for (int i = 0; i < count * c; ++i) to[i] += from[i];
-    });
+    };
+    second_layer->weight ? forward(std::true_type{}, two) : forward(std::false_type{}, one);
     return DONE;
 }
 
@@ -324,170 +286,103 @@ static inline int64_t part_begin(int64_t part, int64_t parts, int64_t tokens) {
     return part == parts ? tokens : (tokens + BLOCK - 1) / BLOCK * part / parts * BLOCK;
 }
 
-// to: rows x columns, the sum over parts of padded rows that lie `stride` apart from part to part. Null: nothing.
-static inline void add_parts(float* to, const float* some, int64_t parts, int64_t stride, int rows, int columns) {
-    if (!to) return;
-    for (int r = 0; r < rows; ++r)
-        for (int i = 0; i < columns; ++i) to[r * columns + i] = some[r * padded(columns) + i];
-    for (int64_t part = 1; part < parts; ++part) {
-        some += stride;
-        for (int r = 0; r < rows; ++r)
-            for (int i = 0; i < columns; ++i) to[r * columns + i] += some[r * padded(columns) + i];
-    }
-}
-
-static inline void add_parts(const ToLinear& to, const LinearSum& sum, int64_t parts, int64_t stride) {
-    add_parts(to.weight, sum.weight, parts, stride, sum.out, sum.in);
-    add_parts(to.bias, sum.bias, parts, stride, 1, sum.out);
-}
-
-static inline void add_parts(const ToNorm& to, const NormSum& sum, int64_t parts, int64_t stride, int c) {
-    add_parts(to.weight, sum.weight, parts, stride, 1, c);
-    add_parts(to.bias, sum.bias, parts, stride, 1, c);
-}
-
-// each(first, count, buffers, sum) for every block of tokens; a task is a part of them. `sum` is null where no gradients
-// of weights are wanted, and else that of the part, which begins with zeros.
-template <class Buffers, class Sums, class Shape, class Each>
-static inline void in_parts(int64_t tokens, int64_t threads, const Copies<Buffers, Shape>& buffers,
-                            const Copies<Sums, Shape>& sums, bool weights, const Each& each) {
-    const int64_t parts = token_parts(tokens);
-    in_parallel(threads, parts, [&](int64_t part, int thread) {
-        const Buffers mine = buffers.of(thread);
-        const Sums sum = sums.of(part);
-        if (weights) sum.clear();
-        const int64_t end = part_begin(part + 1, parts, tokens);
-        for (int64_t first = part_begin(part, parts, tokens); first < end; first += BLOCK)
-            each(first, block_tokens(tokens, first), mine, weights ? &sum : nullptr);
-    });
+// The gradients from the sums of all parts, which lie `stride` apart.
+static inline void add_parts(const Gradients& to, const WeightSum& sum, int64_t parts, int64_t stride) {
+    for (int r = 0; to.weight && r < sum.out; ++r)
+        sum_parts(to.weight + r * sum.in, sum.weight + r * padded(sum.in), parts, stride, sum.in);
+    if (to.bias) sum_parts(to.bias, sum.bias, parts, stride, sum.biases);
 }
 
 namespace {
-struct LinearShape {
-    const Norm& norm;
-    const Linear& layer;
-};
-struct LinearSums {
-    LinearSum layer;
-    NormSum norm;
-    LinearSums(const LinearShape& of, Scratch& scratch) : layer(of.layer, scratch), norm(of.norm, of.layer.in, scratch) {}
-    void clear() const { layer.clear(), norm.clear(); }
-};
-struct LinearBuffers {
-    float *into, *normalised, *to_into, *to_out, *shares;
-    LinearBuffers(const LinearShape& of, Scratch& scratch) {
-        for (float** rows : {&into, &normalised, &to_into}) *rows = scratch.take(BLOCK * padded(of.layer.in));
-        to_out = scratch.take(BLOCK * padded(of.layer.out));
-        shares = scratch.take(BLOCK);
-    }
-};
-}  // namespace
-
-// The gradients of layer(norm(x)) from that of its result: to_x (tokens x in), and where they are wanted those of the
-// weights.
-extern "C" int64_t linear_backward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* layer,
-                                   const float* to_out, float* to_x, const ToNorm* to_norm, const ToLinear* to_layer,
-                                   float* memory, int64_t threads) {
-    const LinearShape shape{*of_norm, *layer};
-    const bool weights = to_layer->weight || to_layer->bias || to_norm->weight;
-    const int64_t parts = token_parts(tokens);
-    Scratch scratch{memory};
-    const Columns back(*layer, true, scratch);
-    const PaddedNorm norm(*of_norm, layer->in, scratch);
-    const Copies<LinearSums, LinearShape> sums(shape, weights ? parts : 0, scratch);
-    const Copies<LinearBuffers, LinearShape> buffers(shape, threads, scratch);
-    if (!memory) return scratch.used;
-
-    const int in = layer->in, out = layer->out;
-    in_parts(tokens, threads, buffers, sums, weights, [&](int64_t first, int count, const auto& b, const auto* sum) {
-        pad(b.to_out, to_out + first * out, count, out);
-        if (sum || norm.weight) take(b.into, x + first * in, count, in, norm, b.normalised, b.shares);
-        if (sum) sum->layer.add(b.to_out, b.into, count);
-        multiply(b.to_out, padded(out), back, count, [&](int token, int column, Vec value) {
-            store(b.to_into + token * padded(in) + column, value);
-        });
-        for (int t = 0; t < count; ++t) {
-            float* at = b.to_into + t * padded(in);
-            if (norm.weight)
-                differentiate_norm(at, at, b.normalised + t * padded(in), b.shares[t], norm, sum ? &sum->norm : nullptr);
-            copy_row(to_x + (first + t) * in, at, in);
-        }
-    });
-    if (weights) {
-        add_parts(*to_layer, sums.of(0).layer, parts, sums.each);
-        add_parts(*to_norm, sums.of(0).norm, parts, sums.each, in);
-    }
-    return DONE;
-}
-
-namespace {
-struct FeedForwardShape {
+struct Layers {
     const Norm& norm;
     const Linear &first, &second;
+    bool deep() const { return second.weight; }
+    int64_t out() const { return deep() ? second.out : first.out; }
 };
-struct FeedForwardSums {
-    LinearSum first, second;
-    NormSum norm;
-    FeedForwardSums(const FeedForwardShape& of, Scratch& scratch)
-        : first(of.first, scratch), second(of.second, scratch), norm(of.norm, of.first.in, scratch) {}
-    void clear() const { first.clear(), second.clear(), norm.clear(); }
+struct Sums {
+    WeightSum norm, first, second;
+    Sums(const Layers& of, Scratch& scratch)
+        : norm(of.first.in, 1, of.first.in, scratch), first(of.first, scratch), second(of.second, scratch) {}
+    void clear() const { norm.clear(), first.clear(), second.clear(); }
 };
-struct FeedForwardBuffers {
-    float *into, *normalised, *to_into, *to_out;  // BLOCK x c
-    float *hidden, *slope, *to_hidden;            // BLOCK x hidden
-    float* shares;
-    FeedForwardBuffers(const FeedForwardShape& of, Scratch& scratch) {
-        for (float** rows : {&into, &normalised, &to_into, &to_out}) *rows = scratch.take(BLOCK * padded(of.first.in));
-        for (float** rows : {&hidden, &slope, &to_hidden}) *rows = scratch.take(BLOCK * padded(of.first.out));
-        shares = scratch.take(BLOCK);
+struct BackwardBuffers {
+    float *into, *normalised, *to_into;  // BLOCK x padded(in)
+    float *hidden, *slope, *to_hidden;   // BLOCK x padded(hidden), if there is a second layer
+    float *to_out, *shares;              // BLOCK x padded(out); BLOCK
+    BackwardBuffers(const Layers& of, Scratch& scratch) {
+        for (float** rows : {&into, &normalised, &to_into}) *rows = scratch.take(BLOCK * padded(of.first.in));
+        for (float** rows : {&hidden, &slope, &to_hidden}) *rows = scratch.take(BLOCK * padded(of.second.in));
+        to_out = scratch.take(BLOCK * padded(of.out())), shares = scratch.take(BLOCK);
     }
 };
 }  // namespace
 
-// The gradients of `feed_forward`, likewise. What lies between the layers is made again.
-extern "C" int64_t feed_forward_backward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
+// The gradients of first(norm(x)), or of x + second(gelu(first(norm(x)))), from that of its result: to_x (tokens x in),
+// and where they are wanted those of the weights (all or none). What lies between the layers is made again.
+extern "C" int64_t token_layers_backward(const float* x, int64_t tokens, const Norm* of_norm, const Linear* first_layer,
                                          const Linear* second_layer, const float* to_out, float* to_x,
-                                         const ToNorm* to_norm, const ToLinear* to_first, const ToLinear* to_second,
-                                         float* memory, int64_t threads) {
-    const FeedForwardShape shape{*of_norm, *first_layer, *second_layer};
-    const bool weights = to_norm->weight != nullptr;
+                                         const Gradients* to_norm, const Gradients* to_first,
+                                         const Gradients* to_second, float* memory, int64_t threads) {
+    const Layers layers{*of_norm, *first_layer, *second_layer};
+    const bool weights = to_first->weight;
     const int64_t parts = token_parts(tokens);
     Scratch scratch{memory};
-    const Columns one(*first_layer, false, scratch), one_back(*first_layer, true, scratch), two_back(*second_layer, true, scratch);
-    const PaddedNorm norm(*of_norm, first_layer->in, scratch);
-    const Copies<FeedForwardSums, FeedForwardShape> sums(shape, weights ? parts : 0, scratch);
-    const Copies<FeedForwardBuffers, FeedForwardShape> buffers(shape, threads, scratch);
+    // The first layer again; none where it is the last.
+    const Columns again(layers.deep() ? layers.first : layers.second, false, scratch);
+    const Columns one_back(layers.first, true, scratch), two_back(layers.second, true, scratch);
+    const PaddedNorm norm(layers.norm, layers.first.in, scratch);
+    const Copies<Sums, Layers> sums(layers, weights ? parts : 0, scratch);
+    const Copies<BackwardBuffers, Layers> buffers(layers, threads, scratch);
     if (!memory) return scratch.used;
 
-    const int c = one.in, columns = padded(c), middle = padded(one.out);
-    in_parts(tokens, threads, buffers, sums, weights, [&](int64_t first, int count, const auto& b, const auto* sum) {
-        pad(b.to_out, to_out + first * c, count, c);
-        take(b.into, x + first * c, count, c, norm, b.normalised, b.shares);
-        multiply(b.into, columns, one, count, [&](int token, int column, Vec value) {
-            const Gelu gelu(value);
-            store(b.hidden + token * middle + column, gelu.value);
-            store(b.slope + token * middle + column, gelu.slope);
-        });
-        if (sum) sum->second.add(b.to_out, b.hidden, count);
-        multiply(b.to_out, columns, two_back, count, [&](int token, int column, Vec value) {
-            const int at = token * middle + column;
-            store(b.to_hidden + at, value * load(b.slope + at));
-        });
-        if (sum) sum->first.add(b.to_hidden, b.into, count);
-        multiply(b.to_hidden, middle, one_back, count, [&](int token, int column, Vec value) {
+    const int c = one_back.out, columns = padded(c), middle = padded(again.out), out = layers.out();
+    const auto differentiate = [&](auto deep, int64_t first, int count, const BackwardBuffers& b, const Sums* sum) {
+        pad(b.to_out, to_out + first * out, count, out);
+        if (sum || norm.weight || deep) take(b.into, x + first * c, count, c, norm, b.normalised, b.shares);
+        const float* const to_result = deep ? b.to_hidden : b.to_out;  // of the first layer
+        if constexpr (decltype(deep)::value) {
+            multiply(b.into, columns, again, count, [&](int token, int column, Vec value) {
+                const Gelu gelu(value);
+                store(b.hidden + token * middle + column, gelu.value);
+                store(b.slope + token * middle + column, gelu.slope);
+            });
+            if (sum) sum->second.add(b.to_out, b.hidden, count);
+            multiply(b.to_out, padded(out), two_back, count, [&](int token, int column, Vec value) {
+                const int at = token * middle + column;
+                store(b.to_hidden + at, value * load(b.slope + at));
+            });
+        }
+        if (sum) sum->first.add(to_result, b.into, count);
+        multiply(to_result, padded(one_back.in), one_back, count, [&](int token, int column, Vec value) {
             store(b.to_into + token * columns + column, value);
         });
         for (int t = 0; t < count; ++t) {
-            float *at = b.to_into + t * columns, *to = to_x + (first + t) * c;
-            differentiate_norm(at, at, b.normalised + t * columns, b.shares[t], norm, sum ? &sum->norm : nullptr);
-            copy_row(to, at, c);
-            for (int i = 0; i < c; ++i) to[i] += b.to_out[t * columns + i];
+            float* at = b.to_into + t * columns;
+            if (norm.weight)
+                differentiate_norm(at, at, b.normalised + t * columns, b.shares[t], norm, sum ? &sum->norm : nullptr);
+            copy_row(to_x + (first + t) * c, at, c);
         }
-    });
+        if constexpr (decltype(deep)::value)
+            for (int t = 0; t < count; ++t)
+                for (int i = 0; i < c; ++i) to_x[(first + t) * c + i] += b.to_out[t * columns + i];
+    };
+    const auto backward = [&](auto deep) {
+        in_parallel(threads, parts, [&](int64_t part, int thread) {
+            const BackwardBuffers mine = buffers.of(thread);
+            const Sums sum = sums.of(part);
+            if (weights) sum.clear();
+            const int64_t end = part_begin(part + 1, parts, tokens);
+            for (int64_t first = part_begin(part, parts, tokens); first < end; first += BLOCK)
+                differentiate(deep, first, block_tokens(tokens, first), mine, weights ? &sum : nullptr);
+        });
+    };
+    layers.deep() ? backward(std::true_type{}) : backward(std::false_type{});
     if (weights) {
-        add_parts(*to_first, sums.of(0).first, parts, sums.each);
-        add_parts(*to_second, sums.of(0).second, parts, sums.each);
-        add_parts(*to_norm, sums.of(0).norm, parts, sums.each, c);
+        const Sums all = sums.of(0);
+        add_parts(*to_norm, all.norm, parts, sums.each);
+        add_parts(*to_first, all.first, parts, sums.each);
+        add_parts(*to_second, all.second, parts, sums.each);
     }
     return DONE;
 }

@@ -4,7 +4,6 @@ Float32 tensors on the CPU only.
 """
 
 import ctypes
-from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from promptsr.kernels.calls import Structure, call, operator, pointer
+from promptsr.kernels.calls import Pointer, Structure, call, empty_like, operator, pointer
 
 
 class _Linear(Structure):
@@ -28,9 +27,12 @@ class _Norm(Structure):
 
 
 class _Gradients(Structure):
-    """`ToLinear` and `ToNorm` of token_layers.cpp."""
+    """`Gradients` of token_layers.cpp."""
 
     _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p))
+
+
+_NO_LAYER = _Linear()
 
 
 def _linear(weight: Tensor, bias: Tensor | None, into: int) -> _Linear:
@@ -38,45 +40,61 @@ def _linear(weight: Tensor, bias: Tensor | None, into: int) -> _Linear:
     return _Linear(pointer("weight", weight, (out, into)), pointer("bias", bias, (out,)), into, out)
 
 
-def _norm(weight: Tensor | None, bias: Tensor | None, epsilon: float, c: int) -> _Norm:
-    if (weight is None) != (bias is None):
+def _layers(
+    x: Tensor,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    epsilon: float,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None = None,
+    second_bias: Tensor | None = None,
+) -> tuple[Pointer, int, _Norm, _Linear, _Linear]:
+    """Return the arguments that both kernels begin with."""
+    into = x.shape[-1]
+    if (norm_weight is None) != (norm_bias is None):
         raise ValueError("A norm needs both a weight and a bias.")
-    return _Norm(pointer("norm_weight", weight, (c,)), pointer("norm_bias", bias, (c,)), epsilon)
-
-
-def _gradients(weight: Tensor, bias: Tensor, like: Tensor | None) -> _Gradients:
-    """Return where to write the gradients of a weight of the shape of `like`; null for empty tensors."""
-    shape = () if like is None else like.shape
-    return _Gradients(
-        pointer("to_weight", weight if weight.numel() else None, shape),
-        pointer("to_bias", bias if bias.numel() else None, shape[:1]),
+    if second_weight is not None and len(second_weight) != into:
+        raise ValueError(f"second_weight must have {into} rows, not {len(second_weight)}.")
+    return (
+        pointer("x", x, x.shape),
+        prod(x.shape[:-1]),
+        _Norm(pointer("norm_weight", norm_weight, (into,)), pointer("norm_bias", norm_bias, (into,)), epsilon),
+        _linear(weight, bias, into),
+        _NO_LAYER if second_weight is None else _linear(second_weight, second_bias, len(weight)),
     )
 
 
-def _empty(x: Tensor, likes: Iterable[Tensor | None], wanted: bool) -> list[Tensor]:
-    """Return room for the gradients of these; empty tensors where a gradient is not wanted."""
-    return [torch.empty_like(y) if wanted and y is not None else x.new_empty(0) for y in likes]
+def _forward(x: Tensor, rest: Tensor | None, out: Tensor, *layers: Any) -> Tensor:
+    rest = None if rest is None else rest.contiguous()
+    into = _layers(x.contiguous(), *layers)
+    call("token_layers", *into, pointer("rest", rest, out.shape), pointer("out", out, out.shape))
+    return out
 
 
-def _or_none(gradients: Iterable[Tensor], likes: Iterable[Tensor | None], wanted: bool) -> list[Tensor | None]:
-    return [to if wanted and y is not None else None for to, y in zip(gradients, likes, strict=True)]
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, norm_weight, norm_bias, ctx.epsilon, *layers = inputs
+    pairs = layers[: len(layers) // 2 * 2]  # of weights and biases; `rest` may follow, whose gradient needs no values
+    ctx.save_for_backward(x, norm_weight, norm_bias, *pairs)
 
 
-def _keep_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, norm_weight, norm_bias, ctx.epsilon, weight, bias, _rest = inputs
-    ctx.save_for_backward(x, norm_weight, norm_bias, weight, bias)
+def _differentiate(ctx: Any, to_out: Tensor) -> tuple[Tensor | None, ...]:
+    x, *weights = ctx.saved_tensors
+    wanted = any([*ctx.needs_input_grad[1:3], *ctx.needs_input_grad[4 : 2 + len(weights)]])
+    to_x, *found = token_layers_backward(x, to_out, wanted, ctx.epsilon, *weights)
+    to_weights = [to if wanted and weight is not None else None for to, weight in zip(found, weights, strict=False)]
+    return to_x, *to_weights[:2], None, *to_weights[2:]
 
 
 def _differentiate_linear(ctx: Any, to_out: Tensor) -> tuple[Tensor | None, ...]:
-    x, *weights = ctx.saved_tensors
-    needed = [*ctx.needs_input_grad[1:3], *ctx.needs_input_grad[4:6]]
-    to_x, *gradients = linear_backward(x, *weights, ctx.epsilon, to_out, any(needed))
-    to_norm_weight, to_norm_bias, to_weight, to_bias = _or_none(gradients, weights, any(needed))
-    to_rest = to_out if ctx.needs_input_grad[6] else None
-    return to_x, to_norm_weight, to_norm_bias, None, to_weight, to_bias, to_rest
+    return *_differentiate(ctx, to_out), to_out if ctx.needs_input_grad[6] else None
 
 
-@operator(_differentiate_linear, _keep_linear)
+def _linear_result(x: Tensor, _norm_weight: Any, _norm_bias: Any, _epsilon: Any, weight: Tensor, *_rest: Any) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(weight))
+
+
+@operator(_linear_result, _differentiate_linear, _keep)
 def linear(
     x: Tensor,
     norm_weight: Tensor | None,
@@ -86,7 +104,7 @@ def linear(
     bias: Tensor | None,
     rest: Tensor | None,
 ) -> Tensor:
-    """A linear layer, after a layer norm if that has weights.
+    """Apply a linear layer, after a layer norm if that has weights.
 
     Args:
         x: ... x in.
@@ -100,75 +118,11 @@ def linear(
     Returns:
         ... x out.
     """
-    x = x.contiguous()
-    tokens, into = prod(x.shape[:-1]), x.shape[-1]
-    out = x.new_empty(*x.shape[:-1], len(weight))
-    rest = None if rest is None else rest.contiguous()
-    call(
-        "linear",
-        pointer("x", x, x.shape),
-        tokens,
-        _norm(norm_weight, norm_bias, epsilon, into),
-        _linear(weight, bias, into),
-        pointer("rest", rest, out.shape),
-        pointer("out", out, out.shape),
-    )
-    return out
+    layers = norm_weight, norm_bias, epsilon, weight, bias
+    return _forward(x, rest, _linear_result(x, *layers), *layers)
 
 
-@torch.library.register_fake("promptsr::linear")
-def _(x: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(*x.shape[:-1], len(rest[3]))
-
-
-@operator()
-def linear_backward(
-    x: Tensor,
-    norm_weight: Tensor | None,
-    norm_bias: Tensor | None,
-    weight: Tensor,
-    bias: Tensor | None,
-    epsilon: float,
-    to_out: Tensor,
-    weights: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of `linear` to x and, if `weights` are wanted, to both weights of the norm and of the layer.
-
-    Those that are not there or not wanted have no values. `to_out` is the gradient to the result.
-    """
-    x = x.contiguous()
-    tokens, into = prod(x.shape[:-1]), x.shape[-1]
-    to_x = torch.empty_like(x)
-    gradients = _empty(x, (norm_weight, norm_bias, weight, bias), weights)
-    call(
-        "linear_backward",
-        pointer("x", x, x.shape),
-        tokens,
-        _norm(norm_weight, norm_bias, epsilon, into),
-        _linear(weight, bias, into),
-        pointer("to_out", to_out.contiguous(), (*x.shape[:-1], len(weight))),
-        pointer("to_x", to_x, x.shape),
-        _gradients(gradients[0], gradients[1], norm_weight),
-        _gradients(gradients[2], gradients[3], weight),
-    )
-    to_norm_weight, to_norm_bias, to_weight, to_bias = gradients
-    return to_x, to_norm_weight, to_norm_bias, to_weight, to_bias
-
-
-def _keep_feed_forward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, norm_weight, norm_bias, ctx.epsilon, *layers = inputs
-    ctx.save_for_backward(x, norm_weight, norm_bias, *layers)
-
-
-def _differentiate_feed_forward(ctx: Any, to_out: Tensor) -> tuple[Tensor | None, ...]:
-    x, *weights = ctx.saved_tensors
-    wanted = any([*ctx.needs_input_grad[1:3], *ctx.needs_input_grad[4:]])
-    to_x, *gradients = feed_forward_backward(x, *weights, ctx.epsilon, to_out, wanted)
-    to_norm_weight, to_norm_bias, *to_layers = _or_none(gradients, weights, wanted)
-    return to_x, to_norm_weight, to_norm_bias, None, *to_layers
-
-
-@operator(_differentiate_feed_forward, _keep_feed_forward)
+@operator(lambda x, *_layers: empty_like(x), _differentiate, _keep)
 def feed_forward(
     x: Tensor,
     norm_weight: Tensor,
@@ -179,7 +133,7 @@ def feed_forward(
     second_weight: Tensor,
     second_bias: Tensor,
 ) -> Tensor:
-    """x + FFN(LN(x)) with an FFN of linear, GELU, linear.
+    """Compute x + FFN(LN(x)) with an FFN of linear, GELU, linear.
 
     Args:
         x: ... x C.
@@ -194,90 +148,65 @@ def feed_forward(
     Returns:
         ... x C.
     """
-    x = x.contiguous()
-    tokens, c = prod(x.shape[:-1]), x.shape[-1]
-    out = torch.empty_like(x)
-    call(
-        "feed_forward",
-        pointer("x", x, x.shape),
-        tokens,
-        _norm(norm_weight, norm_bias, epsilon, c),
-        *_two_layers(weight, bias, second_weight, second_bias, c),
-        pointer("out", out, x.shape),
-    )
-    return out
+    return _forward(x, x, empty_like(x), norm_weight, norm_bias, epsilon, weight, bias, second_weight, second_bias)
 
 
-def _two_layers(
-    weight: Tensor, bias: Tensor, second_weight: Tensor, second_bias: Tensor, c: int
-) -> tuple[_Linear, _Linear]:
-    if len(second_weight) != c:
-        raise ValueError(f"second_weight must have {c} rows, not {len(second_weight)}.")
-    return _linear(weight, bias, c), _linear(second_weight, second_bias, len(weight))
+def _room(x: Tensor, _to_out: Any, wanted: bool, _epsilon: Any, *weights: Tensor | None) -> list[Tensor]:
+    """Allocate the gradients; those that are not wanted have no values."""
+    return [empty_like(x), *(empty_like(w) if wanted and w is not None else x.new_empty(0) for w in weights)]
 
 
-@torch.library.register_fake("promptsr::feed_forward")
-def _(x: Tensor, *_rest: object) -> Tensor:
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-
-@operator()
-def feed_forward_backward(
+@operator(_room)
+def token_layers_backward(
     x: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    second_weight: Tensor,
-    second_bias: Tensor,
-    epsilon: float,
     to_out: Tensor,
-    weights: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of `feed_forward` to x and, if they are wanted, to all weights (else these have no values)."""
+    wanted: bool,
+    epsilon: float,
+    norm_weight: Tensor | None,
+    norm_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    second_weight: Tensor | None = None,
+    second_bias: Tensor | None = None,
+) -> list[Tensor]:
+    """Compute the gradients of `linear`, or with a second layer of `feed_forward`, from that of the result.
+
+    Args:
+        x: ... x in.
+        to_out: the gradient of the result, ... x out.
+        wanted: whether the gradients of weights are.
+        epsilon: this and all weights as in the forward pass.
+
+    Returns:
+        The gradients of x and of the weights in their order; those that are absent or not wanted have no values.
+    """
     x = x.contiguous()
-    tokens, c = prod(x.shape[:-1]), x.shape[-1]
-    to_x = torch.empty_like(x)
-    gradients = _empty(x, (norm_weight, norm_bias, weight, bias, second_weight, second_bias), weights)
+    layers = norm_weight, norm_bias, weight, bias, second_weight, second_bias
+    to_x, *gradients = _room(x, to_out, wanted, epsilon, *layers)
+    last = weight if second_weight is None else second_weight
+    addresses = [
+        pointer("gradient", to if to.numel() else None, () if w is None else w.shape)
+        for to, w in zip(gradients, layers, strict=True)
+    ]
     call(
-        "feed_forward_backward",
-        pointer("x", x, x.shape),
-        tokens,
-        _norm(norm_weight, norm_bias, epsilon, c),
-        *_two_layers(weight, bias, second_weight, second_bias, c),
-        pointer("to_out", to_out.contiguous(), x.shape),
+        "token_layers_backward",
+        *_layers(x, norm_weight, norm_bias, epsilon, *layers[2:]),
+        pointer("to_out", to_out.contiguous(), (*x.shape[:-1], len(last))),
         pointer("to_x", to_x, x.shape),
-        _gradients(gradients[0], gradients[1], norm_weight),
-        _gradients(gradients[2], gradients[3], weight),
-        _gradients(gradients[4], gradients[5], second_weight),
+        *(_Gradients(*addresses[i : i + 2]) for i in (0, 2, 4)),
     )
-    return to_x, *gradients  # type: ignore[return-value]
+    return [to_x, *gradients]
 
 
-@torch.library.register_fake("promptsr::linear_backward")
-@torch.library.register_fake("promptsr::feed_forward_backward")
-def _(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    *likes, _epsilon, _to_out, weights = rest
-    return torch.empty_like(x, memory_format=torch.contiguous_format), *_empty(x, likes, weights)
-
-
-# For torch's flop counter: backward one product for the gradient to x, one for that to a weight, and of the hidden
-# features of an FFN, which are computed again, one more.
-@register_flop_formula(torch.ops.promptsr.linear)
+# For torch's flop counter: forward one product a layer; backward one for the gradient to x, one for that to a weight,
+# and of the hidden features of an FFN, which are computed again, one more.
+@register_flop_formula([torch.ops.promptsr.linear, torch.ops.promptsr.feed_forward])
 def _(x: torch.Size, *rest: Any, **_outputs: Any) -> int:
-    return 2 * prod(x) * rest[3][0]
+    layers = 2 if len(rest) > 6 else 1
+    return layers * 2 * prod(x) * rest[3][0]
 
 
-@register_flop_formula(torch.ops.promptsr.linear_backward)
-def _(x: torch.Size, *rest: Any, **_outputs: Any) -> int:
-    return (1 + rest[-1]) * 2 * prod(x) * rest[2][0]
-
-
-@register_flop_formula(torch.ops.promptsr.feed_forward)
-def _(x: torch.Size, *rest: Any, **_outputs: Any) -> int:
-    return 2 * 2 * prod(x) * rest[3][0]
-
-
-@register_flop_formula(torch.ops.promptsr.feed_forward_backward)
-def _(x: torch.Size, *rest: Any, **_outputs: Any) -> int:
-    return (3 + 2 * rest[-1]) * 2 * prod(x) * rest[2][0]
+@register_flop_formula(torch.ops.promptsr.token_layers_backward)
+def _(x: torch.Size, _to_out: Any, wanted: bool, *rest: Any, **_outputs: Any) -> int:
+    products = 3 + 2 * wanted if len(rest) > 5 else 1 + wanted
+    return products * 2 * prod(x) * rest[3][0]

@@ -26,7 +26,7 @@ _GPU_ALIGNMENT = 8
 def attend_all(
     q: Tensor, k: Tensor, v: Tensor, scale: float, choose: Literal["key", "query"], tap: MapTap | None = None
 ) -> tuple[Tensor, Tensor]:
-    """softmax(scale q k^T) v with a single head, and categories from the same similarities.
+    """Compute softmax(scale q k^T) v with a single head, and categories from the same similarities.
 
     Args:
         q: B x n x c.
@@ -59,7 +59,7 @@ def attend_groups(
     bias: Tensor | None = None,
     tap: MapTap | None = None,
 ) -> Tensor:
-    """Multi-head attention within groups of tokens.
+    """Compute multi-head attention within groups of tokens.
 
     Args:
         qkv: queries, keys and values side by side, B HW x 3C.
@@ -116,7 +116,7 @@ def _attend_group(qkv: Tensor, scale: float | Tensor, bias: Tensor | None) -> Te
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
-    """softmax(scale q k^T + bias) v by torch's fused path: the n x m weights are never stored.
+    """Compute softmax(scale q k^T + bias) v by torch's fused path: the n x m weights are never stored.
 
     Torch silently takes a path that stores them when a tensor has another number of dimensions than four, when
     channels lie apart in memory, on a GPU when their bytes are no multiple of 16, or on a CPU when the bias requires a
@@ -146,13 +146,13 @@ def _is_cpu(tensor: Tensor) -> bool:
 
 
 def similarity(q: Tensor, k: Tensor, scale: float | Tensor) -> Tensor:
-    """scale q k^T, the similarity map itself: ... x n x m for q: ... x n x c and k: ... x m x c."""
+    """Compute scale q k^T, the similarity map itself: ... x n x m for q: ... x n x c and k: ... x m x c."""
     return q @ k.transpose(-2, -1) * scale
 
 
 @torch.no_grad()
 def nearest(q: Tensor, k: Tensor) -> Tensor:
-    """For each row of q the index of the most similar row of k, argmax_m(q k^T); the first one on a tie.
+    """Return for each row of q the index of the most similar row of k, argmax_m(q k^T); the first one on a tie.
 
     Taken in chunks of q, so memory grows with n + m and not with n m. Carries no gradient.
 

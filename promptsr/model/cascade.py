@@ -23,7 +23,7 @@ class CascadePromptingBlock(nn.Module):
         self.fine_prompting = LocalPromptingLayer(config, prompting=config.fine_prompting != "off", shifted=True)
 
     def forward(self, x: Tensor, previous: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """One block.
+        """Run the three layers.
 
         Args:
             x: B x H x W x C.

@@ -32,7 +32,7 @@ class CategorySelfAttention(nn.Module):
         self.weights = MapTap()
 
     def forward(self, qkv: Tensor, category: Tensor, rest: Tensor | None = None) -> Tensor:
-        """Attends and projects.
+        """Attend and project.
 
         Args:
             qkv: queries, keys and values side by side, B x H x W x 3C.

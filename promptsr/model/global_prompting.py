@@ -6,9 +6,8 @@ from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
 from promptsr.model.attention import attend_all
-from promptsr.model.feed_forward import FeedForward
 from promptsr.model.taps import MapTap, Tap
-from promptsr.model.token_layers import feed_forward, project
+from promptsr.model.token_layers import FeedForward, feed_forward, project
 
 
 class GlobalPrompting(NamedTuple):
@@ -56,7 +55,7 @@ class GlobalAnchorPromptingLayer(nn.Module):
         self.fine_category = Tap()
 
     def forward(self, x: Tensor, previous: Tensor | None) -> GlobalPrompting:
-        """Prompts x with its own anchors.
+        """Prompt x with its own anchors.
 
         Args:
             x: B x H x W x C, H and W multiples of d.
@@ -93,7 +92,7 @@ class GlobalAnchorPromptingLayer(nn.Module):
 
 
 def _prompt_projection(config: ModelConfig) -> nn.Conv2d:
-    """W of eq. 9 over the anchor grid. Full C x C matrices would add 45K parameters that the paper does not count."""
+    """Build W of eq. 9 over the anchor grid. Full C x C matrices would add 45K parameters, not counted in the paper."""
     c = config.channels
     if config.prompt_projection == "linear":
         return nn.Conv2d(c, c, kernel_size=1)

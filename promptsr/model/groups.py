@@ -15,7 +15,7 @@ class Groups:
     per_image: int
     """Groups of one image."""
     fillers: int = 0
-    """So many first members of each image's last group only fill it up: they belong to the group before it as well,
+    """This many first members of each image's last group only fill it up: they belong to the group before it as well,
     and keep the result from there."""
     masks: Tensor | None = None
     """Added to the similarities of some groups: masks x size x size, each symmetric; mask 0 is all zeros."""
@@ -23,7 +23,7 @@ class Groups:
     """The numbers of the groups that take mask 0, mask 1, ..."""
 
     def mask_of_group(self) -> Tensor | None:
-        """The mask that each group takes, or None without masks."""
+        """Return the mask that each group takes, or None without masks."""
         if self.masks is None:
             return None
         numbers = torch.zeros(len(self.members), dtype=torch.int64, device=self.members.device)
@@ -32,7 +32,7 @@ class Groups:
         return numbers
 
     def split(self, tokens: Tensor, heads: int, members: Tensor | None = None) -> Tensor:
-        """Queries, keys and values of each group.
+        """Return queries, keys and values of each group.
 
         Args:
             tokens: queries, keys and values side by side, B HW x 3C.
@@ -48,13 +48,13 @@ class Groups:
         return grouped.unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
 
     def join(self, results: Tensor) -> Tensor:
-        """Puts every token back in its place: groups x heads x size x C/heads -> B HW x C."""
+        """Put every token back in its place: groups x heads x size x C/heads -> B HW x C."""
         results = results.transpose(1, 2).flatten(2)  # -> groups x size x C
         order, kept = self._own(self.members), self._own(results)
         return torch.empty_like(kept).index_copy(0, order, kept)
 
     def _own(self, values: Tensor) -> Tensor:
-        """Drops the fillers: groups x size x ... -> B HW x ..."""
+        """Drop the fillers: groups x size x ... -> B HW x ..."""
         if not self.fillers:
             return values.flatten(0, 1)
         images = values.unflatten(0, (-1, self.per_image))  # B x groups of an image x size x ...
@@ -63,7 +63,7 @@ class Groups:
 
 
 def window_groups(qkv: Tensor, window: int, shift: int = 0, masks: Tensor | None = None) -> Groups:
-    """Windows of ws x ws tokens in reading order, the first one `shift` tokens down and to the right.
+    """Cut the image into windows of ws x ws tokens in reading order, the first one `shift` tokens down and right.
 
     The windows at the end go on at the beginning of the image, and masks keep what meets there apart.
 
@@ -91,7 +91,7 @@ def window_groups(qkv: Tensor, window: int, shift: int = 0, masks: Tensor | None
 
 
 def category_groups(category: Tensor, size: int) -> Groups:
-    """Tokens by category and then by position, cut into groups of `size`.
+    """Sort tokens by category and then by position, and cut them into groups of `size`.
 
     When `size` does not divide the tokens, the last group is filled up with the tokens just before it.
 

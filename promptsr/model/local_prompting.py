@@ -4,8 +4,7 @@ from torch import Tensor, nn
 
 from promptsr.config import ModelConfig
 from promptsr.model.category_attention import CategorySelfAttention
-from promptsr.model.feed_forward import FeedForward
-from promptsr.model.token_layers import feed_forward, project
+from promptsr.model.token_layers import FeedForward, feed_forward, project
 from promptsr.model.window_attention import WindowSelfAttention
 
 

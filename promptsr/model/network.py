@@ -33,7 +33,7 @@ class PromptSR(nn.Module):
         self.decoder = nn.Sequential(upsampling, nn.PixelShuffle(config.scale))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Upscales.
+        """Upscale.
 
         Args:
             image: I_LR, B x 3 x H x W in [0, 1].
@@ -60,7 +60,7 @@ class PromptSR(nn.Module):
 
 
 class ResidualGroup(nn.Module):
-    """RG: N cascade prompting blocks and a 3x3 convolution around a residual. Anchor prompts live and die here."""
+    """RG: N cascade prompting blocks and a 3x3 convolution around a residual. Anchor prompts do not leave it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class ResidualGroup(nn.Module):
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Pads B x C x H x W on the right and at the bottom until both sides are multiples of `multiple`.
+    """Pad B x C x H x W on the right and at the bottom until both sides are multiples of `multiple`.
 
     By reflection, or by replication along a side that is too short to be reflected.
     """
@@ -91,7 +91,7 @@ def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
 
 
 def build_model(name: str = "promptsr", **overrides: Any) -> PromptSR:
-    """A network with fresh weights: `build_model("promptsr", scale=4, blocks_per_group=2)`.
+    """Build a network with fresh weights: `build_model("promptsr", scale=4, blocks_per_group=2)`.
 
     Raises:
         ConfigError: unknown preset or setting.

@@ -36,7 +36,7 @@ class MapTap(Tap):
 
 
 def tap_names(model: nn.Module) -> list[str]:
-    """Every tap of `model`, in forward order of construction."""
+    """Return the name of every tap of `model`, in forward order of construction."""
     return [name for name, module in model.named_modules() if isinstance(module, Tap)]
 
 
@@ -52,7 +52,7 @@ def explicit_attention(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def record(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Collects the values at the taps whose names match, for every forward pass within the context.
+    """Collect the values at the taps whose names match, for every forward pass within the context.
 
     Args:
         model: a network with taps.

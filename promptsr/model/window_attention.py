@@ -34,7 +34,7 @@ class WindowSelfAttention(nn.Module):
         self.weights = MapTap()
 
     def forward(self, qkv: Tensor) -> Tensor:
-        """Attends and projects.
+        """Attend and project.
 
         Args:
             qkv: queries, keys and values side by side, B x H x W x 3C, H and W multiples of ws.
@@ -52,7 +52,7 @@ class WindowSelfAttention(nn.Module):
 
 
 def _relative_positions(window: int) -> Tensor:
-    """Index into the table of (2 ws - 1)^2 biases for each pair of tokens of a window: ws^2 x ws^2."""
+    """Return the index into the table of (2 ws - 1)^2 biases for each pair of tokens of a window: ws^2 x ws^2."""
     y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
     y, x = y.flatten(), x.flatten()
     dy = y[:, None] - y[None, :] + window - 1
@@ -61,9 +61,9 @@ def _relative_positions(window: int) -> Tensor:
 
 
 def _shift_masks(window: int, shift: int) -> Tensor:
-    """4 x ws^2 x ws^2: for windows inside, in the last column, in the last row, and in both.
+    """Return 4 x ws^2 x ws^2: for windows inside, in the last column, in the last row, and in both.
 
-    Tokens that are no neighbours in the image are -100 apart, as in Swin; the others 0.
+    Tokens that are not neighbours in the image are -100 apart, as in Swin; the others 0.
     """
     wrapped = torch.arange(window) >= window - shift
     y = wrapped[:, None].expand(window, window).flatten()

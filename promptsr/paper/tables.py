@@ -1,4 +1,4 @@
-"""The tables of the paper as data: what is printed, and which of it can be trusted.
+"""The tables of the paper as data: the printed numbers, and which of them can be trusted.
 
 W. Liu et al., "PromptSR: Cascade Prompting for Lightweight Image Super-Resolution", Tables I and III to VII. (Table II
 holds formulas: see `analysis.complexity.scaling`.) The source is text recognised from print. Table I came out damaged:
@@ -6,6 +6,7 @@ digits are lost, and from x3 on the numbers stand a line below their labels. So 
 something else confirms it, which `evidence` names; the others are kept as printed, marked unclear, and have none.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -15,12 +16,35 @@ from promptsr.support.errors import ConfigError
 
 TABLES = ("I", "III", "IV", "V", "VI", "VII")
 DATASETS = ("Set5", "Set14", "BSD100", "Urban100", "Manga109")
+SOURCE = 'Table I of W. Liu et al., "PromptSR: Cascade Prompting for Lightweight Image Super-Resolution"'
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number, and whether it can be trusted."""
+
+    value: float | None
+    """None unless clear."""
+    printed: str
+    """Text as it was recognised."""
+    status: str
+    """`clear`, `unclear`, or `absent` for a dash."""
+
+
+@dataclass(frozen=True)
+class PrintedRow:
+    """A method at one scale."""
+
+    method: str
+    parameters: Printed
+    sets: dict[str, dict[str, Printed]]
+    """Scores by set, then by `psnr_y` and `ssim_y`."""
 
 
 def published(
     table: str | None = None, method: str | None = None, scale: int | None = None, clear_only: bool = True
 ) -> pd.DataFrame:
-    """One line for each printed number, in the order of print.
+    """Return one line for each printed number, in the order of print.
 
     Args:
         table: "I", "III", "IV", "V", "VI" or "VII"; default: all.
@@ -50,12 +74,30 @@ def published(
 
 
 def published_value(table: str, method: str, metric: str, dataset: str = "", scale: int = 4) -> float | None:
-    """One printed number; None if it is not there or unclear."""
+    """Return one printed number; None if it is missing or unclear."""
     rows = _all()
     place = {"table": table, "method": method, "scale": scale, "dataset": dataset, "metric": metric}
     for column, wanted in place.items():
         rows = rows[rows[column] == wanted]
     return None if rows["value"].isna().all() else float(rows["value"].iloc[0])
+
+
+def printed_rows(scale: int, sets: list[str]) -> list[PrintedRow]:
+    """Return all methods of Table I at a scale, in the order of print, with those of the sets that the paper has.
+
+    Empty if the paper has no such scale.
+    """
+    if scale not in _all()["scale"].unique():
+        return []
+    rows = published("I", scale=scale, clear_only=False)
+    numbers: dict[str, dict[str, dict[str, Printed]]] = {}
+    for row in rows.itertuples():
+        number = Printed(None if pd.isna(row.value) else row.value, row.printed, row.status)
+        numbers.setdefault(row.method, {}).setdefault(row.dataset, {})[row.metric] = number
+    return [
+        PrintedRow(method, found[""]["parameters"], {name: found[name] for name in sets if name in found})
+        for method, found in numbers.items()
+    ]
 
 
 @cache

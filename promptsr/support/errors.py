@@ -1,4 +1,4 @@
-"""Errors that are not faults of the program.
+"""Errors that users can mend.
 
 Every message is one sentence (or two) that tells the user what to do next. The command line prints it and exits
 with code 2, the workbench shows it as a toast; neither ever shows a traceback for these.
@@ -18,11 +18,16 @@ class CheckpointError(UserError):
 
 
 class DownloadError(UserError):
-    """A file on the web that does not come, or is not the one that is known."""
+    """A file on the web that does not arrive, or differs from the known one."""
 
 
 class ConfigError(UserError, ValueError):
     """A setting that does not exist or has an impossible value."""
+
+
+def missing_package(error: ModuleNotFoundError) -> str:
+    """Return a sentence for a package of which an extra of the installation makes use."""
+    return f"{error.name} is not installed: run pip install '.[all]' in the checkout."
 
 
 def first_line(text: str) -> str:

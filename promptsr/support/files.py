@@ -1,4 +1,4 @@
-"""Files that are written all or nothing, and the folders for what can be made again."""
+"""Files that are written all or nothing, and folders for caches."""
 
 import atexit
 import functools
@@ -15,12 +15,12 @@ from typing import Any
 from promptsr.support.errors import UserError
 
 CACHE = "PROMPTSR_CACHE"
-"""Environment variable that names another folder for what can be made again."""
+"""Environment variable that names another folder for caches."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it takes the place of `path`, on failure it vanishes.
+    """Yield a temporary path beside `path`; on success it takes the place of `path`, on failure it vanishes.
 
     Raises:
         UserError: the folder cannot be made or written (for example because a parent is a regular file).
@@ -44,14 +44,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def make_ordinary(path: Path, mode: int) -> None:
-    """Gives a path the rights that a new file (mode 0o666) or folder (0o777) of this process would have."""
+    """Give a path the rights that a new file (mode 0o666) or folder (0o777) of this process would have."""
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(mode & ~umask)
 
 
 def check_writable(path: Path) -> None:
-    """Refuses early what `replacing` would refuse late.
+    """Check early that `replacing` will be able to write a path.
 
     Raises:
         UserError: `path` is a folder, or something on the way to it is a regular file or may not be written.
@@ -66,7 +66,7 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, all or nothing.
+    """Write a text file, all or nothing.
 
     Raises:
         UserError: the path cannot be written.
@@ -76,19 +76,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes plain values as a JSON file, all or nothing.
+    """Write plain values as a JSON file, all or nothing.
 
     Raises:
-        ValueError: a number that JSON does not have, infinite or none.
+        ValueError: a number is infinite or NaN, which JSON does not have.
         UserError: the path cannot be written.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def cache_folder() -> Path:
-    """For what can be made again: `PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`.
+    """Return the folder for caches: `PROMPTSR_CACHE`, else `XDG_CACHE_HOME/promptsr`, else `~/.cache/promptsr`.
 
-    Where none of them can be made, it is a private folder that ends with the process.
+    If it cannot be made, return a private folder that ends with the process.
     """
     if chosen := os.environ.get(CACHE):
         return Path(chosen)
@@ -110,9 +110,9 @@ def private_folder() -> Path:
 
 
 def is_private(path: Path) -> bool:
-    """True if only this user (or root) can change what `path` is, by its rights and those of all folders above.
+    """Return True if only this user (or root) can change `path`, by its rights and those of all folders above.
 
-    Folders above may be open to others if these can only remove what is their own, as in /tmp. False where rights are
+    Folders above may be open to others if these can only remove their own files, as in /tmp. False where rights are
     not those of POSIX.
     """
     if os.name != "posix":

@@ -27,9 +27,10 @@ def map_progress(
 ) -> Generator[Event, None, Result]:
     """Yield `function` of every step of `work`, return its result, and close `work` when closed.
 
-    Steps that come less than `pause` seconds after the last one that was yielded are left out.
+    Steps that come less than `pause` seconds after the last one that was yielded are left out, unless they are of
+    another type.
     """
-    last = -math.inf
+    last, kind = -math.inf, object
     with closing(work):
         while True:
             try:
@@ -37,6 +38,6 @@ def map_progress(
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            if time.monotonic() - last >= pause:
-                last = time.monotonic()
+            if time.monotonic() - last >= pause or type(step) is not kind:
+                last, kind = time.monotonic(), type(step)
                 yield function(step)

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import torch
+import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
 Part = TypeVar("Part")
-_PATIENCE = timedelta(days=7)  # one rank may have much more to do than another
+_TIMEOUT = timedelta(days=7)  # one rank may have much more to do than another
 
 
 @dataclass(frozen=True)
@@ -23,22 +28,18 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that makes files and tells results; true of a process on its own."""
+        """True in the process that writes files and prints results, and in a process on its own."""
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Waits until every process is here."""
+        """Wait until every process is here."""
         if self.world > 1:
-            import torch.distributed as dist
-
             dist.barrier()
 
     def gather(self, part: Part) -> list[Part]:
         """Gather the values of all processes, by rank, in every process."""
         if self.world == 1:
             return [part]
-        import torch.distributed as dist
-
         parts: list[Any] = [None] * self.world
         dist.all_gather_object(parts, part)
         return parts
@@ -52,29 +53,25 @@ def started() -> Ranks:
     return Ranks(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
-def join(backend: str, patience: timedelta | None = None) -> None:
-    """Makes the process group of torch.distributed from what `torchrun` has put into the environment.
+def join(backend: str, timeout: timedelta | None = None) -> None:
+    """Make the process group of torch.distributed from the environment that `torchrun` has set.
 
-    Unlike torch's own way, processes that were started anew do not read the addresses that the ones before them have
-    left in the store (seen with torch 2.13: they then wait for each other, most of the time in vain).
+    Unlike in torch's own way, restarted processes do not read the addresses that the ones before them have left in the
+    store (seen with torch 2.13: they then wait for each other, most of the time in vain).
 
     Args:
         backend: gloo, nccl, ...
-        patience: how long to wait for another process; default: torch's.
+        timeout: how long to wait for another process; default: torch's.
     """
-    import torch.distributed as dist
-    from torch.distributed.distributed_c10d import PrefixStore
-    from torch.distributed.rendezvous import rendezvous
-
     store, rank, world = next(rendezvous("env://"))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     fresh = PrefixStore(f"attempt {attempt}", store)
-    dist.init_process_group(backend, store=fresh, rank=rank, world_size=world, timeout=patience)
+    dist.init_process_group(backend, store=fresh, rank=rank, world_size=world, timeout=timeout)
 
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Joins the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`).
+    """Join the other processes if the environment says that there are any (RANK and WORLD_SIZE, from `torchrun`).
 
     Of several GPUs each process of a machine then has one of its own, which "cuda" means to it.
     """
@@ -82,12 +79,9 @@ def joined() -> Iterator[Ranks]:
     if ranks.world == 1:
         yield ranks
         return
-    import torch
-    import torch.distributed as dist
-
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    join("gloo", _PATIENCE)
+    join("gloo", _TIMEOUT)
     try:
         yield ranks
     finally:

@@ -1,4 +1,4 @@
-"""Compilation of a network under training, as far as the machine has it; notes say what it has not, and why."""
+"""Compilation of a network under training, where the machine can; notes say what it cannot do, and why."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Forward = Callable[[Tensor], Tensor]
 
 
 class Acceleration:
-    """Runs a network forward and back as fast as it was asked for, or without what cannot be had."""
+    """A network that runs forward and backward, compiled if this is asked for and works."""
 
     def __init__(self, fabric: Fabric, network: nn.Module, compiled: bool) -> None:
         self._fabric = fabric
@@ -26,36 +26,33 @@ class Acceleration:
         self._module = fabric.setup_module(module)
 
     def backward(self, loss_of: Callable[[Forward], Tensor], *, last: bool = True) -> Tensor:
-        """Adds the gradients of the loss to the network's.
+        """Add the gradients of the loss to the network's.
 
-        A first step that fails in compiled code is done again without.
+        A first step that fails in compiled code is repeated without it.
 
         Args:
-            loss_of: takes the network, and returns a loss that depends on nothing else that changes.
-            last: whether nothing more will be added, so that all devices may share their gradients.
+            loss_of: takes the network and returns the loss; called again, it must return the same loss.
+            last: whether this is the last part of a step, after which all devices share their gradients.
 
         Returns:
             The loss, detached.
         """
         if not self._untried:
             return self._step(loss_of, last)
+        self._untried = False
         try:
-            loss = self._step(loss_of, last)
+            return self._step(loss_of, last)
         except Exception as error:
             reason = first_line(str(error)) or type(error).__name__
-        else:
-            self._untried = False
-            return loss
         # The exception is gone by now, and with it all that the failed step held.
         self._network.zero_grad(set_to_none=True)
         self._module = self._fabric.setup_module(self._network)
-        loss = self._step(loss_of, last)  # what has nothing to do with compiling fails here again
+        loss = self._step(loss_of, last)  # a failure of the training itself is raised here again
         self._notes.append(f"The network is trained uncompiled, since torch.compile failed: {reason}")
-        self._untried = False
         return loss
 
     def take_notes(self) -> tuple[str, ...]:
-        """Return a sentence for each thing that could not be had; every note is given once."""
+        """Return a sentence for each thing that is not available; every note is given once."""
         notes, self._notes = tuple(self._notes), []
         return notes
 

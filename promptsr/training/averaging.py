@@ -16,12 +16,12 @@ class ExponentialMovingAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Takes in the weights after `step` (0, 1, ...)."""
+        """Average in the weights after `step` (0, 1, ...)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         new = [value.detach() for value in network.state_dict().values()]
         torch._foreach_lerp_(list(self.weights.values()), new, 1 - decay)
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
-        """Goes on from these averaged weights."""
+        """Continue from these averaged weights."""
         for name, value in self.weights.items():
             value.copy_(weights[name])

@@ -1,4 +1,4 @@
-"""The weights that a training starts from, and the model that it may learn from."""
+"""Weights that a training starts from, and the teacher that it may learn from."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _BRANCH_END = re.compile(r"(?P<block>groups\.\d+\.blocks\.\d+\.).*\b(projection|
 
 
 def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
-    """Takes over every tensor of the same name and shape; of several files the mean.
+    """Copy every tensor of the same name and shape into a network; of several files the mean.
 
     Blocks that the files do not have begin as the identity: the deeper network does at first what the shallower one did
     (Chen et al., "Net2Net", ICLR 2016), if the number of residual groups is the same.
@@ -49,13 +49,13 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
 
 
 def _adds(name: str, common: Sequence[str]) -> bool:
-    """Whether a tensor is of a block that is new, and decides what one of its residual branches adds."""
+    """Return whether a tensor ends a residual branch of a block that the files do not have."""
     found = _BRANCH_END.fullmatch(name)
     return found is not None and not any(other.startswith(found["block"]) for other in common)
 
 
 def load_teacher(recipe: Recipe) -> SRModel:
-    """The model that the recipe names.
+    """Load the teacher that the recipe names.
 
     Raises:
         UserError: there is no such model, or it has another scale than the network.

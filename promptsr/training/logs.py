@@ -17,28 +17,28 @@ FIELDS = ("step", "loss", "lr", "images_per_second", "psnr_y")
 
 @dataclass(frozen=True)
 class TrainReport:
-    """How a run is doing."""
+    """Progress of a run."""
 
     step: int
-    """Steps that are done."""
+    """Number of finished steps."""
     steps: int
     loss: float
     """Mean loss since the last report, for values in [0, 1]."""
     lr: float
     """Adam's rate in this step."""
     images_per_second: float
-    """Crops of all devices since the last report; validation is not counted in."""
+    """Crops a second of all devices since the last report; validation is not counted in."""
     psnr_y: float | None
     """Mean validation PSNR of the averaged weights in dB, when it was measured at this step."""
     notes: tuple[str, ...] = ()
-    """What is worth telling once, a sentence each, such as images left out or a precision that could not be had."""
+    """Sentences that are told once, such as images left out or a precision that is not available."""
 
 
 class Logs:
     """The logs of a run; write to them from one process."""
 
     def __init__(self, out: Path, step: int) -> None:
-        """Goes on after `step`: what a killed run has logged beyond it is taken back."""
+        """Continue after `step`: rows that a killed run has logged beyond it are removed."""
         self._csv = out / "log.csv"
         self._picture = out / "validation.png"
         rows = _rows(self._csv, step)
@@ -49,7 +49,7 @@ class Logs:
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def report(self, report: TrainReport) -> None:
-        """Adds a row.
+        """Add a row.
 
         Raises:
             UserError: the disk is full, or the file cannot be written.
@@ -67,13 +67,13 @@ class Logs:
             ) from error
 
     def picture(self, picture: Tensor, step: int) -> None:
-        """Shows the validation images: 3 x H x W in [0, 1]."""
+        """Write the picture of the validation images: 3 x H x W in [0, 1]."""
         pixels = to_pixels(picture.permute(1, 2, 0), 8)  # 3 x H x W -> H x W x 3
         encode(Picture(pixels), self._picture)
         self._board.add_image("validation", pixels, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Writes what is still waiting."""
+        """Flush and close the files."""
         self._board.close()
 
 

@@ -16,7 +16,7 @@ from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
 from promptsr.imaging.decode import find_images
 from promptsr.support.errors import ConfigError, UserError, first_line
 from promptsr.support.files import cache_folder, check_writable
-from promptsr.training.devices import launch, leave, limited_threads, lost, total
+from promptsr.training.devices import launch, leave, lost, total
 from promptsr.training.logs import Logs, TrainReport
 from promptsr.training.recipe import Recipe
 from promptsr.training.run import Run
@@ -26,11 +26,11 @@ from promptsr.training.validation import Validation
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended."""
+    """Result of a training."""
 
     step: int
     finished: bool
-    """False: it was asked to stop, and `last.ckpt` holds what it did."""
+    """False: it was asked to stop, and `last.ckpt` holds its state."""
     weights: Path | None
     """The best weights (the final ones, without validation images) of a finished run."""
 
@@ -38,20 +38,20 @@ class Outcome:
 def train(
     recipe: Recipe, out: Path, *, resume: bool = False, should_stop: Callable[[], bool] = lambda: False
 ) -> Generator[ImagesRead | TrainReport, None, Outcome]:
-    """Trains a network; in every process, if `torchrun` started several.
+    """Train a network; in every process, if `torchrun` started several.
 
-    Leaves in `out`: `last.ckpt` and `previous.ckpt`, to resume from; `best.safetensors` by validation,
+    Write to `out`: `last.ckpt` and `previous.ckpt`, to resume from; `best.safetensors` by validation,
     `final.safetensors` and `final-raw.safetensors` (averaged and trained weights after the last step); `log.csv`,
     `tensorboard/` and `validation.png`.
 
     Args:
-        recipe: what to do.
+        recipe: settings of the training.
         out: folder of the run.
         resume: go on from `last.ckpt` in it, if there is one. Processes that `torchrun` starts anew do so unasked.
         should_stop: asked after every step; true saves and ends the run.
 
     Yields:
-        How far the reading of images is; then a report every `report_every` steps, and at each validation.
+        Progress of reading the images; then a report every `report_every` steps, and at each validation.
 
     Raises:
         UserError: unusable settings or data, a folder that holds a run already, a disk that is full, or a loss that
@@ -61,6 +61,7 @@ def train(
     if (out / LAST).exists() and not (resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))):
         raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
     fabric, notes = launch(recipe.device, recipe.precision)
+    threads = torch.get_num_threads()
     try:
         if recipe.smallest_batch < recipe.accumulate * fabric.world_size:
             raise ConfigError(
@@ -77,17 +78,19 @@ def train(
             range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
         )
         batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
-        with limited_threads(recipe.threads):
-            return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+        if recipe.threads is not None:
+            torch.set_num_threads(recipe.threads)
+        return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
     finally:
+        torch.set_num_threads(threads)
         leave()
 
 
 def _images(recipe: Recipe) -> Generator[ImagesRead, None, ReadImages]:
-    """The images that are large enough.
+    """Read the images that are large enough.
 
     Raises:
-        UserError: there is none, or the cache cannot be written.
+        UserError: no image is large enough, or the cache cannot be written.
     """
     paths = [path for folder in recipe.data for path in find_images(Path(folder))]
     cache = Path(recipe.cache) if recipe.cache is not None else cache_folder() / "images"
@@ -116,7 +119,9 @@ def _steps(
         while run.step < recipe.steps:
             crops, _ = recipe.size_at(run.step)
             window.add(*run.advance(batches), crops)
-            stop = _any(fabric, should_stop())
+            stop = should_stop()
+            if fabric.world_size > 1:  # on any device
+                stop = total(fabric, torch.tensor(float(stop))) > 0
             due = run.step % recipe.validate_every == 0 or run.step == recipe.steps
             if not (due or stop or run.step % recipe.report_every == 0):
                 continue
@@ -153,7 +158,7 @@ def _steps(
 
 
 def _validate(run: Run, validation: Validation, logs: Logs | None) -> float:
-    """Mean PSNR-Y of the averaged weights in dB; keeps them if they are the best so far."""
+    """Return the mean PSNR-Y of the averaged weights in dB, and keep them if they are the best so far."""
     psnr = validation.score(run.average.weights)
     better = run.best is None or psnr > run.best
     if better:
@@ -182,13 +187,6 @@ class _Window:
         self._crops += crops
 
     def means(self) -> tuple[float, float]:
-        """Mean loss over all devices, NaN if a gradient was NaN or infinite; and crops a second."""
+        """Return the mean loss over all devices, NaN if a gradient was NaN or infinite, and the crops a second."""
         loss = self._loss if bool(self._norm.isfinite()) else self._norm * math.nan
         return total(self._fabric, loss) / self._steps, self._crops / (time.monotonic() - self._begun)
-
-
-def _any(fabric: Fabric, flag: bool) -> bool:
-    """Whether the flag is up on any device; all of them must ask."""
-    if fabric.world_size == 1:
-        return flag
-    return total(fabric, torch.tensor(float(flag))) > 0

@@ -12,11 +12,11 @@ from torch import Tensor, nn, optim
 def build_optimizers(
     network: nn.Module, kind: Literal["adam", "muon"], lr: float, matrix_lr: float
 ) -> list[optim.Optimizer]:
-    """Adam as in the paper, or Muon on the matrices and Adam on all the rest.
+    """Build Adam as in the paper, or Muon for the matrices and Adam for all the rest.
 
     Args:
         network: the network to train.
-        kind: which of the two.
+        kind: `adam`, or `muon` with Adam.
         lr: Adam's peak learning rate.
         matrix_lr: Muon's (no weight decay).
     """
@@ -40,7 +40,7 @@ class BatchedMuon(optim.Muon):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step; takes no closure."""
+        """Make one step; takes no closure."""
         assert closure is None
         for group in self.param_groups:
             parameters: list[Tensor] = []
@@ -66,13 +66,13 @@ class BatchedMuon(optim.Muon):
 def orthogonalised(
     matrices: Tensor, coefficients: tuple[float, float, float], steps: int, smallest_norm: float
 ) -> Tensor:
-    """The orthogonal matrices next to these, roughly: singular values between 0.7 and 1.2 (Keller Jordan's Muon).
+    """Approximate the nearest orthogonal matrices: singular values between 0.7 and 1.2 (Keller Jordan's Muon).
 
     Args:
         matrices: N x rows x columns.
         coefficients: of the quintic Newton-Schulz iteration.
-        steps: of it.
-        smallest_norm: what a matrix is divided by at least.
+        steps: number of its steps.
+        smallest_norm: the least by which a matrix is divided.
 
     Returns:
         N x rows x columns, bfloat16 on a GPU.
@@ -89,7 +89,7 @@ def orthogonalised(
 
 
 def rate(step: int, steps: int, warmup: int, halve_at: Sequence[int]) -> float:
-    """Factor on the peak learning rate at `step` of `steps`: a linear warm-up, then halvings or a cosine.
+    """Return the factor on the peak learning rate at a step: a linear warm-up, then halvings or a cosine.
 
     Args:
         step: 0, 1, ...

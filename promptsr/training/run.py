@@ -27,14 +27,14 @@ _LOSSES = {"l1": nn.functional.l1_loss, "mse": nn.functional.mse_loss}
 class Run:
     """Everything that a step changes; `last.ckpt` holds all of it.
 
-    Nothing random is kept: crops follow from the seed and the step's number, and so does whatever torch draws.
+    No random state is kept: crops and torch's random numbers follow from the seed and the step's number.
     """
 
     def __init__(self, recipe: Recipe, out: Path, fabric: Fabric) -> None:
-        """Starts at step 0, or where the state in `out` stopped.
+        """Start at step 0, or where the state in `out` stopped.
 
         Raises:
-            UserError: unusable initial weights, or the state of another run.
+            UserError: the initial weights are unusable, or the state is that of another run.
         """
         torch.manual_seed(recipe.seed)
         self.recipe, self.out, self.fabric = recipe, out, fabric
@@ -43,7 +43,7 @@ class Run:
         self.best: float | None = None
         """Highest validation PSNR so far."""
         self.images: list[tuple[str, int]] = []
-        """Names and sizes in bytes of the images that are trained on; none yet in a run that has not begun."""
+        """Names and sizes in bytes of the images that are trained on; empty before the first step."""
         saved = self._saved() if (out / LAST).exists() else None
         if saved is not None:
             self.network.load_state_dict(saved["network"])
@@ -66,7 +66,7 @@ class Run:
         return float(self._groups()[-1]["lr"])
 
     def trains_on(self, images: list[CachedImage]) -> None:
-        """Remembers the images, or finds out whether they are those from before.
+        """Set the images, which must be those of the state.
 
         Raises:
             UserError: one of them has vanished or changed since the run began, or there is a new one.
@@ -82,7 +82,7 @@ class Run:
         self.images = found
 
     def advance(self, micro_batches: Iterator[Pair]) -> tuple[Tensor, Tensor]:
-        """One optimisation step, which depends on nothing but the state, the recipe and the images.
+        """Make one optimisation step, which depends only on the state, the recipe and the images.
 
         Returns:
             This device's share of the loss (over all devices they add up to it), and the norm of the gradient before
@@ -108,7 +108,7 @@ class Run:
         return loss, norm
 
     def _backward(self, lr: Tensor, hr: Tensor, share: float, *, last: bool) -> Tensor:
-        """Adds the gradients of a part that is this share of the batch; returns its share of the loss."""
+        """Add the gradients of a part that is this share of the batch; return its share of the loss."""
         compared = _LOSSES[self.recipe.loss]
         targets = [(1.0, hr)]
         if self._teacher is not None:
@@ -125,10 +125,10 @@ class Run:
         return loss / self.fabric.world_size
 
     def save(self) -> None:
-        """Writes `last.ckpt`; call it on one process.
+        """Write `last.ckpt`; call it on one process.
 
         Raises:
-            UserError: it cannot be written, or the weights contain NaN or infinity; what was saved before stays.
+            UserError: it cannot be written, or the weights contain NaN or infinity; the state before stays.
         """
         if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
             raise UserError(f"The weights contain NaN or infinity after step {self.step}: {self.way_back()}")
@@ -141,7 +141,7 @@ class Run:
         return f"{self.out / LAST} is whole; start another run from it with init={self.out / LAST} and a lower lr."
 
     def export(self, name: str, weights: dict[str, Tensor], psnr: float | None = None) -> None:
-        """Writes weights as a checkpoint that everything else can load; call it on one process."""
+        """Write weights as a checkpoint for `promptsr.zoo`; call it on one process."""
         info = {"train": provenance(asdict(self.recipe)), "step": self.step, "validation_psnr_y": psnr}
         save_checkpoint(self.out / name, self.recipe.model, weights, info)
 
@@ -173,7 +173,7 @@ class Run:
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """`{"model": {"scale": 2}}` -> `{"model.scale": 2}`."""
+    """Flatten `{"model": {"scale": 2}}` to `{"model.scale": 2}`."""
     flat = {}
     for key, value in settings.items():
         below = {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}

@@ -15,7 +15,7 @@ _PARTS = {"recipe", "images", "step", "best", "network", "average", "optimizers"
 
 
 def save_state(out: Path, state: dict[str, Any]) -> None:
-    """Writes `last.ckpt`; the one before becomes `previous.ckpt`. Killed at any moment, whole files are left.
+    """Write `last.ckpt`; the one before becomes `previous.ckpt`. Killed at any moment, whole files are left.
 
     Args:
         out: folder of the run.
@@ -41,7 +41,7 @@ def save_state(out: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Reads what `save_state` has written, with its tensors on the CPU.
+    """Read a file of `save_state`, with its tensors on the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, or something else.
@@ -60,7 +60,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def remove_leftovers(out: Path) -> None:
-    """Removes the temporary files of writers that were killed."""
+    """Remove the temporary files of killed writers."""
     for suffix in ("ckpt", "safetensors", "csv", "png"):
         for path in out.glob(f".*-*.{suffix}"):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""How good the averaged weights are on images that are not trained on."""
+"""Scores of the averaged weights on images that are not trained on."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Validation:
     """Images whose scores the devices share among them."""
 
     def __init__(self, recipe: Recipe, fabric: Fabric) -> None:
-        """Reads the images.
+        """Read the images.
 
         Raises:
             UserError: the folder is missing or empty, or a file cannot be read.
@@ -37,14 +37,14 @@ class Validation:
         return bool(self._pairs)
 
     def score(self, weights: dict[str, Tensor]) -> float:
-        """Mean PSNR-Y in dB; every device must ask for it."""
+        """Return the mean PSNR-Y in dB; every device must ask for it."""
         judge, rank, world = self._judge(weights), self._fabric.global_rank, self._fabric.world_size
         border = self._config.scale
         mine = [psnr_y(self._upscaled(judge, lr), hr, border) for hr, lr in self._pairs[rank::world]]
         return total(self._fabric, torch.tensor(sum(mine), dtype=torch.float64)) / len(self._pairs)
 
     def picture(self, weights: dict[str, Tensor]) -> Tensor:
-        """Parts of the first images, a row each: bicubic, network, HR; 3 x H x W in [0, 1]."""
+        """Return parts of the first images, a row each: bicubic, network, HR; 3 x H x W in [0, 1]."""
         judge = self._judge(weights)
         rows = [
             torch.cat([upscale(lr, self._config.scale).clamp(0, 1), self._upscaled(judge, lr), hr], dim=3)[0]
@@ -65,7 +65,7 @@ class Validation:
 
 
 def _middle(lr: Tensor, hr: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """The middle part of a pair, LR first."""
+    """Return the middle part of a pair, LR first."""
     scale, side = config.scale, _SIDE // config.scale
     y, x = (max(0, (size - side) // 2) for size in lr.shape[2:])
     inner = lr[:, :, y : y + side, x : x + side]

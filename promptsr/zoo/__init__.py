@@ -1,1 +1,1 @@
-"""Models by name: our weights, checkpoints of other networks (`adapters`, `peers`), ONNX files, functions."""
+"""Models by name: bundled weights, checkpoints of other networks (`adapters`, `peers`), ONNX files, functions."""

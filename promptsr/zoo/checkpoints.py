@@ -1,4 +1,4 @@
-"""Weights on disk: one safetensors file that holds the tensors and the configuration that gives them meaning."""
+"""PromptSR checkpoints: a safetensors file with the tensors, the configuration, and information on the training."""
 
 import json
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError
 from promptsr.support.files import replacing
-from promptsr.zoo.safetensors_files import read_notes, read_safetensors
+from promptsr.zoo.tensor_files import read_notes, read_safetensors
 
 _FORMAT = "promptsr"
 _MOST_TABLES = 2**30
-"""Bytes that a network may need beside its weights, for the positions in its windows: 40 times those of PromptSR."""
+"""Largest size in bytes of a network's buffers, the tables of positions in windows: 40 times those of PromptSR."""
 
 
 def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor], info: dict[str, Any]) -> None:
-    """Writes weights, configuration, and what is worth knowing about them (`info`, JSON values), all or nothing.
+    """Write weights, configuration and further information (`info`, JSON values), all or nothing.
 
     Raises:
         UserError: the file cannot be written.
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor]
 
 
 def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
-    """The network in a file, in evaluation mode.
+    """Load the network in a file, in evaluation mode.
 
     Args:
         path: a safetensors file written by `save_checkpoint`.
@@ -67,13 +67,13 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
 
 
 def _is_modest(config: ModelConfig) -> bool:
-    """Whether a network takes some ten megabytes at most, as those of the paper do."""
+    """Return whether a network takes some ten megabytes at most, as those of the paper do."""
     blocks = config.groups * config.blocks_per_group
     return blocks <= 16 and config.channels <= 64 and config.window_size <= 16 and config.mlp_ratio <= 4
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Only the configuration; reads the file's header. Raises CheckpointError as `load_checkpoint`."""
+    """Read the configuration alone, from the file's header. Raises CheckpointError as `load_checkpoint`."""
     return _config(path, read_notes(path))
 
 
@@ -87,7 +87,7 @@ def _config(path: Path, notes: Mapping[str, str]) -> ModelConfig:
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """Read the notes that were saved with the weights. Raises CheckpointError as `load_checkpoint`."""
+    """Read the information that was saved with the weights. Raises CheckpointError as `load_checkpoint`."""
     try:
         info = json.loads(read_notes(path).get("info", "{}"))
     except (ValueError, RecursionError):

@@ -10,10 +10,10 @@ from promptsr.model.network import PromptSR
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of settings and weights: networks that compute the same have the same.
+    """Return the SHA-256 of settings and weights, which is equal for networks that compute the same.
 
-    The settings are the configuration of a PromptSR, and what `repr` tells of any other network: a change of nothing
-    but the code of your own function goes unnoticed.
+    The settings are the configuration of a PromptSR, and the `repr` of any other network: a change of only the code of
+    your own function goes unnoticed.
     """
     settings = network.config.to_dict() if isinstance(network, PromptSR) else repr(network)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

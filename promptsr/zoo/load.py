@@ -1,4 +1,4 @@
-"""Every model behind one small protocol: `load_model("promptsr-tiny-x4" | "file.pth" | "module:function")`."""
+"""Load and list models: `load_model("promptsr-tiny-x4" | "file.pth" | "module:function")`."""
 
 import json
 import os
@@ -36,7 +36,7 @@ _PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """One line of the list of models."""
+    """Entry of the list of models."""
 
     name: str
     scale: int
@@ -50,7 +50,7 @@ class ModelInfo:
 
 
 class Bicubic(nn.Module):
-    """Bicubic interpolation: the model that every other one has to beat."""
+    """Bicubic interpolation, the baseline."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -62,17 +62,17 @@ class Bicubic(nn.Module):
 
 
 def load_model(name: str | Path) -> SRModel:
-    """A model ready to use, in evaluation mode, on the CPU.
+    """Load a model, in evaluation mode, on the CPU.
 
     Args:
         name: a name from `list_models`; or the path of a checkpoint, one of PromptSR (`.safetensors`) or of a network
             in `promptsr.zoo.peers` or in spandrel (`.pth`, `.pt`, `.safetensors`), or of an ONNX file; or
-            `module:function` for what a function of yours builds (`promptsr.zoo.adapters.load_function`), which runs
-            your code.
+            `module:function` for a function of yours that builds one (`promptsr.zoo.adapters.load_function`), which
+            runs your code.
 
     Raises:
-        CheckpointError: no such model, a preset without bundled weights, an unusable file or function, or a package
-            is missing that would read the file.
+        CheckpointError: no such model, a preset without bundled weights, an unusable file or function, or the package
+            that reads the file is missing.
     """
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
@@ -92,7 +92,7 @@ def load_model(name: str | Path) -> SRModel:
 
 
 def load_models(typed: Sequence[str]) -> list[SRModel]:
-    """These models, under the names that were typed where their own would clash, as two training runs' `best` would.
+    """Load several models; those of the same name, such as two training runs' `best`, are named as they were typed.
 
     Raises:
         CheckpointError: one cannot be loaded.
@@ -106,12 +106,13 @@ def load_models(typed: Sequence[str]) -> list[SRModel]:
 
 
 def list_models() -> list[ModelInfo]:
-    """All models by name: bicubic, the presets with and without weights, and those in your own folder.
+    """List all models that have a name: bicubic, the presets with and without weights, and those in your own folder.
 
-    A file of another network is loaded once to learn what it is, and again only when it changes. Files in the folder
-    that hold no usable network are left out; `load_model` says what is wrong with them.
+    A file of another network is loaded once, and again only when it changes. Files without a usable network are left
+    out; `load_model` says what is wrong with them.
     """
-    scores = _scores()
+    path = WEIGHTS / "scores.json"
+    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
     bicubic = ((f"bicubic-x{s}", s) for s in SCALES)
     models = [ModelInfo(name, s, 0, True, scores.get(name, {}), Bicubic.__name__) for name, s in bicubic]
     for preset in _PRESETS_LISTED:
@@ -139,7 +140,19 @@ def _own_checkpoints() -> dict[str, Path]:
 
 
 def _open(name: str, path: Path) -> SRModel:
-    return load_file(path) if is_foreign(path) else _wrap(name, load_checkpoint(path))
+    if is_foreign(path):
+        return load_file(path)
+    network = load_checkpoint(path)
+    config, memory = network.config, working_memory(network.config)
+    return SRModel(
+        name,
+        config.scale,
+        network,
+        min_tile=config.size_multiple,
+        bytes_per_pixel=memory.per_pixel,
+        fixed_bytes=memory.fixed,
+        size_multiple=config.size_multiple,
+    )
 
 
 def _info(name: str, path: Path) -> ModelInfo | None:
@@ -162,20 +175,6 @@ def _read_info(name: str, path: Path, _changed: int, _size: int) -> ModelInfo | 
     return ModelInfo(name, config.scale, _count(config), True, {})
 
 
-def _wrap(name: str, network: PromptSR) -> SRModel:
-    memory = working_memory(network.config)
-    multiple = network.config.size_multiple
-    return SRModel(
-        name,
-        network.config.scale,
-        network,
-        min_tile=multiple,
-        bytes_per_pixel=memory.per_pixel,
-        fixed_bytes=memory.fixed,
-        size_multiple=multiple,
-    )
-
-
 def _usable() -> str:
     return ", ".join(model.name for model in list_models() if model.has_weights)
 
@@ -184,9 +183,3 @@ def _usable() -> str:
 def _count(config: ModelConfig) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in PromptSR(config).parameters())
-
-
-def _scores() -> dict[str, Any]:
-    path = WEIGHTS / "scores.json"
-    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
-    return scores

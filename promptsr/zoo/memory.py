@@ -1,6 +1,6 @@
-"""How much memory a forward pass takes, as far as it was measured, and what running out of it looks like.
+"""Working memory of forward passes, and the errors of running out of it.
 
-Imported early, it also tells the C library how much freed memory to keep.
+Importing this module also tells the C library how much freed memory to keep.
 """
 
 import ctypes
@@ -37,13 +37,11 @@ MEASURED: dict[tuple[str, int], WorkingMemory] = {
 Sides of 128 to 256 pixels; `python benchmarks/working_memory.py` measures them again and prints these lines."""
 
 _CAUTION = 1.5
-"""What is estimated for other configurations, as a multiple of what features and copies add up to."""
+"""Estimate for other configurations, as a multiple of the sizes of features and copies."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
-_LARGEST_KEPT = 2**27
-"""Bytes of the largest block that glibc keeps when it is freed."""
-_MOST_KEPT = 2**28
-"""Free bytes at the end of its memory beyond which glibc returns them."""
+_LARGEST_KEPT, _MOST_KEPT = 2**27, 2**28
+"""Bytes of the largest block, and of all free blocks at the end of its memory, that glibc keeps."""
 
 _NO_CODE = r"could not create a primitive$"  # of oneDNN
 # Only some of these errors have a type of their own, and not all of those are PyTorch's.
@@ -67,12 +65,12 @@ def working_memory(config: ModelConfig) -> WorkingMemory:
 
 
 def _alike(config: ModelConfig) -> ModelConfig:
-    """The configuration without what makes no difference to the peak."""
+    """Return the configuration without the settings that make no difference to the peak."""
     return replace(config, groups=1, blocks_per_group=1, prompt_update=0.0, bicubic_skip=False)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or one that it was raised from, says that memory did not suffice."""
+    """Return whether an exception, or one that it was raised from, says that memory did not suffice."""
     if error is None:
         return False
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -81,15 +79,15 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def is_out_of_code_memory(error: BaseException) -> bool:
-    """Whether an exception says that oneDNN found no memory for the code that it generates for a layer."""
+    """Return whether an exception says that oneDNN found no memory for the code that it generates for a layer."""
     return re.search(_NO_CODE, str(error)) is not None
 
 
 def _keep_freed_memory() -> None:
-    """Makes glibc keep some of the memory that tensors free for the next ones.
+    """Make glibc keep some of the memory that tensors free, for the next ones.
 
     By default it returns large blocks to the system at once, and the system clears them anew, page by page: 4 to 8 % of
-    a forward pass. Does nothing if one of glibc's own variables says what is wanted.
+    a forward pass. Does nothing if one of glibc's own environment variables is set.
     """
     names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
     if sys.platform == "linux" and not any(name in os.environ for name in names):
@@ -103,21 +101,16 @@ _keep_freed_memory()
 
 
 def return_freed_memory() -> None:
-    """Returns what allocators keep for later to the device and the system.
-
-    glibc keeps what a pass has freed, also after one that ran out of memory, and then others find none.
-    """
+    """Return freed memory that allocators keep to the device and the system, where other programs find it."""
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not every C library has it
-        if trim is not None:
-            trim(0)
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)  # not every C library has it
 
 
 @contextmanager
 def enough_for_result() -> Iterator[None]:
-    """For what needs memory in proportion to the result, and so cannot do with less.
+    """Turn errors of memory into a message, where the result itself needs it and smaller tiles would not help.
 
     Raises:
         UserError: memory ran out within the context.

@@ -1,7 +1,8 @@
-"""The protocol that every model of the zoo speaks."""
+"""The interface of every model of the zoo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -12,7 +13,7 @@ from promptsr.support.errors import ConfigError, UserError
 
 @dataclass(frozen=True)
 class SRModel:
-    """A super-resolution model, whatever is inside."""
+    """A super-resolution model of any architecture."""
 
     name: str
     scale: int
@@ -32,6 +33,8 @@ class SRModel:
     """Whether float16 is known to be safe."""
     differentiable: bool = True
     """Whether gradients reach the image."""
+    parameter_count: int | None = None
+    """Number of parameters, where `network` does not hold them (ONNX)."""
 
     @property
     def architecture(self) -> str:
@@ -40,40 +43,34 @@ class SRModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
+        """Number of learned parameters."""
+        if self.parameter_count is not None:
+            return self.parameter_count
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def device(self) -> torch.device:
-        tensors = self._tensors
-        return tensors[0].device if tensors else torch.device("cpu")
-
-    @property
-    def has_tensors(self) -> bool:
-        """Whether there is anything to move to another device; an ONNX session has nothing."""
-        return bool(self._tensors)
-
-    @property
-    def _tensors(self) -> list[Tensor]:
-        return [*self.network.parameters(), *self.network.buffers()]
+        """Device of the network; the CPU if it has no tensors."""
+        first = next(chain(self.network.parameters(), self.network.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
     def working_memory(self, height: int, width: int) -> int:
-        """Bytes that a forward pass over one image of this size, in LR pixels, is expected to need at its peak."""
+        """Return the bytes that a forward pass over one image of this size, in LR pixels, should need at its peak."""
         rows, columns = (-(-side // self.size_multiple) * self.size_multiple for side in (height, width))
         return self.fixed_bytes + self.bytes_per_pixel * rows * columns
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Upscales B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
+        """Upscale B x 3 x H x W in [0, 1]; gradients flow if they are enabled."""
         result: Tensor = self.network(image)
         return result
 
     def to(self, device: torch.device | str) -> "SRModel":
-        """This model on another device."""
+        """Return this model on another device."""
         return replace(self, network=self.network.to(device))
 
 
 def common_scale(models: Sequence[SRModel]) -> int:
-    """The scale of all these models.
+    """Return the scale that all these models share.
 
     Raises:
         ConfigError: none is given, or they differ.
@@ -90,7 +87,7 @@ def common_scale(models: Sequence[SRModel]) -> int:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of this name, such as "cpu", "cuda" or "cuda:1".
+    """Return the device of this name, such as "cpu", "cuda" or "cuda:1".
 
     Raises:
         UserError: this machine has no such device.

@@ -10,9 +10,7 @@ import pytest
 
 from promptsr import load_model
 from promptsr.imaging import Picture, encode
-
-InProcess = Callable[..., tuple[int, str, str]]
-Process = Callable[..., CompletedProcess[str]]
+from tests.support.commands import Run
 
 RECIPE = """
 model: {preset: promptsr-tiny, scale: 2, channels: 4, groups: 1, window_size: 4, anchor_stride: 4, heads: 1}
@@ -21,21 +19,23 @@ validation: HR
 steps: 3
 batch: 2
 patch: 8
-cache: cache
 """
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the command is run, with a recipe and an image."""
     rng = np.random.default_rng(2)
     encode(Picture(rng.integers(0, 256, (70, 70, 3), dtype=np.uint8)), tmp_path / "HR" / "noise.png")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
+    monkeypatch.setenv("PROMPTSR_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_recipe_makes_a_model_that_upscales(promptsr: InProcess, promptsr_process: Process, folder: Path) -> None:
+def test_a_recipe_makes_a_model_that_upscales(
+    promptsr: Run, promptsr_process: Callable[..., CompletedProcess[str]], folder: Path
+) -> None:
     (folder / "HR" / "cut.png").write_bytes((folder / "HR" / "noise.png").read_bytes()[:700])
     done = promptsr_process("train", "recipe.yaml", "steps=4", "validation=null", "--out", "run")
     assert done.returncode == 0, done.stderr
@@ -61,20 +61,14 @@ def test_a_recipe_makes_a_model_that_upscales(promptsr: InProcess, promptsr_proc
         (["nowhere.yaml"], "There is no recipe nowhere.yaml"),
         (["recipe.yaml", "stepz=3"], "no setting stepz"),
         (["recipe.yaml", "data=nowhere"], "nowhere is not a folder"),
-        (["recipe.yaml", "patch=40"], "at least 80 pixels"),
-        (["recipe.yaml", "init=nothing.safetensors"], "nothing.safetensors"),
         (["recipe.yaml", "device=cuda:99"], "cuda:99"),
-        (["recipe.yaml", "batch=1", "accumulate=2"], "A batch of 1 cannot be shared"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(arguments: list[str], hint: str, promptsr: InProcess, folder: Path) -> None:
-    code, out, err = promptsr("train", *arguments, "--out", "run")
-    assert (code, out) == (2, "")
-    assert hint in " ".join(err.split()) and "Traceback" not in err
-    assert not (folder / "run").exists()
+def test_what_cannot_be_trained_is_refused(
+    arguments: list[str], hint: str, folder: Path, refused: Callable[..., str]
+) -> None:
+    assert hint in " ".join(refused("train", *arguments, "--out", "run").split())
 
 
-def test_an_out_folder_that_is_a_file_is_refused(promptsr: InProcess, folder: Path) -> None:
-    code, _, err = promptsr("train", "recipe.yaml", "--out", "recipe.yaml")
-    assert code == 2 and "recipe.yaml is a file" in err
-    assert (folder / "recipe.yaml").read_text() == RECIPE
+def test_an_out_folder_that_is_a_file_is_refused(folder: Path, refused: Callable[..., str]) -> None:
+    assert "recipe.yaml is a file" in refused("train", "recipe.yaml", "--out", "recipe.yaml")

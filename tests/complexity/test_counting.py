@@ -86,16 +86,13 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_published_figures_are_what_thop_counts(name: str) -> None:
-    cost = count(CONFIGS[name], 48, 80)
-    assert (cost.published_parameters, cost.published_multiply_adds) == thop_counts(CONFIGS[name], 48, 80)
+@pytest.mark.parametrize(
+    ("name", "height", "width"), [*((name, 48, 80) for name in CONFIGS), ("promptsr-x4", 180, 320)]
+)
+def test_published_figures_are_what_thop_counts(name: str, height: int, width: int) -> None:
+    cost = count(CONFIGS[name], height, width)
+    assert (cost.published_parameters, cost.published_multiply_adds) == thop_counts(CONFIGS[name], height, width)
     assert_layers_add_up(cost)
-
-
-def test_published_figures_are_what_thop_counts_at_the_size_of_the_paper() -> None:
-    cost = count(preset("promptsr"))
-    assert (cost.published_parameters, cost.published_multiply_adds) == thop_counts(preset("promptsr"), 180, 320)
 
 
 PRINTED: list[tuple[str, int, float, float | None]] = [
@@ -113,7 +110,7 @@ PRINTED: list[tuple[str, int, float, float | None]] = [
 @pytest.mark.parametrize(("name", "scale", "parameters", "multiply_adds"), PRINTED)
 def test_figures_printed_in_the_paper(name: str, scale: int, parameters: float, multiply_adds: float | None) -> None:
     cost = count(preset(name, scale=scale), 180, 320)
-    assert cost.published_parameters == pytest.approx(parameters, rel=0.002)
+    assert parameters / 1e3 in (cost.published_parameters // 1000, round(cost.published_parameters / 1000))
     if multiply_adds is not None:
         assert cost.published_multiply_adds == pytest.approx(multiply_adds, rel=0.002)
 
@@ -204,15 +201,6 @@ def test_a_layer_for_each_box_of_the_figure() -> None:
     assert layers[3].parameters - layers[3].published_parameters == 121 * 3
     # and so does the logit scale of the categories
     assert layers[2].parameters - layers[2].published_parameters == 121 * 3 + 1
-
-
-def test_plain_values() -> None:
-    cost = count(ODD, 5, 7)
-    values = cost.to_dict()
-    assert list(values) == [*FIGURES, "layers"]
-    assert [list(layer) for layer in values["layers"]] == [["name", "kind", *FIGURES]] * len(cost.layers)
-    assert all(type(values[figure]) is int for figure in FIGURES)
-    assert values["layers"][0]["name"] == "encoder"
 
 
 class Foreign(nn.Module):

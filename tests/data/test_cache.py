@@ -55,6 +55,12 @@ def test_pixels_are_those_of_the_file_and_of_its_bicubic(tmp_path: Path, scale: 
     assert (image.name, image.size) == ("a.png", (tmp_path / "a.png").stat().st_size)
 
 
+def test_an_image_without_a_pixel_of_lr_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "thin.png", 3, 50)
+    [image] = read([tmp_path / "thin.png"], tmp_path).images
+    assert image.lr.array.shape[0] == 0
+
+
 def test_an_image_is_decoded_once_and_again_only_when_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,21 +88,17 @@ def test_a_file_of_the_cache_that_was_cut_short_is_made_anew(tmp_path: Path, nam
 
 
 def test_damaged_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png", "c.png", "d.png"):
-        write(tmp_path / name)
-    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:600])
-    (tmp_path / "c.png").unlink()
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png")]
-    found = read(paths, tmp_path)
+    for path in paths:
+        write(path)
+    paths[1].write_bytes(paths[1].read_bytes()[:600])
+    paths[2].unlink()
+    steps: list[ImagesRead] = []
+    found = finish(read_images(paths, 4, tmp_path / "cache"), steps.append)
+    assert steps == [ImagesRead(done, 4) for done in (1, 2, 3, 4)]
     assert [image.name for image in found.images] == ["a.png", "d.png"]
     assert len(found.damaged) == 2
     assert found.damaged[0].startswith("b.png is damaged") and "c.png is not there any more" in found.damaged[1]
-
-
-def test_progress_counts_every_file(tmp_path: Path) -> None:
-    write(tmp_path / "a.png")
-    steps = list(read_images([tmp_path / "a.png", tmp_path / "b.png"], 4, tmp_path / "cache"))
-    assert steps == [ImagesRead(1, 2), ImagesRead(2, 2)]
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing_half_written(
@@ -119,12 +121,6 @@ def test_another_process_maps_the_files_and_gets_no_copy(tmp_path: Path) -> None
     assert len(sent) < 5000 < pixels.size
     received: CachedImage = pickle.loads(sent)
     assert np.array_equal(received.hr.array, pixels) and isinstance(received.hr.array, np.memmap)
-
-
-def test_an_image_without_a_pixel_of_lr_is_read(tmp_path: Path) -> None:
-    write(tmp_path / "thin.png", 3, 50)
-    [image] = read([tmp_path / "thin.png"], tmp_path).images
-    assert image.lr.array.shape[0] == 0
 
 
 def test_headers_are_parsed_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from promptsr.data.cache import read_images
 from promptsr.data.crops import Draw, RandomCrops, Share, load_crops
 from promptsr.imaging.decode import find_images
 from promptsr.imaging.resize import downscale
-from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 
 
@@ -59,17 +58,6 @@ def test_a_pair_is_the_crop_and_its_8_bit_bicubic(tmp_path: Path, scale: int) ->
     levels = lr * 255
     torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
     assert float((lr - downscale(expected, scale).clamp(0, 1)).abs().max()) <= 0.5 / 255 + 1e-6
-
-
-def test_a_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
-    hr, lr = load_pair(write(tmp_path / "grey.png", noise(12, 12)[..., 0]), 2)
-    assert hr.shape == (1, 3, 12, 12)
-    assert torch.equal(hr[:, 0], hr[:, 1]) and torch.equal(lr[:, 0], lr[:, 2])
-
-
-def test_an_image_smaller_than_a_pixel_of_lr_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.png is smaller than 4 pixels"):
-        load_pair(write(tmp_path / "a.png", noise(3, 40)), 4)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

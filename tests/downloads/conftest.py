@@ -1,37 +1,37 @@
-"""A web server on this machine that misbehaves on demand."""
+"""A local web server that misbehaves on demand."""
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from promptsr.downloads import RemoteFile, RetryPolicy
 
+HASTY = RetryPolicy(timeout=5, attempts=2, pause=0)
+
 
 @dataclass
 class Server:
-    """What it serves, how it fails, and what it was asked for."""
+    """Content of the server, its faults, and the requests that it got."""
 
     url: str
     content: bytes = b""
     breaks: list[int] = field(default_factory=list)
-    """After how many bytes of the body the next answers break off."""
+    """Bytes of the body after which the next answers break off."""
     ignores_range: bool = False
     is_chunked: bool = False
     extra: bytes = b""
-    """Comes after the content."""
+    """Follows the content."""
     stated: int | None = None
-    """What Content-Length says instead of the truth."""
+    """Wrong Content-Length."""
     statuses: list[int] = field(default_factory=list)
-    """What the next answers are instead of the content."""
+    """Of the next answers, instead of the content."""
     hangs: float = 0.0
     """Seconds before the body."""
-    etag: str = '"one"'
     asked: list[dict[str, str]] = field(default_factory=list)
     """The headers of every request."""
 
@@ -57,12 +57,9 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return
             whole = server.content + server.extra
             start = int(self.headers.get("Range", "bytes=0-")[6:-1]) if not server.ignores_range else 0
-            if self.headers.get("If-Range", server.etag) != server.etag:
-                start = 0
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
-            self.send_header("ETag", server.etag)
             if server.is_chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:
@@ -97,19 +94,3 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     http.shutdown()
     thread.join()
     http.server_close()
-
-
-@pytest.fixture
-def hasty() -> RetryPolicy:
-    """Two attempts, no pauses."""
-    return RetryPolicy(timeout=5, attempts=2, pause=0)
-
-
-@pytest.fixture
-def write_sources(tmp_path: Path) -> Callable[[str], Path]:
-    def write(text: str) -> Path:
-        path = tmp_path / "sources.toml"
-        path.write_text(text)
-        return path
-
-    return write

@@ -1,4 +1,4 @@
-"""A name becomes a file, a folder of files, or an unpacked folder; what is there is not brought again."""
+"""A name becomes a file, a folder of files, or an unpacked folder; nothing is downloaded twice."""
 
 import io
 import os
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from promptsr.downloads import Entry, RemoteFile, RetryPolicy, Unpacking, fetch
+from promptsr.downloads import Entry, RemoteFile, Unpacking, fetch
 from promptsr.support.errors import DownloadError, UserError
 from promptsr.support.progress import finish
-from tests.downloads.conftest import Server
+from tests.downloads.conftest import HASTY, Server
 
 
 def entry(name: str, *files: RemoteFile, unpack: Unpacking | None = None, by_hand: str | None = None) -> Entry:
@@ -29,47 +29,43 @@ def archive(server: Server) -> RemoteFile:
     return server.file("sets.tar")
 
 
-def test_single_file_keeps_its_name(server: Server, tmp_path: Path, hasty: RetryPolicy) -> None:
+def test_single_file_keeps_its_name(server: Server, tmp_path: Path) -> None:
     server.content = b"weights"
     known = {"net": entry("net", server.file("Net_x4.pth"))}
-    fetched = finish(fetch("net", tmp_path, known, hasty))
+    fetched = finish(fetch("net", tmp_path, known, HASTY))
     assert fetched.path == tmp_path / "Net_x4.pth" and fetched.path.read_bytes() == b"weights" and fetched.is_new
-    assert not finish(fetch("net", tmp_path, known, hasty)).is_new and len(server.asked) == 1
+    assert not finish(fetch("net", tmp_path, known, HASTY)).is_new and len(server.asked) == 1
 
 
-def test_several_files_share_a_folder(server: Server, tmp_path: Path, hasty: RetryPolicy) -> None:
+def test_several_files_share_a_folder(server: Server, tmp_path: Path) -> None:
     server.content = b"image"
     known = {"set": entry("set", server.file("1.png"), server.file("2.png"))}
-    fetched = finish(fetch("set", tmp_path, known, hasty))
+    fetched = finish(fetch("set", tmp_path, known, HASTY))
     assert fetched.path == tmp_path / "set" and sorted(os.listdir(fetched.path)) == ["1.png", "2.png"]
     (fetched.path / "2.png").unlink()
-    assert finish(fetch("set", tmp_path, known, hasty)).is_new
+    assert finish(fetch("set", tmp_path, known, HASTY)).is_new
     assert len(server.asked) == 3
 
 
-def test_archive_is_unpacked_and_goes(server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy) -> None:
+def test_archive_is_unpacked_and_goes(server: Server, archive: RemoteFile, tmp_path: Path) -> None:
     known = {"set": entry("set", archive, unpack=Unpacking({r"a/(.+)": r"HR/\1"}, 10))}
-    fetched = finish(fetch("set", tmp_path, known, hasty))
+    fetched = finish(fetch("set", tmp_path, known, HASTY))
     assert (fetched.path / "HR" / "one.png").read_bytes() == b"png" and fetched.kept is None
     assert os.listdir(tmp_path) == ["set"]
-    assert not finish(fetch("set", tmp_path, known, hasty)).is_new and len(server.asked) == 1
+    assert not finish(fetch("set", tmp_path, known, HASTY)).is_new and len(server.asked) == 1
 
 
-def test_archive_of_several_sets_is_brought_once(
-    server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy
-) -> None:
+def test_archive_of_several_sets_is_brought_once(server: Server, archive: RemoteFile, tmp_path: Path) -> None:
     known = {name: entry(name, archive, unpack=Unpacking({name + r"/(.+)": r"\1"}, 10)) for name in "ab"}
-    assert finish(fetch("a", tmp_path, known, hasty)).kept == tmp_path / "sets.tar"
-    finish(fetch("b", tmp_path, known, hasty))
+    assert finish(fetch("a", tmp_path, known, HASTY)).kept == tmp_path / "sets.tar"
+    finish(fetch("b", tmp_path, known, HASTY))
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "sets.tar"] and len(server.asked) == 1
 
 
-def test_archive_stays_if_unpacking_fails(
-    server: Server, archive: RemoteFile, tmp_path: Path, hasty: RetryPolicy
-) -> None:
+def test_archive_stays_if_unpacking_fails(server: Server, archive: RemoteFile, tmp_path: Path) -> None:
     known = {"set": entry("set", archive, unpack=Unpacking({"none": "none"}, 10))}
     with pytest.raises(DownloadError, match="does not hold what is expected"):
-        finish(fetch("set", tmp_path, known, hasty))
+        finish(fetch("set", tmp_path, known, HASTY))
     assert os.listdir(tmp_path) == ["sets.tar"]
 
 

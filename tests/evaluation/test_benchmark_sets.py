@@ -30,23 +30,19 @@ def test_lr_folders_may_be_absent(bench: Path) -> None:
 
 
 def test_sets_come_as_asked_for_and_once(bench: Path) -> None:
-    assert [each.name for each in find_sets(bench, ["Kodak24", "B100", "BSD100", "Kodak24"], 2)] == [
-        "Kodak24",
-        "BSD100",
-    ]
+    found = find_sets(bench, ["Kodak24", "B100", "BSD100", "Kodak24"], 2)
+    assert [each.name for each in found] == ["Kodak24", "BSD100"]
 
 
 def test_a_set_of_other_scales_is_left_out(bench: Path) -> None:
     sets = find_sets(bench, [], 3)
     assert [each.name for each in sets] == ["Set14", "BSD100", "Kodak24"]
     assert all(lr is None for each in sets for _, lr in each.pairs)
-    with pytest.raises(UserError, match=r"no set Set5 with images for x3: choose among Set14, BSD100, Kodak24\."):
-        find_sets(bench, ["Set5"], 3)
 
 
 def test_missing_sets_folders_and_partners_are_refused(bench: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no set Urban100 with images for x2: choose among Set5, Set14, BSD100"):
-        find_sets(bench, ["Set5", "Urban100"], 2)
+    with pytest.raises(UserError, match=r"no set Set5 with images for x3: choose among Set14, BSD100, Kodak24\."):
+        find_sets(bench, ["Kodak24", "Set5"], 3)
     with pytest.raises(UserError, match="nowhere is not a folder"):
         find_sets(tmp_path / "nowhere", [], 2)
     with pytest.raises(UserError, match="holds no set with images for x2"):

@@ -14,7 +14,7 @@ from promptsr.evaluation.evaluate import Evaluation, ImageScore, evaluate
 from promptsr.evaluation.measure import Measured, Measuring, measure
 from promptsr.evaluation.score_log import ScoreLog
 from promptsr.inference.self_ensemble import self_ensemble
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.fingerprint import fingerprint
 from promptsr.zoo.load import load_model
@@ -66,7 +66,7 @@ def test_a_stopped_run_goes_on_where_it_was(model: Model, sets: list[BenchmarkSe
         next(work)
     work.close()
     steps: list[Measuring] = []
-    # Another rank, as it were, goes on
+    # Goes on as another rank
     assert finish(measure(models, sets, log=replace(log, rank=1)), steps.append) == whole
     assert [(step.done, step.total) for step in steps] == [(i, 8) for i in range(4, 9)]
     assert run(models, sets, log) == (whole, 0)
@@ -137,11 +137,6 @@ def test_a_damaged_image_is_named_with_its_set_and_what_came_before_is_kept(
     with pytest.raises(UserError, match=r"^Set14: bird\.png is not an image"):
         finish(measure([model("a")], sets, log=log))
     assert len(log.read()) == 3
-
-
-def test_models_of_two_scales_are_refused(model: Model, sets: list[BenchmarkSet]) -> None:
-    with pytest.raises(ConfigError, match="bicubic-x3 enlarges x3 and a x2"):
-        next(measure([model("a"), load_model("bicubic-x3")], sets))
 
 
 def test_fingerprints_tell_networks_apart() -> None:

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image
 
 from promptsr.evaluation.stability import STEP, Change, compare, mean, moved
 from promptsr.zoo.load import load_model
+from tests.support.commands import Run
 
 
 def test_known_changes() -> None:
@@ -38,7 +37,7 @@ def test_every_value_moves_by_the_step_in_both_directions() -> None:
     assert torch.equal(moved(image), moved(image))
 
 
-def test_a_network_without_jumps_hardly_moves(tmp_path: Path) -> None:
+def test_a_network_without_jumps_hardly_moves() -> None:
     """Bicubic weights add up to at most 2 in amount, so nothing moves by more than that many steps."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
@@ -46,17 +45,13 @@ def test_a_network_without_jumps_hardly_moves(tmp_path: Path) -> None:
     assert change.levels <= 1 and change.share < 0.001 and change.psnr > -20 * math.log10(2 * STEP)
 
 
-def test_the_command_reports_every_image(tmp_path: Path) -> None:
+def test_the_command_reports_every_image(promptsr: Run, tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         pixels = np.random.default_rng(len(name)).integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
-    command = [sys.executable, "-m", "promptsr", "evaluate", "--hr", str(tmp_path), "--stability", "--json", "-"]
-    done = subprocess.run([*command, "--model", "promptsr-tiny-x4"], capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
+    code, out, err = promptsr("evaluate", "--hr", tmp_path, "--stability", "--model", "promptsr-tiny-x4", "--json", "-")
+    assert code == 0, err
+    result = json.loads(out)
     assert result["moved_by"] == STEP and [image["name"] for image in result["images"]] == ["a.png", "b.png"]
     assert math.isclose(result["share"], sum(image["share"] for image in result["images"]) / 2)
     assert all(0 <= image["share"] <= 1 and image["psnr"] > 40 for image in result["images"])
-    refused = subprocess.run(
-        [*command[:4], "--bench", str(tmp_path), "--stability", "-m", "bicubic-x4"], capture_output=True, text=True
-    )
-    assert refused.returncode == 2 and "--stability takes the images by --hr" in refused.stderr

@@ -1,41 +1,31 @@
-"""Files that must not be read: each with a sentence of its own, early, and never as wrong pixels."""
+"""Files that must not be read: each with its own message, early, and never as wrong pixels."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
-from PIL import Image
 
 from promptsr.imaging import decode
 from promptsr.support.errors import ImageError
+from tests.imaging.conftest import file_of, tiff_of
 
-RANDOM = np.random.default_rng(0)
-
-
-def noise_file(kind: str, **options: str | bool) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, kind, **options)
-    return buffer.getvalue()
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+FORMATS = {
+    "png": file_of(NOISE, "PNG"),
+    "jpeg": file_of(NOISE, "JPEG"),
+    "progressive jpeg": file_of(NOISE, "JPEG", progressive=True),
+    "webp": file_of(NOISE, "WEBP"),
+    "gif": file_of(NOISE, "GIF"),
+    "tiff": file_of(NOISE, "TIFF"),
+    "tiff deflate": file_of(NOISE, "TIFF", compression="tiff_deflate"),
+    "tiff lzw": file_of(NOISE, "TIFF", compression="tiff_lzw"),
+}
 
 
 def test_the_cap_is_on_pixels_and_exact() -> None:
-    assert decode(noise_file("PNG"), max_pixels=64 * 64).width == 64
+    assert decode(FORMATS["png"], max_pixels=64 * 64).width == 64
     with pytest.raises(ImageError, match="64 x 64 pixels"):
-        decode(noise_file("PNG"), max_pixels=64 * 64 - 1)
-
-
-FORMATS = {
-    "png": noise_file("PNG"),
-    "jpeg": noise_file("JPEG"),
-    "progressive jpeg": noise_file("JPEG", progressive=True),
-    "webp": noise_file("WEBP"),
-    "gif": noise_file("GIF"),
-    "tiff": noise_file("TIFF"),
-    "tiff deflate": noise_file("TIFF", compression="tiff_deflate"),
-    "tiff lzw": noise_file("TIFF", compression="tiff_lzw"),
-}
+        decode(FORMATS["png"], max_pixels=64 * 64 - 1)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -56,51 +46,25 @@ def test_flipped_bytes_are_refused(name: str) -> None:
             decode(bytes(data))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"Not a picture, only words.\n" * 9,
-        b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-        b"%PDF-1.4\n1 0 obj\n",
-        b"P6\n2 2\n255\n" + bytes(12),
-        noise_file("BMP"),
-    ],
-    ids=["text", "svg", "pdf", "ppm", "bmp"],
-)
-def test_other_files_are_refused_whatever_their_name(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
-    path.write_bytes(data)
-    with pytest.raises(
-        ImageError, match=r"^picture.png is not an image we read; convert it to PNG, JPEG, WebP or TIFF"
-    ):
-        decode(path)
-
-
 def test_paths_without_a_file_behind(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.png"
-    empty.touch()
-    with pytest.raises(ImageError, match="does not exist"):
-        decode(tmp_path / "nowhere.png")
-    with pytest.raises(ImageError, match="is a folder"):
-        decode(tmp_path)
-    with pytest.raises(ImageError, match=r"empty.png is empty \(0 bytes\)"):
-        decode(empty)
-    with pytest.raises(ImageError, match=r"The image is empty \(0 bytes\)"):
-        decode(b"")
-    with pytest.raises(ImageError, match=r"cannot be opened .*too long"):
-        decode(tmp_path / ("x" * 300))
+    (tmp_path / "empty.png").touch()
+    for path, reason in (
+        (tmp_path / "nowhere.png", r"nowhere.png cannot be opened \(No such file"),
+        (tmp_path, r"cannot be opened \(Is a directory"),
+        (tmp_path / ("x" * 300), r"cannot be opened \(File name too long"),
+        (tmp_path / "empty.png", r"empty.png is empty \(0 bytes\)"),
+        (b"", r"The image is empty \(0 bytes\)"),
+    ):
+        with pytest.raises(ImageError, match=reason):
+            decode(path)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint32", "int16", "int8"])
 def test_pixels_beyond_sixteen_bits_are_refused(dtype: str) -> None:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((6, 5), dtype=dtype), photometric="minisblack")
     with pytest.raises(ImageError, match="export it with 8 or 16 bits per channel"):
-        decode(buffer.getvalue())
+        decode(tiff_of(np.zeros((6, 5), dtype=dtype), photometric="minisblack"))
 
 
 def test_many_channels_are_refused() -> None:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.zeros((6, 5, 5), dtype=np.uint8), photometric="minisblack", planarconfig="contig")
     with pytest.raises(ImageError, match="5 channels"):
-        decode(buffer.getvalue())
+        decode(tiff_of(np.zeros((6, 5, 5), dtype=np.uint8), photometric="minisblack", planarconfig="contig"))

@@ -16,10 +16,11 @@ from promptsr.imaging import Picture
 from promptsr.inference.upscaler import Upscaler
 from promptsr.support.errors import UserError
 from promptsr.zoo.sr_model import SRModel
+from tests.inference.conftest import enlarged
 
 GPU = "cpu:0"
 CALLS: list[str] = []
-"""What the networks of this file were asked: the type of their products."""
+"""Types of the products of the networks of this file."""
 LOST = [
     torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA"),
     torch.AcceleratorError("CUDA error: device-side assert triggered"),
@@ -59,10 +60,6 @@ def dark() -> Picture:
     return Picture(np.random.default_rng(0).integers(0, 60, (16, 48, 3), dtype=np.uint8))
 
 
-def doubled(picture: Picture) -> np.ndarray:
-    return picture.color.repeat(2, 0).repeat(2, 1)
-
-
 @pytest.mark.parametrize("error", LOST, ids=lambda error: str(error).splitlines()[0])
 def test_the_processor_goes_on_where_a_device_was_lost(error: Exception, dark: Picture) -> None:
     def fail(call: int) -> None:
@@ -71,13 +68,13 @@ def test_the_processor_goes_on_where_a_device_was_lost(error: Exception, dark: P
 
     upscaler = Upscaler(model(fail), tile=16, overlap=0, device=GPU)
     result = upscaler(dark)
-    np.testing.assert_array_equal(result.picture.color, doubled(dark))
+    np.testing.assert_array_equal(result.picture.color, enlarged(dark.color))
     assert len(CALLS) == 4 and result.tiles == 3  # the first tile was not made again
-    told = f"The device cpu:0 failed ({str(error).splitlines()[0]}), so toy went on on the CPU."
+    told = f"The device cpu:0 failed ({str(error).splitlines()[0]}), so toy used the CPU."
     assert result.note == told
     again = upscaler(dark)  # which does not try the device any more
     assert len(CALLS) == 7 and again.note == told
-    np.testing.assert_array_equal(again.picture.color, doubled(dark))
+    np.testing.assert_array_equal(again.picture.color, enlarged(dark.color))
 
 
 def test_the_weights_stay_where_they_cannot_be_lost() -> None:
@@ -105,19 +102,21 @@ def test_full_precision_goes_on_where_half_overflows(dark: Picture) -> None:
     upscaler = Upscaler(model(), tile=16, overlap=0, half=True)
     result = upscaler(bright)
     assert CALLS == ["float16", "float16", "float32", "float32"]
-    assert result.note == "toy gave values that are not finite in half precision, so it went on in full precision."
-    expected = doubled(bright)
+    assert result.note == "toy overflowed in half precision, so it used full precision."
+    expected = enlarged(bright.color)
     np.testing.assert_array_equal(result.picture.color[:, 32:], expected[:, 32:])
     assert np.abs(result.picture.color[:, :32].astype(int) - expected[:, :32]).max() <= 1
     CALLS.clear()
     assert upscaler(dark).note == result.note and set(CALLS) == {"float32"}
-    assert Upscaler(model(), tile=16, overlap=0, half=True)(dark).note is None
+    CALLS.clear()
+    assert Upscaler(model(), tile=16, overlap=0, half=True)(dark).note is None and set(CALLS) == {"float16"}
 
 
-def test_values_that_are_not_finite_in_full_precision_are_refused(dark: Picture) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_in_full_precision_are_refused(dark: Picture, value: float) -> None:
     spoilt = model()
     with torch.no_grad():
-        spoilt.network.get_parameter("weight")[0] = float("nan")
+        spoilt.network.get_parameter("weight")[0] = value
     with pytest.raises(UserError, match="toy gave values that are not finite"):
         Upscaler(spoilt, half=True)(dark)
     assert CALLS == ["float16", "float32"]
@@ -133,7 +132,7 @@ def test_all_faults_of_a_run_are_told(dark: Picture) -> None:
             raise LOST[0]
 
     result = Upscaler(model(fail), tile=48, overlap=0, device=GPU, half=True)(bright)
-    np.testing.assert_array_equal(result.picture.color, doubled(bright))
+    np.testing.assert_array_equal(result.picture.color, enlarged(bright.color))
     assert CALLS[:3] == ["float16", "float16", "float32"] and set(CALLS[3:]) == {"float32"}
     half, device, memory = ("in half precision", "The device cpu:0 failed", "Memory ran out at a side of 48 pixels")
     assert result.note is not None
@@ -151,7 +150,7 @@ def test_without_memory_for_generated_code_it_goes_on_without_onednn(dark: Pictu
     upscaler = Upscaler(model(fail), tile=16, overlap=0)
     for picture in (dark, dark):
         result = upscaler(picture)
-        np.testing.assert_array_equal(result.picture.color, doubled(dark))
+        np.testing.assert_array_equal(result.picture.color, enlarged(dark.color))
         assert (result.tiles, result.tile) == (3, 16)  # no smaller tiles for it
     assert used == [True, True, False, False, False, False, False]
     assert torch._C._get_mkldnn_enabled()  # for everyone else

@@ -1,7 +1,6 @@
-"""Self-ensemble: its definition, its symmetry, what it says of itself, and tiles."""
+"""Self-ensemble: its definition, its symmetry, its attributes, and tiles."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 from promptsr.inference.self_ensemble import self_ensemble
 from promptsr.inference.upscaler import Upscaler
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
+from tests.inference.conftest import noise
 
 
 class Lopsided(nn.Module):
@@ -31,12 +30,8 @@ MODEL = SRModel("lopsided", 2, Lopsided(), min_tile=3, bytes_per_pixel=100, fixe
 PLUS = self_ensemble(MODEL)
 
 
-def picture(height: int, width: int, seed: int = 0) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
-
-
 def test_it_is_the_mean_of_eight_positions() -> None:
-    image = picture(6, 9)
+    image = noise(6, 9)
     results = []
     for k in range(4):
         for mirrored in (False, True):
@@ -54,18 +49,18 @@ def test_a_turned_image_gives_the_turned_result(height: int, width: int, turns: 
     def turned(image: Tensor) -> Tensor:
         return (image.flip(2) if mirrored else image).rot90(turns, (2, 3))
 
-    image = picture(height, width, seed)
+    image = noise(height, width, seed=seed)
     torch.testing.assert_close(PLUS(turned(image)), turned(PLUS(image)), rtol=0, atol=1e-12)
 
 
 def test_half_precision_is_summed_in_full() -> None:
     half = SRModel("half", 2, nn.Upsample(scale_factor=2).half())
-    image = picture(4, 5).half()
+    image = noise(4, 5).half()
     result = self_ensemble(half)(image)
     assert result.dtype == torch.float32 and torch.equal(result, half(image).float())
 
 
-def test_it_says_of_itself_what_the_model_does() -> None:
+def test_attributes_are_those_of_the_model() -> None:
     assert (PLUS.name, PLUS.scale, PLUS.min_tile, PLUS.size_multiple) == ("lopsided+", 2, 3, 4)
     assert (PLUS.architecture, PLUS.parameters) == ("Lopsided+", MODEL.parameters)
     sum_of_results = 4 * 3 * 2 * 8 * 2 * 12  # bytes of 3 channels, of 8 x 12 pixels doubled
@@ -73,15 +68,9 @@ def test_it_says_of_itself_what_the_model_does() -> None:
 
 
 def test_tiles_are_averaged_one_by_one() -> None:
-    images = picture(12, 10)
+    images = noise(12, 10)
     whole = finish(Upscaler(PLUS, tile="whole").upscale_tensor(images))
     torch.testing.assert_close(whole, PLUS(images).float())
     tiled = finish(Upscaler(PLUS, tile=8, overlap=6).upscale_tensor(images))
     assert tiled.shape == whole.shape
     torch.testing.assert_close(tiled[..., :2, :2], whole[..., :2, :2])  # out of the reach of any seam
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_bicubic_has_nothing_to_gain(scale: int) -> None:
-    model = load_model(f"bicubic-x{scale}")
-    torch.testing.assert_close(self_ensemble(model)(picture(7, 5)), model(picture(7, 5)), rtol=0, atol=1e-5)

@@ -10,40 +10,27 @@ from hypothesis import strategies as st
 
 from promptsr.inference.tiling import spans
 
-LENGTHS, TILES, OVERLAPS, SCALES = st.integers(1, 300), st.integers(1, 120), st.integers(0, 60), st.integers(1, 4)
 
-
-@given(length=LENGTHS, tile=TILES, overlap=OVERLAPS, scale=SCALES)
-def test_spans_cover_the_axis_in_equal_pieces(length: int, tile: int, overlap: int, scale: int) -> None:
+@given(st.integers(1, 300), st.integers(1, 120), st.integers(0, 60), st.integers(1, 4))
+def test_spans_cover_the_axis_in_equal_pieces_whose_weights_sum_to_one(
+    length: int, tile: int, overlap: int, scale: int
+) -> None:
     pieces = spans(length, tile, overlap, scale)
-    assert {piece.low.stop - piece.low.start for piece in pieces} == {min(tile, length)}
-    assert pieces[0].low.start == 0 and pieces[-1].low.stop == length
-    used = min(overlap, min(tile, length) // 2)
     size = min(tile, length)
+    used = min(overlap, size // 2)
+    assert {piece.low.stop - piece.low.start for piece in pieces} == {size}
+    assert pieces[0].low.start == 0 and pieces[-1].low.stop == length
     assert len(pieces) == max(1, math.ceil((length - used) / (size - used)))
-    for earlier, later in itertools.pairwise(pieces):
-        assert earlier.low.start < later.low.start <= earlier.low.stop - used
+    total = np.zeros(scale * length)
     for piece in pieces:
         assert (piece.high.start, piece.high.stop) == (scale * piece.low.start, scale * piece.low.stop)
-
-
-@given(length=LENGTHS, tile=TILES, overlap=OVERLAPS, scale=SCALES)
-def test_weights_sum_to_one_everywhere(length: int, tile: int, overlap: int, scale: int) -> None:
-    total = np.zeros(scale * length)
-    for piece in spans(length, tile, overlap, scale):
         assert piece.weight.dtype == torch.float32 and piece.weight.min() >= 0
         total[piece.high] += piece.weight.numpy()
     np.testing.assert_allclose(total, 1, atol=1e-6)
-
-
-@given(length=LENGTHS, tile=TILES, overlap=OVERLAPS, scale=SCALES)
-def test_inner_edges_of_a_tile_are_not_used(length: int, tile: int, overlap: int, scale: int) -> None:
-    pieces = spans(length, tile, overlap, scale)
-    margin = scale * (min(overlap, min(tile, length) // 2) // 4)
-    for piece in pieces[1:]:
-        assert not piece.weight[:margin].any()
-    for piece in pieces[:-1]:
-        assert not piece.weight[len(piece.weight) - margin :].any()
+    margin = scale * (used // 4)  # inner edges of a tile are not used
+    for earlier, later in itertools.pairwise(pieces):
+        assert earlier.low.start < later.low.start <= earlier.low.stop - used
+        assert not later.weight[:margin].any() and not earlier.weight[len(earlier.weight) - margin :].any()
 
 
 def test_a_cut_worked_out_by_hand() -> None:

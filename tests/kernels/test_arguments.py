@@ -1,6 +1,5 @@
 """Nothing reaches the kernels but what they can read: types, layouts and indices that do not fit are refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from promptsr.model.attention import attend_all, attend_groups
 from promptsr.model.groups import Groups, category_groups, window_groups
 from promptsr.model.network import build_model
 from promptsr.model.window_attention import WindowSelfAttention
+from tests.support.kernels import available, normal
 
-pytestmark = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no kernels here: {kernels.why_not()}")
+pytestmark = available
 
 HALVES = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2, torch.float64: 1e-12}
 """Largest error of a result, relative to its largest value."""
@@ -27,10 +27,6 @@ def guarded(values: Tensor) -> Tensor:
     memory = torch.full((values.numel() + 4096,), float("nan"), dtype=values.dtype)
     memory[: values.numel()] = values.flatten()
     return memory[: values.numel()].view(values.shape)
-
-
-def normal(*shape: int, seed: int, dtype: torch.dtype) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 def groups_of(kind: str, dtype: torch.dtype) -> tuple[Groups, Tensor | None]:
@@ -92,68 +88,46 @@ def test_networks_run_in_half_precision(preset: str, dtype: torch.dtype) -> None
     assert error < {torch.float16: 0.03, torch.bfloat16: 0.1}[dtype]
 
 
-def arguments_of(operator: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Calls of an operator, each wrong in one tensor."""
-    x = torch.rand(4, 64)
-    good: dict[Any, tuple[Any, ...]] = {
-        attention.attend_all: (torch.rand(2, 8, 4), torch.rand(2, 9, 4), torch.rand(2, 9, 4), 0.3, 0),
-        attention.attend_all_backward: (
-            *(torch.rand(2, 8, 4), torch.rand(2, 9, 4), torch.rand(2, 9, 4)),
-            *(torch.rand(2, 8, 4), torch.rand(2, 8), torch.rand(2, 8, 4), 0.3),
-        ),
-        attention.attend_groups: (
-            *(torch.rand(16, 24), torch.arange(16).view(2, 8), torch.tensor(0.3), 2, 2, 0),
-            *(torch.rand(2, 8, 8), torch.zeros(2, 8, 8), torch.tensor([0, 1])),
-        ),
-        attention.attend_groups_backward: (
-            *(torch.rand(16, 24), torch.arange(16).view(2, 8), torch.tensor(0.3)),
-            *(torch.rand(2, 8, 8), torch.zeros(2, 8, 8), torch.tensor([0, 1])),
-            *(torch.rand(16, 8), torch.rand(2, 2, 8), torch.rand(16, 8), 2, 0),
-        ),
-        layers.linear: (x, torch.ones(64), torch.zeros(64), 1e-5, torch.rand(8, 64), torch.rand(8), torch.rand(4, 8)),
-        layers.linear_backward: (
-            *(x, torch.ones(64), torch.zeros(64), torch.rand(8, 64), torch.rand(8), 1e-5, torch.rand(4, 8), True),
-        ),
-        layers.feed_forward: (
-            *(x, torch.ones(64), torch.zeros(64), 1e-5),
-            *(torch.rand(8, 64), torch.rand(8), torch.rand(64, 8), torch.rand(64)),
-        ),
-        layers.feed_forward_backward: (
-            *(x, torch.ones(64), torch.zeros(64), torch.rand(8, 64), torch.rand(8), torch.rand(64, 8), torch.rand(64)),
-            *(1e-5, torch.rand(4, 64), True),
-        ),
-    }
-    arguments = good[operator]
-    operator(*arguments)  # nothing else is wrong with them
+QKV = torch.rand(2, 8, 4), torch.rand(2, 9, 4), torch.rand(2, 9, 4)
+GROUPED = torch.rand(16, 24), torch.arange(16).view(2, 8), torch.tensor(0.3)
+MASKED = torch.rand(2, 8, 8), torch.zeros(2, 8, 8), torch.tensor([0, 1])
+X, NORM = torch.rand(4, 64), (torch.ones(64), torch.zeros(64))
+LAYERS = torch.rand(8, 64), torch.rand(8), torch.rand(64, 8), torch.rand(64)
+CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "attend_all": (attention.attend_all, (*QKV, 0.3, 0)),
+    "attend_all_backward": (
+        attention.attend_all_backward,
+        (*QKV, torch.rand(2, 8, 4), torch.rand(2, 8), torch.rand(2, 8, 4), 0.3),
+    ),
+    "attend_groups": (attention.attend_groups, (*GROUPED, 2, 2, 0, *MASKED)),
+    "attend_groups_backward": (
+        attention.attend_groups_backward,
+        (*GROUPED, *MASKED, torch.rand(16, 8), torch.rand(2, 2, 8), torch.rand(16, 8), 2, 0),
+    ),
+    "linear": (layers.linear, (X, *NORM, 1e-5, *LAYERS[:2], torch.rand(4, 8))),
+    "linear_backward": (layers.token_layers_backward, (X, torch.rand(4, 8), True, 1e-5, *NORM, *LAYERS[:2])),
+    "feed_forward": (layers.feed_forward, (X, *NORM, 1e-5, *LAYERS)),
+    "feed_forward_backward": (layers.token_layers_backward, (X, torch.rand(4, 64), True, 1e-5, *NORM, *LAYERS)),
+}
+"""Operators with arguments that fit."""
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_does_not_fit_is_refused(name: str) -> None:
+    """Every tensor of every kernel, one at a time."""
+    operator, arguments = CALLS[name]
+    operator(*arguments)
     for place, argument in enumerate(arguments):
         if not isinstance(argument, Tensor) or argument.ndim == 0:
             continue
         other = torch.float64 if argument.dtype == torch.int64 else torch.float16
-        for name, wrong in {
-            "another type": argument.to(other),
-            "too short": argument[:-1].clone(),
-            "too narrow": argument[..., :-1].contiguous(),
-        }.items():
-            yield f"{place} {name}", (*arguments[:place], wrong, *arguments[place + 1 :])
-
-
-OPERATORS = (
-    *(attention.attend_all, attention.attend_all_backward, attention.attend_groups, attention.attend_groups_backward),
-    *(layers.linear, layers.linear_backward, layers.feed_forward, layers.feed_forward_backward),
-)
-
-
-@pytest.mark.parametrize("operator", OPERATORS, ids=str)
-def test_what_does_not_fit_is_refused(operator: Any) -> None:
-    """Every tensor of every kernel, one at a time."""
-    cases = dict(arguments_of(operator))
-    assert len(cases) >= 9
-    if operator is layers.feed_forward:
-        del cases["0 too short"]  # fewer tokens are as good
-    for name, arguments in cases.items():
-        with pytest.raises((ValueError, RuntimeError, IndexError)):
-            operator(*arguments)
-            pytest.fail(f"{name} was taken")
+        wrong = {"type": argument.to(other), "short": argument[:-1].clone(), "narrow": argument[..., :-1].contiguous()}
+        if name == "feed_forward" and place == 0:
+            del wrong["short"]  # fewer tokens are as good
+        for fault, value in wrong.items():
+            with pytest.raises((ValueError, RuntimeError, IndexError)):
+                operator(*arguments[:place], value, *arguments[place + 1 :])
+                pytest.fail(f"argument {place} was taken: {fault}")
 
 
 def test_layouts_that_cannot_be_read() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,9 +13,9 @@ import pytest
 
 from promptsr import kernels
 from promptsr.kernels import build
+from tests.support.kernels import available
 
 ROOT = Path(__file__).resolve().parents[2]
-available = pytest.mark.skipif(kernels.why_not() is not None, reason=f"no kernels here: {kernels.why_not()}")
 PROGRAM = """
 import torch
 from promptsr import build_model, kernels
@@ -77,35 +78,35 @@ def test_threads_wait_for_the_one_that_builds(tmp_path: Path) -> None:
     assert done.stdout == "1 None\n", done.stderr
 
 
-def test_switched_off_by_the_environment() -> None:
-    assert run(PROMPTSR_KERNELS="off") == "The kernels are switched off by PROMPTSR_KERNELS."
+REASONS = {
+    "switched off": ({"PROMPTSR_KERNELS": "off"}, r"The kernels are switched off by PROMPTSR_KERNELS\."),
+    "no compiler": (
+        {"PATH": "{tmp}", "CXX": ""},
+        r"There is no C\+\+ compiler: install g\+\+ or clang\+\+ \(or name one by CXX\) for a faster network\.",
+    ),
+    "not there": ({"CXX": "no-such-compiler"}, "The compiler no-such-compiler cannot be run: .*"),
+    "fails": ({"CXX": "{tmp}/fails"}, r"The compiler .*/fails failed: error: this is no compiler\."),
+    "no library": ({"CXX": "{tmp}/useless"}, "The kernels cannot be loaded: .*"),
+    "no folder": (
+        {"PROMPTSR_CACHE": "{tmp}/fails"},
+        r"The kernels cannot be kept: .*; name a folder by PROMPTSR_CACHE\.",
+    ),
+}
 
 
-def test_without_a_compiler(tmp_path: Path) -> None:
-    reason = run(PATH=str(tmp_path), PROMPTSR_CACHE=str(tmp_path), CXX="")
-    assert reason == "There is no C++ compiler: install g++ or clang++ (or name one by CXX) for a faster network."
-
-
-def test_with_a_compiler_that_is_not_there(tmp_path: Path) -> None:
-    reason = run(CXX="no-such-compiler", PROMPTSR_CACHE=str(tmp_path))
-    assert reason.startswith("The compiler no-such-compiler cannot be run: ")
-    assert list((tmp_path / "kernels").iterdir()) == []
-
-
-def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
-    fake = tmp_path / "c++"
-    fake.write_text("#!/bin/sh\necho 'error: this is no compiler' >&2\necho more >&2\nexit 3\n")
-    fake.chmod(0o755)
-    reason = run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache"))
-    assert reason == f"The compiler {fake} failed: error: this is no compiler."
-    assert list((tmp_path / "cache" / "kernels").iterdir()) == []
-
-
-def test_with_a_compiler_that_makes_nothing_of_use(tmp_path: Path) -> None:
-    fake = tmp_path / "c++"
-    fake.write_text('#!/bin/sh\nfor last; do :; done\necho "not a library" > "$last"\n')
-    fake.chmod(0o755)
-    assert run(CXX=str(fake), PROMPTSR_CACHE=str(tmp_path / "cache")).startswith("The kernels cannot be loaded: ")
+@pytest.mark.parametrize("case", REASONS)
+def test_without_kernels_the_reason_is_a_sentence(case: str, tmp_path: Path) -> None:
+    environment, reason = REASONS[case]
+    for name, script in {
+        "fails": "echo 'error: this is no compiler' >&2\necho more >&2\nexit 3\n",
+        "useless": 'for last; do :; done\n[ "$last" = --version ] || echo "not a library" > "$last"\n',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}")
+        (tmp_path / name).chmod(0o755)
+    variables = {name: value.format(tmp=tmp_path) for name, value in environment.items()}
+    assert re.fullmatch(reason, run(**{"PROMPTSR_CACHE": str(tmp_path / "cache"), **variables}))
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(left) == (case == "no library")
 
 
 @pytest.fixture
@@ -169,12 +170,6 @@ def test_without_a_home_the_library_is_of_this_process(tmp_path: Path, compiler:
     assert list((tmp_path / "tmp").iterdir()) == []  # gone with the process, and its name was not to be guessed
 
 
-def test_where_nothing_can_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    reason = run(PROMPTSR_CACHE=str(tmp_path / "file"))
-    assert reason.startswith("The kernels cannot be kept: ") and reason.endswith("; name a folder by PROMPTSR_CACHE.")
-
-
 def test_disabled_for_a_while() -> None:
     before = kernels.why_not()
     with kernels.disabled():
@@ -197,15 +192,14 @@ def test_another_processor_or_source_is_another_library(monkeypatch: pytest.Monk
     monkeypatch.setattr(build, "_version", lambda command: "c++ 12")
     mine = build._fingerprint(command)
     assert build._fingerprint(command) == mine != build._fingerprint([*command, "-g"])
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "_processor", lambda: "flags: fewer")
-        assert build._fingerprint(command) != mine
-    with monkeypatch.context() as patch:
-        patch.setattr(build, "_version", lambda command: "c++ 13")
-        assert build._fingerprint(command) != mine
-    with monkeypatch.context() as patch:
-        patch.setattr(platform, "libc_ver", lambda: ("glibc", "2.99"))
-        assert build._fingerprint(command) != mine
+    for module, name, value in (
+        (build, "_processor", "flags: fewer"),
+        (build, "_version", "c++ 13"),
+        (platform, "libc_ver", ("glibc", "2.99")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, lambda *_, value=value: value)
+            assert build._fingerprint(command) != mine
     for name in (*build._SOURCES, *build._HEADERS):
         (tmp_path / name).write_text((build._FOLDER / name).read_text() + "\n")
     monkeypatch.setattr(build, "_FOLDER", tmp_path)

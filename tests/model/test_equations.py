@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from promptsr.imaging.resize import upscale
-from promptsr.model.cascade import CascadePromptingBlock
 from promptsr.model.local_prompting import LocalPromptingLayer
 from promptsr.model.network import PromptSR, ResidualGroup, build_model, pad_to_multiple
 from promptsr.model.taps import record
@@ -152,16 +151,6 @@ def test_prompt_update_reaches_the_second_block_only(lively: Lively) -> None:
     assert not torch.allclose(first, own)
     close(prompts[1.0][1], first)
     close(prompts[0.01][1], 0.01 * first + 0.99 * own)
-
-
-def test_first_block_of_every_group_has_no_previous_prompts(lively: Lively) -> None:
-    network = lively(groups=3)
-    given_previous = []
-    for block in network.modules():
-        if isinstance(block, CascadePromptingBlock):
-            block.register_forward_pre_hook(lambda _module, args: given_previous.append(args[1] is not None))
-    network(image(8, 8).float())
-    assert given_previous == [False, True] * 3
 
 
 @pytest.mark.parametrize("prompting", [True, False])

@@ -3,8 +3,8 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from promptsr.config import preset
 from promptsr.model import attention
 from promptsr.model.network import PromptSR, build_model
 from promptsr.model.taps import explicit_attention, record
+from tests.support.kernels import given_categories
 
 ROOT = Path(__file__).resolve().parents[2]
 Lively = Callable[..., PromptSR]
@@ -57,16 +58,6 @@ def random_image(shape: tuple[int, int, int], seed: int = 0) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@contextmanager
-def given_categories(network: PromptSR, categories: Mapping[str, Tensor]) -> Iterator[None]:
-    """Within this context these taps yield these values, whatever passes through them."""
-    with ExitStack() as stack:
-        for name, value in categories.items():
-            tap = network.get_submodule(name)
-            stack.callback(tap.register_forward_hook(lambda *_, value=value: value).remove)
-        yield
-
-
 def recorded_categories(network: PromptSR, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Output of the fused path, and its categories."""
     patterns = ["*_category"] if network.config.anchor_prompting else []
@@ -94,47 +85,31 @@ def largest_difference(a: list[Tensor], b: list[Tensor]) -> float:
     return float(max((x - y).detach().abs().max() for x, y in zip(a, b, strict=True)) / scale)
 
 
+def compare(network: PromptSR, image: Tensor, inputs: list[Tensor], tolerance: float = 1e-4) -> Tensor:
+    """Compare output and gradients of both paths; return the output."""
+    fused, explicit = both_paths(network, image)
+    assert largest_difference([fused], [explicit]) < tolerance
+    assert largest_difference(gradients(fused, inputs), gradients(explicit, inputs)) < tolerance
+    return fused
+
+
 @case
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_outputs_and_gradients_agree(
-    lively: Lively,
-    settings: dict[str, Any],
-    shape: tuple[int, int, int],
-    dtype: torch.dtype,
-    record_property: Callable[[str, object], None],
+    lively: Lively, settings: dict[str, Any], shape: tuple[int, int, int], dtype: torch.dtype
 ) -> None:
     network = lively(**settings).to(dtype)
     image = random_image(shape).to(dtype).requires_grad_()
-    inputs = [image, *network.parameters()]
-    fused, explicit = both_paths(network, image)
-    output = largest_difference([fused], [explicit])
-    gradient = largest_difference(gradients(fused, inputs), gradients(explicit, inputs))
-    record_property("largest output difference", output)
-    record_property("largest gradient difference", gradient)
-    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
-    assert output < tolerance and gradient < tolerance
+    compare(network, image, [image, *network.parameters()], 1e-4 if dtype == torch.float32 else 1e-10)
 
 
 @case
-def test_outputs_agree_without_gradients(lively: Lively, settings: dict[str, Any], shape: tuple[int, int, int]) -> None:
-    network = lively(**settings).requires_grad_(False)
-    image = random_image(shape)
-    with torch.no_grad():
-        fused, explicit = both_paths(network, image)
-    assert largest_difference([fused], [explicit]) < 1e-4
-    # The same without no_grad: what decides is whether the position biases are trained.
-    assert largest_difference([network(image)], [fused]) < 1e-6
-
-
-@case
-def test_gradient_of_the_image_agrees_in_a_frozen_network(
-    lively: Lively, settings: dict[str, Any], shape: tuple[int, int, int]
-) -> None:
+def test_paths_agree_in_a_frozen_network(lively: Lively, settings: dict[str, Any], shape: tuple[int, int, int]) -> None:
     network = lively(**settings).requires_grad_(False)
     image = random_image(shape).requires_grad_()
-    fused, explicit = both_paths(network, image)
-    assert largest_difference([fused], [explicit]) < 1e-4
-    assert largest_difference(gradients(fused, [image]), gradients(explicit, [image])) < 1e-4
+    fused = compare(network, image, [image])
+    with torch.no_grad():
+        assert largest_difference([network(image)], [fused]) < 1e-6
 
 
 @given(
@@ -157,10 +132,7 @@ def test_paths_agree_at_every_size(
         groups=1,
     ).requires_grad_(False)
     image = random_image((batch, height, width)).requires_grad_()
-    fused, explicit = both_paths(network, image)
-    assert fused.shape == (batch, 3, 2 * height, 2 * width)
-    assert largest_difference([fused], [explicit]) < 1e-4
-    assert largest_difference(gradients(fused, [image]), gradients(explicit, [image])) < 1e-4
+    assert compare(network, image, [image]).shape == (batch, 3, 2 * height, 2 * width)
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -195,17 +167,14 @@ def test_a_block_gives_the_same_bits_alone_and_in_a_batch() -> None:
 
 
 @pytest.mark.parametrize("kind", ["noise", "flat", "pattern"])
-def test_free_categories_differ_only_where_the_best_two_are_alike(
-    lively: Lively, kind: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_free_categories_differ_only_where_the_best_two_are_alike(lively: Lively, kind: str) -> None:
     """Layer by layer on equal inputs: after each layer the explicit run goes on with the fused run's categories."""
     image = {
         "noise": random_image((1, 40, 40)),
         "flat": 0.5 + 1e-6 * random_image((1, 40, 40)),
         "pattern": random_image((1, 8, 8)).repeat(1, 1, 5, 5),  # most anchors have equals: rounding decides
     }[kind]
-    compared = differing = 0
-    widest = 0.0
+    compared = 0
     for seed in range(3):
         network = lively(seed=seed).requires_grad_(False)
         _, fused = recorded_categories(network, image)
@@ -222,13 +191,7 @@ def test_free_categories_differ_only_where_the_best_two_are_alike(
             extent = float(similarities.max() - similarities.min())
             assert bool((gap <= 1e-5 * extent).all())
             compared += own.numel()
-            differing += int((own != choice).sum())
-            widest = max(widest, float(gap.max()) / extent)
     assert compared == 3 * 4 * 2 * 1600  # networks, blocks, maps, tokens
-    record_property("categories compared", compared)
-    record_property("categories that differ", differing)
-    record_property("widest gap over range", widest)
-    print(f"{kind}: {differing} of {compared} categories differ, by at most {widest:.1e} of the range")
 
 
 def digest(network: PromptSR) -> str:
@@ -271,9 +234,7 @@ class LargestTensor(TorchDispatchMode):
 
 def largest_tensor(network: PromptSR, height: int, width: int, *, explicit: bool = False, grad: bool = False) -> int:
     image = random_image((1, height, width)).requires_grad_(grad)
-    with LargestTensor() as meter, ExitStack() as stack:
-        if explicit:
-            stack.enter_context(explicit_attention(network))
+    with LargestTensor() as meter, explicit_attention(network) if explicit else nullcontext():
         output = network(image)
         if grad:
             output.sum().backward()

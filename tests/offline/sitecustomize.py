@@ -1,8 +1,8 @@
-"""Programs that the tests start reach nothing but this machine, and what else they ask for is written down.
+"""Restrict programs that the tests start to this machine, and record requests to others.
 
-Every Python imports this file as it starts if this folder is on PYTHONPATH. Where the variable `RECORD` names a file,
-whatever other machine is looked up, connected to or sent to becomes a line of it, and is refused: by this program, by
-all that it starts, and by kernels of notebooks.
+Python imports this file as it starts if this folder is on PYTHONPATH. If the variable `RECORD` names a file, lookups
+of, connections to and messages to other machines are refused, and their hosts are appended to it: for this program, all
+its subprocesses, and kernels of notebooks.
 """
 
 import os
@@ -24,13 +24,13 @@ _EVENTS = {
 
 
 def guard(record: str) -> None:
-    """From now on this process reaches only this machine. There is no way back."""
+    """Restrict this process to this machine, permanently."""
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _EVENTS:
             return
         host = arguments[_EVENTS[event]]
-        if isinstance(host, tuple):  # of the internet; other addresses are those of files
+        if isinstance(host, tuple):  # an internet address; others are paths of files
             host = host[0]
         elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
             return

@@ -1,47 +1,59 @@
 """Fixtures of every test of a command: the command line, in a process of its own or in this one, and a photograph."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ImageCms
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def _in_process(name: str, main: Callable[[], None], request: pytest.FixtureRequest) -> Run:
-    monkeypatch, capfd = (request.getfixturevalue(fixture) for fixture in ("monkeypatch", "capfd"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
 @pytest.fixture
-def promptsr(request: pytest.FixtureRequest) -> Run:
+def promptsr(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """`promptsr("models", "--json", "-")` -> exit code, stdout, stderr; in this process, for speed."""
     from promptsr.cli import main
 
-    return _in_process("promptsr", main, request)
+    return partial(_run, main, monkeypatch, capfd)
 
 
 @pytest.fixture
-def analysis(request: pytest.FixtureRequest) -> Run:
+def analysis(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """The same for `python -m analysis`."""
     from analysis.cli import main
 
-    return _in_process("analysis", main, request)
+    return partial(_run, main, monkeypatch, capfd)
+
+
+def _run(
+    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def refused(analysis: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Check that a command ends with one sentence, which holds the hint, and code 2, and leaves FILE alone."""
+
+    def check(hint: str, *arguments: object) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("FILE").write_text("kept")
+        code, out, err = analysis(*arguments)
+        assert (code, out, err.count("Error:")) == (2, "", 1) and hint in err, err
+        assert os.listdir() == ["FILE"] and Path("FILE").read_text() == "kept"
+
+    return check
 
 
 @pytest.fixture
@@ -65,9 +77,3 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "in" / "photo.png"
     encode(Picture(pixels), path)
     return path
-
-
-@pytest.fixture
-def icc_profile() -> bytes:
-    """A genuine sRGB profile, made by LittleCMS."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

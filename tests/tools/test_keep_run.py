@@ -1,5 +1,6 @@
-"""What is kept of a run: the weights of its last state, and the validations of its log."""
+"""Files kept of a run: the weights of its last state, and the validations of its log."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,6 @@ from tools.keep_run import keep_run
 
 
 def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
-    from dataclasses import asdict
-
     network = build_model("promptsr-tiny", groups=1, blocks_per_group=1)
     recipe = Recipe(data=("photos",), model=network.config, validation="kodak", validation_images=8)
     weights = network.state_dict()

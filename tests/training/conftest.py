@@ -1,10 +1,13 @@
 """Trainings of a very small network on a few images made for them."""
 
+import csv
 import json
+import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from subprocess import Popen
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -31,6 +34,8 @@ class Trial:
     """Holds the folders train and val."""
     output: Path
     model: ModelConfig = SMALL
+    STILL: ClassVar[dict[str, Any]] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None}
+    """Settings of a training that leaves the weights as they are."""
 
     def recipe(self, **changes: Any) -> Recipe:
         recipe = Recipe(
@@ -76,6 +81,24 @@ class Trial:
         """Runs to the end: all reports, and what the run returns."""
         reports: list[TrainReport] = []
         return reports, finish(self.start(**changes), reports.append)
+
+    def beside(self, name: str, **changes: Any) -> "Trial":
+        """Another run, in a folder beside this one."""
+        return replace(self, output=self.output.with_name(name), **changes)
+
+    @property
+    def log(self) -> list[dict[str, str]]:
+        """The rows of log.csv, as far as they are written."""
+        path = self.output / "log.csv"
+        return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+    def wait(self, process: Popen[str], step: int) -> None:
+        """Wait until a process that trains has logged a step."""
+        end = time.monotonic() + 120
+        while not self.log or int(self.log[-1]["step"]) < step:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
     @property
     def last(self) -> dict[str, Any]:

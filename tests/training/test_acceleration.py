@@ -1,7 +1,6 @@
 """Precision and compilation where they can be had, and a note and the same training where they cannot."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,14 +14,6 @@ from promptsr.training.acceleration import Acceleration
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
 SETTINGS: dict[str, Any] = {"channels": 8, "groups": 1, "blocks_per_group": 1, "window_size": 4, "scale": 2}
-
-
-@contextmanager
-def compiler(monkeypatch: pytest.MonkeyPatch, compiled: Callable[[nn.Module], Any]) -> Iterator[None]:
-    """torch.compile as something else."""
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "compile", compiled)
-        yield
 
 
 def loss_of(network: Callable[[Tensor], Tensor]) -> Tensor:
@@ -68,8 +59,8 @@ def test_a_compiler_that_fails_is_told_and_done_without(
     expected = plain.backward(loss_of)
     wanted = gradients(network)
     network.zero_grad()
-    with compiler(monkeypatch, lambda network: Broken(network, where)):
-        acceleration = Acceleration(FABRIC, network, True)
+    monkeypatch.setattr(torch, "compile", lambda network: Broken(network, where))
+    acceleration = Acceleration(FABRIC, network, True)
     assert torch.equal(acceleration.backward(loss_of), expected)
     assert all(map(torch.equal, gradients(network), wanted))  # once, not twice
     told = [note for note in acceleration.take_notes() if "compile" in note]
@@ -90,8 +81,8 @@ def test_a_failure_of_the_training_itself_is_not_blamed_on_the_compiler(network:
 
 def test_a_later_failure_of_compiled_code_passes_through(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Broken(network, "nowhere")
-    with compiler(monkeypatch, lambda _network: broken):
-        acceleration = Acceleration(FABRIC, network, True)
+    monkeypatch.setattr(torch, "compile", lambda _network: broken)
+    acceleration = Acceleration(FABRIC, network, True)
     acceleration.backward(loss_of)
     broken.where = "forward"
     with pytest.raises(RuntimeError, match="no C"):

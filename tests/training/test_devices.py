@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +26,6 @@ def torchrun(trial: Trial, recipe: Path, *options: str) -> subprocess.Popen[str]
     return subprocess.Popen([*command, *train], stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def losses(trial: Trial) -> dict[int, float]:
-    rows = [row.split(",") for row in (trial.output / "log.csv").read_text().splitlines()[1:]]
-    return {int(row[0]): float(row[1]) for row in rows}
-
-
 def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path) -> None:
     """With a batch that they cannot share evenly, in parts."""
     settings: dict[str, Any] = {"steps": 20, "batch": 5, "accumulate": 2}
@@ -40,11 +33,10 @@ def test_two_processes_train_as_one_does(trial: Trial, tmp_path: Path) -> None:
     process = torchrun(trial, recipe)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
-    alone = replace(trial, output=tmp_path / "alone")
-    reports, _ = alone.finish(**settings)
-    assert losses(trial) == pytest.approx({report.step: report.loss for report in reports}, abs=1e-4)
-    final = float((trial.output / "log.csv").read_text().splitlines()[-1].split(",")[-1])
-    assert final == pytest.approx(reports[-1].psnr_y, abs=0.01)  # dB
+    reports, _ = trial.beside("alone").finish(**settings)
+    losses = {int(row["step"]): float(row["loss"]) for row in trial.log}
+    assert losses == pytest.approx({report.step: report.loss for report in reports}, abs=1e-4)
+    assert float(trial.log[-1]["psnr_y"]) == pytest.approx(reports[-1].psnr_y, abs=0.01)  # dB
     assert errors.count("validation PSNR-Y") == 5 and errors.count("Done:") == 1  # one process speaks for all
 
 
@@ -56,31 +48,25 @@ def children(process: subprocess.Popen[str]) -> list[int]:
 def test_a_process_that_is_killed_is_started_anew_and_the_training_goes_on(trial: Trial, tmp_path: Path) -> None:
     recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=30, batch=4, validation=None)
     process = torchrun(trial, recipe, "--max-restarts", "1")
-    end = time.monotonic() + 120
-    while not (trial.output / "last.ckpt").exists() or trial.last["step"] < 8:
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.05)
+    trial.wait(process, 9)  # a state was saved at step 8
     first = children(process)
     assert len(first) == 2
     os.kill(first[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=250)
     assert process.returncode == 0, errors
     assert trial.last["step"] == 30 and (trial.output / "final.safetensors").exists()
-    assert sorted(losses(trial)) == list(range(1, 31))
+    assert [int(row["step"]) for row in trial.log] == list(range(1, 31))
     assert "Another process of this training is gone" in errors
 
 
 def test_sigterm_saves_in_every_process_at_the_same_step(trial: Trial, tmp_path: Path) -> None:
     recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=5000, batch=4, validation=None, validate_every=5000)
     process = torchrun(trial, recipe)
-    end = time.monotonic() + 120
-    while not (trial.output / "log.csv").exists() or len(losses(trial)) < 5:
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.05)
+    trial.wait(process, 5)
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert f"Stopped at step {trial.last['step']}, which is saved" in errors
-    assert max(losses(trial)) == trial.last["step"] < 5000
+    assert int(trial.log[-1]["step"]) == trial.last["step"] < 5000
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:7", "meta"])

@@ -1,10 +1,10 @@
-"""What a training starts from: fresh weights, those of another network, the mean of several."""
+"""Initial weights of a training: fresh ones, those of another network, the mean of several."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -30,8 +30,7 @@ def initial(path: Path, config: ModelConfig, seed: int = 99) -> dict[str, Tensor
 def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Path, optimizer: str) -> None:
     start = initial(tmp_path / "x2.safetensors", trial.model)
     larger = replace(trial, model=replace(trial.model, scale=3))
-    still: dict[str, Any] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None, "optimizer": optimizer}
-    larger.finish(init=(str(tmp_path / "x2.safetensors"),), **still)
+    larger.finish(init=(str(tmp_path / "x2.safetensors"),), optimizer=optimizer, **trial.STILL)
     trained = larger.tensors("final.safetensors")
     body = {name for name in start if not name.startswith("decoder.")}
     assert len(start.keys() - body) == 2
@@ -41,21 +40,21 @@ def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Pat
 
 def test_init_from_the_same_scale_takes_over_all(trial: Trial, tmp_path: Path) -> None:
     start = initial(tmp_path / "x2.safetensors", trial.model)
-    trial.finish(init=(str(tmp_path / "x2.safetensors"),), steps=1, lr=0.0, matrix_lr=0.0)
+    trial.finish(init=(str(tmp_path / "x2.safetensors"),), **trial.STILL)
     assert trial.same(trial.tensors("final.safetensors"), start)
 
 
-def test_init_from_a_run_takes_its_averaged_weights(trial: Trial, tmp_path: Path) -> None:
+def test_init_from_a_run_takes_its_averaged_weights(trial: Trial) -> None:
     trial.finish(steps=3)
-    again = replace(trial, output=tmp_path / "again")
-    again.finish(init=(str(trial.output / "last.ckpt"),), steps=1, lr=0.0, matrix_lr=0.0)
+    again = trial.beside("again")
+    again.finish(init=(str(trial.output / "last.ckpt"),), **trial.STILL)
     assert trial.same(again.tensors("final.safetensors"), trial.tensors("final.safetensors"))
 
 
 def test_init_from_several_takes_their_mean(trial: Trial, tmp_path: Path) -> None:
     states = [initial(tmp_path / f"{seed}.safetensors", trial.model, seed) for seed in (1, 2, 3)]
     paths = tuple(str(tmp_path / f"{seed}.safetensors") for seed in (1, 2, 3))
-    trial.finish(init=paths, steps=1, lr=0.0, matrix_lr=0.0)
+    trial.finish(init=paths, **trial.STILL)
     mean = {name: sum(state[name].double() for state in states) / 3 for name in states[0]}
     found = trial.tensors("final.safetensors")
     torch.testing.assert_close({name: value.double() for name, value in found.items()}, mean, atol=1e-7, rtol=1e-6)
@@ -64,8 +63,7 @@ def test_init_from_several_takes_their_mean(trial: Trial, tmp_path: Path) -> Non
 def test_a_deeper_network_begins_as_the_shallower_one(trial: Trial, tmp_path: Path) -> None:
     initial(tmp_path / "shallow.safetensors", trial.model)
     deeper = replace(trial, model=replace(trial.model, blocks_per_group=4))
-    still: dict[str, Any] = {"steps": 1, "lr": 0.0, "matrix_lr": 0.0, "validation": None}
-    deeper.finish(init=(str(tmp_path / "shallow.safetensors"),), **still)
+    deeper.finish(init=(str(tmp_path / "shallow.safetensors"),), **trial.STILL)
     image = torch.rand(1, 3, 12, 16, generator=torch.Generator().manual_seed(0))
     paths = (tmp_path / "shallow.safetensors", deeper.output / "final.safetensors")
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import shutil
@@ -31,9 +32,9 @@ def optimizer(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def whole(trial: Trial, tmp_path: Path, optimizer: str) -> Trial:
+def whole(trial: Trial, optimizer: str) -> Trial:
     """The same run, without a stop."""
-    finished = replace(trial, output=tmp_path / "whole")
+    finished = trial.beside("whole")
     finished.finish(optimizer=optimizer)
     return finished
 
@@ -87,81 +88,56 @@ def test_weights_that_were_better_before_the_stop_stay(trial: Trial) -> None:
     assert trial.last["best"] == 99.0
 
 
-def test_a_finished_run_has_nothing_to_do(trial: Trial) -> None:
+def test_a_folder_with_a_run_is_resumed_or_refused(trial: Trial) -> None:
     _, outcome = trial.finish(steps=4)
-    before = trial.tensors("best.safetensors")
-    assert trial.finish(steps=4) == ([], outcome)
-    assert trial.same(trial.tensors("best.safetensors"), before)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"lr": 1e-4}, {"seed": 1}, {"batch": 3}, {"patch": 4}, {"optimizer": "adam"}, {"steps": 13}, {"ema": 0.5}],
-)
-def test_a_folder_with_another_run_is_refused(trial: Trial, change: dict[str, Any]) -> None:
-    trial.finish(steps=4)
     before = files(trial.output)
-    (name,) = change
-    with pytest.raises(ConfigError, match=rf"another {name}: choose another --out"):
-        trial.finish(**{"steps": 4, **change})
+    changes = {"lr": 1e-4, "seed": 1, "batch": 3, "patch": 4, "optimizer": "adam", "steps": 13, "ema": 0.5}
+    for name, value in changes.items():
+        with pytest.raises(ConfigError, match=rf"another {name}: choose another --out"):
+            trial.finish(**{"steps": 4, name: value})
     wider = replace(trial, model=replace(trial.model, channels=12, heads=3))
     with pytest.raises(ConfigError, match=r"another model.channels, model.heads: choose another --out"):
         wider.finish(steps=4)
+    with pytest.raises(ConfigError, match="holds a run already: go on with --resume"):
+        trial.finish(steps=4, resume=False)
     assert files(trial.output) == before
+    weights = trial.tensors("best.safetensors")
+    assert trial.finish(steps=4) == ([], outcome)  # nothing is left to do
+    assert trial.same(trial.tensors("best.safetensors"), weights)
 
 
-def test_the_way_a_run_is_watched_may_change(trial: Trial, tmp_path: Path) -> None:
-    trial.stop_after(4, steps=8)
-    trial.output.rename(tmp_path / "moved")
-    moved = replace(trial, output=tmp_path / "moved")
-    reports, _ = moved.finish(steps=8, report_every=4, validation_images=1)
+def test_the_way_a_run_is_watched_may_change(trial: Trial) -> None:
+    trial.stop_after(4, steps=8, threads=1)
+    moved = trial.beside("moved")
+    trial.output.rename(moved.output)
+    reports, _ = moved.finish(steps=8, report_every=4, validation_images=1, threads=2)
     assert [report.step for report in reports] == [8]
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.01, 0.5, 0.9, 0.999])
-def test_a_cut_state_is_refused(trial: Trial, keep: float) -> None:
-    trial.finish(steps=1, validation=None)
-    path = trial.output / "last.ckpt"
-    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged: remove it to start anew\."):
-        trial.finish(steps=1, validation=None)
-
-
-@pytest.mark.parametrize("state", ["text", 5, [], {}, {"recipe": 3}, {"recipe": {}, "step": 1}])
-def test_a_foreign_state_is_refused(trial: Trial, state: object) -> None:
-    trial.output.mkdir()
-    if state == "text":
-        (trial.output / "last.ckpt").write_text("no state")
-    else:
-        torch.save(state, trial.output / "last.ckpt")
-    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
-        trial.finish()
-
-
-def test_a_state_that_lacks_a_part_is_refused(trial: Trial) -> None:
-    trial.finish(steps=4)
-    state = trial.last
-    for key in state:
-        torch.save({name: value for name, value in state.items() if name != key}, trial.output / "last.ckpt")
-        with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
-            trial.finish(steps=4)
-
-
-def test_a_state_that_is_a_program_is_not_run(trial: Trial, tmp_path: Path) -> None:
+def test_damaged_and_foreign_states_are_refused_and_no_program_is_run(trial: Trial, tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "ran",)
 
-    trial.output.mkdir()
-    torch.save({"model": Bomb()}, trial.output / "last.ckpt")
-    with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged"):
-        trial.finish()
+    def saved(state: object) -> bytes:
+        file = io.BytesIO()
+        torch.save(state, file)
+        return file.getvalue()
+
+    trial.finish(steps=1, validation=None)
+    path, state = trial.output / "last.ckpt", trial.last
+    whole = path.read_bytes()
+    cut = [whole[: int(keep * len(whole))] for keep in (0, 0.01, 0.5, 0.9, 0.999)]
+    foreign: list[object] = [5, [], {}, {"recipe": 3}, {"recipe": {}, "step": 1}, {"model": Bomb()}]
+    partial = [{name: value for name, value in state.items() if name != missing} for missing in state]
+    for data in (*cut, b"no state", *map(saved, (*foreign, *partial))):
+        path.write_bytes(data)
+        with pytest.raises(CheckpointError, match=r"last\.ckpt is damaged: remove it to start anew\."):
+            trial.finish(steps=1, validation=None)
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_of_nan_stops_the_run_and_keeps_the_state(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     forward, calls = PromptSR.forward, itertools.count(1)
 
     def failing(self: PromptSR, image: Tensor) -> Tensor:
@@ -178,26 +154,6 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(
         assert all(bool(value.isfinite().all()) for value in trial.last[name].values())
 
 
-def test_a_rate_that_is_far_too_high_stops_the_run(trial: Trial) -> None:
-    with pytest.raises(UserError, match="The loss became NaN or infinite"):
-        trial.finish(optimizer="adam", lr=1e37, clip=1e9)
-
-
-def test_without_resume_a_folder_with_a_run_is_refused(trial: Trial) -> None:
-    trial.stop_after(4)
-    before = files(trial.output)
-    with pytest.raises(ConfigError, match="holds a run already: go on with --resume"):
-        trial.finish(resume=False)
-    assert files(trial.output) == before
-
-
-def test_the_state_before_is_kept_beside_the_last(trial: Trial) -> None:
-    trial.finish()
-    assert trial.last["step"] == 12
-    previous = torch.load(trial.output / "previous.ckpt", weights_only=True)
-    assert previous["step"] == 8
-
-
 def test_a_damaged_state_names_the_one_before_which_goes_on(trial: Trial, whole: Trial, optimizer: str) -> None:
     trial.stop_after(9, optimizer=optimizer)
     last = trial.output / "last.ckpt"
@@ -210,19 +166,13 @@ def test_a_damaged_state_names_the_one_before_which_goes_on(trial: Trial, whole:
     assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
 
 
-def test_the_log_has_every_step_once_after_a_stop(trial: Trial) -> None:
+def test_the_log_has_every_step_once_after_a_stop_and_leftovers_are_removed(trial: Trial) -> None:
     trial.stop_after(6)
     with (trial.output / "log.csv").open("a") as file:
         file.write("7,0.5")  # killed in the middle of a row
-    trial.finish()
-    rows = (trial.output / "log.csv").read_text().splitlines()
-    assert [row.partition(",")[0] for row in rows] == ["step", *map(str, range(1, 13))]
-
-
-def test_leftovers_of_a_killed_writer_are_removed(trial: Trial) -> None:
-    trial.stop_after(4)
     (trial.output / ".last-abc123.ckpt").write_bytes(b"half")
     trial.finish()
+    assert [row["step"] for row in trial.log] == [*map(str, range(1, 13))]
     assert not list(trial.output.glob(".*"))
 
 
@@ -243,7 +193,7 @@ def test_images_that_changed_are_told_before_anything_is_trained(trial: Trial, t
     trial.finish(data=(str(folder),))
 
 
-def test_weights_that_are_no_numbers_are_not_saved(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infinite_weights_are_not_saved(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss that is reported is from before the step, so it may not show what the step has done."""
     advance = Run.advance
 
@@ -259,7 +209,7 @@ def test_weights_that_are_no_numbers_are_not_saved(trial: Trial, monkeypatch: py
     assert trial.last["step"] == 4
 
 
-def test_a_gradient_that_is_no_number_stops_the_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_of_nan_stops_the_run(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = PromptSR.forward
 
     def rootless(self: PromptSR, image: Tensor) -> Tensor:

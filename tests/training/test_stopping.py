@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,19 +29,7 @@ def start(
 
 def logged(trial: Trial) -> int:
     """The last step in the log."""
-    try:
-        rows = (trial.output / "log.csv").read_text().splitlines()
-        return int(rows[-1].partition(",")[0]) if len(rows) > 1 else 0
-    except (OSError, ValueError):
-        return 0
-
-
-def wait_for(trial: Trial, process: subprocess.Popen[str], step: int) -> None:
-    end = time.monotonic() + 120
-    while logged(trial) < step:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    return int(trial.log[-1]["step"]) if trial.log else 0
 
 
 @pytest.fixture
@@ -51,9 +38,9 @@ def recipe(trial: Trial, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def whole(trial: Trial, tmp_path: Path) -> Trial:
+def whole(trial: Trial) -> Trial:
     """The same run, without a stop."""
-    finished = replace(trial, output=tmp_path / "whole")
+    finished = trial.beside("whole")
     finished.finish(steps=STEPS, validate_every=7, validation_images=1)
     return finished
 
@@ -62,7 +49,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(trial: Tri
     rng = np.random.default_rng()
     for least in (1, 8):  # the first may come before any state is saved, the second leaves one
         process = start(trial, recipe, "--resume")
-        wait_for(trial, process, min(STEPS - 10, logged(trial) // 7 * 7 + int(rng.integers(least, 15))))
+        trial.wait(process, min(STEPS - 10, logged(trial) // 7 * 7 + int(rng.integers(least, 15))))
         time.sleep(rng.random() / 20)
         process.kill()
         assert process.wait() == -signal.SIGKILL
@@ -79,7 +66,7 @@ def test_a_signal_saves_at_the_very_step_and_ends_the_run(
     trial: Trial, recipe: Path, number: signal.Signals, code: int
 ) -> None:
     process = start(trial, recipe)
-    wait_for(trial, process, 9)
+    trial.wait(process, 9)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors

@@ -1,10 +1,8 @@
-"""Networks in ONNX files, run by onnxruntime on the CPU."""
+"""Load networks in ONNX files, which onnxruntime runs on the CPU."""
 
 import hashlib
 import importlib.util
 import math
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,27 +13,15 @@ from torch import Tensor, nn
 from promptsr.support.errors import CheckpointError, UserError
 from promptsr.zoo.adapters.probing import find_scale
 from promptsr.zoo.sr_model import SRModel
+from promptsr.zoo.tensor_files import check_there
 
 _BYTES_PER_PIXEL = 32768
-"""A cautious guess: onnxruntime does not tell."""
+"""A cautious guess: onnxruntime does not tell its memory."""
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
-@dataclass(frozen=True)
-class OnnxModel(SRModel):
-    """Stays on the CPU, wherever it is sent."""
-
-    stored: int = 0
-    """Numbers in the file's weights."""
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers were learned."""
-        return self.stored
-
-
 def load_onnx(path: Path) -> SRModel:
-    """The model in a file, called by the file's stem.
+    """Load the model in a file, named by the file's stem. It stays on the CPU, and has no gradients.
 
     Its one input must be float32 or float16 of 1 x 3 x H x W or N x 3 x H x W with free H and W, in [0, 1].
 
@@ -43,8 +29,7 @@ def load_onnx(path: Path) -> SRModel:
         CheckpointError: the file is missing or damaged, takes something else, is no super-resolution network, or
             onnxruntime is not installed.
     """
-    if not os.path.isfile(path):
-        raise CheckpointError(f"There is no weights file {path}: check the path, or see `promptsr models`.")
+    check_there(path)
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None:
         raise CheckpointError(f"{path} needs onnxruntime: install it with `pip install onnxruntime onnx`.")
     import onnx
@@ -65,13 +50,13 @@ def load_onnx(path: Path) -> SRModel:
     stored = sum(
         math.prod(weights.dims) for weights in graph.initializer if weights.data_type in OnnxNetwork.WEIGHT_TYPES
     )
-    return OnnxModel(
+    return SRModel(
         path.stem,
         find_scale(str(path), network),
         network,
         bytes_per_pixel=_BYTES_PER_PIXEL,
         differentiable=False,
-        stored=stored,
+        parameter_count=stored,
     )
 
 
@@ -91,7 +76,7 @@ def _check_input(path: Path, session: Any) -> None:
 
 
 class OnnxNetwork(nn.Module):
-    """A session of onnxruntime; computes on the CPU, whatever device its input is on. It has no gradients."""
+    """A session of onnxruntime; computes on the CPU, whatever device its input is on, without gradients."""
 
     WEIGHT_TYPES: ClassVar[set[int]] = {1, 2, 3, 10, 11, 16}
     """Float, uint8, int8, float16, double and bfloat16 in ONNX's numbering; wider integers are shapes and indices."""
@@ -129,11 +114,11 @@ class OnnxNetwork(nn.Module):
         return torch.from_numpy(np.concatenate(outputs)).to(image)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> "OnnxNetwork":
-        """Itself: a session never changes, and cannot be copied."""
+        """Return itself: a session never changes, and cannot be copied."""
         return self
 
     def extra_repr(self) -> str:
-        """The digest of the file: the weights are out of sight."""
+        """Return the digest of the file, since `state_dict` does not hold the weights."""
         return f"sha256={self._digest}"
 
     def _get_name(self) -> str:

@@ -15,11 +15,11 @@ from promptsr.zoo.adapters.probing import describe, estimate_bytes_per_pixel, fi
 from promptsr.zoo.sr_model import SRModel
 
 FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-"""What names a function in a module: `package.module:function`."""
+"""Name of a function in a module: `package.module:function`."""
 
 
 def load_function(name: str) -> SRModel:
-    """Build a model by a function of a Python module: its code is run, so name only what you trust.
+    """Build a model with a function of a Python module. This runs its code, so name only modules that you trust.
 
     The module is looked for in the working directory first, then on `sys.path`.
 

@@ -21,10 +21,10 @@ _STEPS = 4
 
 @torch.no_grad()
 def find_scale(name: str, network: nn.Module) -> int:
-    """The scale of a network, by a test image.
+    """Return the scale of a network, measured with a test image.
 
     Raises:
-        CheckpointError: the network fails, or what it returns is no enlarged image. The original error is chained.
+        CheckpointError: the network fails or returns no enlarged image. The original error is chained.
     """
     height, width = _PROBE
     image = torch.linspace(0, 1, 3 * height * width).view(1, 3, height, width)
@@ -37,22 +37,20 @@ def find_scale(name: str, network: nn.Module) -> int:
         raise CheckpointError(
             f"{name} failed on {what} ({describe(error)}): it must take B x 3 x H x W of any size; let it pad."
         ) from error
-    if not isinstance(output, Tensor) or not output.is_floating_point():
-        found = f"a tensor of {output.dtype}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise CheckpointError(f"{name} returned {found}: it must return a float tensor of B x 3 x sH x sW.")
-    scale = output.shape[-1] // width if output.ndim == 4 else 0
-    if tuple(output.shape) != (1, 3, scale * height, scale * width):
-        raise CheckpointError(
-            f"{name} made {' x '.join(map(str, output.shape))} of {what}: it must return 1 x 3 x sH x sW with a whole "
-            "number s."
-        )
-    if scale < 2:
-        raise CheckpointError(f"{name} does not enlarge: choose a super-resolution network.")
-    return scale
+    found = type(output).__name__
+    if isinstance(output, Tensor):
+        found = f"{' x '.join(map(str, output.shape))} of {output.dtype}"
+        scale = output.shape[-1] // width if output.ndim else 0
+        if scale > 1 and output.shape == (1, 3, scale * height, scale * width) and output.is_floating_point():
+            return scale
+    raise CheckpointError(
+        f"{name} turned {what} into {found}: it must return a float tensor of B x 3 x sH x sW with a whole number s of "
+        "2 or more."
+    )
 
 
 def has_gradients(network: nn.Module, side: int) -> bool:
-    """Whether gradients reach a square image through the network: some overwrite what the backward pass needs."""
+    """Return whether gradients reach a square image: some networks overwrite what the backward pass needs."""
     image = torch.zeros(1, 3, side, side, requires_grad=True)
     try:
         with torch.enable_grad():
@@ -64,7 +62,7 @@ def has_gradients(network: nn.Module, side: int) -> bool:
 
 @torch.no_grad()
 def estimate_bytes_per_pixel(network: nn.Module) -> int:
-    """Working memory of a forward pass for each LR pixel, a multiple of that of its largest step.
+    """Estimate the working memory of a forward pass for each LR pixel, as a multiple of that of its largest step.
 
     The step is found on a copy without values, which costs next to nothing; a network that cannot run like that gets a
     cautious guess.
@@ -81,7 +79,7 @@ def estimate_bytes_per_pixel(network: nn.Module) -> int:
 
 
 class _LargestStep(TorchDispatchMode):
-    """Notes the largest sum of what a single operator reads and writes; parameters do not count."""
+    """Record the largest number of bytes that one operator reads and writes; parameters do not count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,6 +95,6 @@ class _LargestStep(TorchDispatchMode):
 
 
 def describe(error: BaseException) -> str:
-    """The first line of an error, and its kind."""
+    """Return the type of an error and the first line of its message."""
     line = first_line(str(error))
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

@@ -1,4 +1,4 @@
-"""Checkpoints of the networks that spandrel knows: SwinIR, HAT, OmniSR, ATD, CRAFT, SAFMN, SPAN, and others."""
+"""Load checkpoints of the networks that spandrel knows: SwinIR, HAT, OmniSR, ATD, CRAFT, SAFMN, SPAN, and others."""
 
 import importlib.util
 import warnings
@@ -24,7 +24,7 @@ _SMALLEST = (2, 4, 8, 16, 32, 64)
 
 
 def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
-    """The model whose tensors these are, called by the file's stem.
+    """Build the model that these tensors belong to, named by the file's stem.
 
     Args:
         path: of the file.
@@ -38,15 +38,15 @@ def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
     spandrel = _spandrel(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of how its architectures are written
-            with BoundedSize.by(content):
+            warnings.simplefilter("ignore")  # about the style of its architectures
+            with BoundedSize(content):
                 found = spandrel.ModelLoader().load_from_state_dict(content)
     except spandrel.UnsupportedModelError as error:
         raise CheckpointError(
             f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
             "spandrel supports, or of PromptSR."
         ) from error
-    except Exception as error:  # spandrel goes by a few names alone, and fails in many ways if the others do not fit
+    except Exception as error:  # spandrel detects by a few names, and fails in many ways if the others do not fit
         raise CheckpointError(
             f"{path} resembles a network that spandrel knows, but its tensors do not fit: choose an unaltered "
             "checkpoint."
@@ -63,7 +63,14 @@ def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
             network.settle_padding()
             differentiable = has_gradients(network, max(16, found.size_requirements.minimum))
     except Exception as error:  # assertions on the size among them
-        raise _failed(path, network, error) from error
+        if "torchvision" in str(error):
+            raise CheckpointError(
+                f"{path} holds {name}, which calls compiled operators that this torchvision lacks: install torchvision "
+                "from the package index that torch came from."
+            ) from error
+        raise CheckpointError(
+            f"{path} holds {name}, which fails on a test image ({describe(error)}): choose an unaltered checkpoint."
+        ) from error
     requirements = found.size_requirements
     return SRModel(
         path.stem,
@@ -95,9 +102,9 @@ class SpandrelNetwork(nn.Module):
 
     @torch.no_grad()  # a tensor of inference mode that a network keeps would break its gradients
     def settle_padding(self) -> None:
-        """Runs the architecture on an image of odd sides, to see whether they must be padded to multiples.
+        """Find out whether sides must be padded to multiples, and the smallest side: not all architectures tell.
 
-        And then on one of a single pixel, to see how far that must be padded: not all architectures say so.
+        Runs the architecture on an image of odd sides, then on one of a single pixel.
 
         Raises:
             Exception: it fails on padded images as well.
@@ -131,7 +138,7 @@ class SpandrelNetwork(nn.Module):
 
 
 def _pad(image: Tensor, right: int, bottom: int) -> Tensor:
-    """A larger copy: by reflection as far as the image goes, then by replication, as spandrel does."""
+    """Return a padded copy: by reflection as far as the image goes, then by replication, as spandrel does."""
     if not (right or bottom):
         return image.clone()
     height, width = image.shape[2:]
@@ -141,7 +148,7 @@ def _pad(image: Tensor, right: int, bottom: int) -> Tensor:
 
 
 def _spandrel(path: Path) -> ModuleType:
-    """Spandrel; with the architectures of spandrel_extra_arches, where this is installed too."""
+    """Import spandrel, with the architectures of spandrel_extra_arches if installed."""
     if importlib.util.find_spec("spandrel") is None or importlib.util.find_spec("torchvision") is None:
         raise CheckpointError(
             f"{path} holds no {peer_titles()}, and other networks need spandrel: install it with `pip install "
@@ -151,14 +158,3 @@ def _spandrel(path: Path) -> ModuleType:
     with suppress(ImportError):
         importlib.import_module("spandrel_extra_arches").install(ignore_duplicates=True)
     return importlib.import_module("spandrel")
-
-
-def _failed(path: Path, network: SpandrelNetwork, error: Exception) -> CheckpointError:
-    """Return the error of a network that does not run, also where torchvision lacks its operators."""
-    what = f"{path} holds {network._get_name()}, "
-    if "torchvision" in str(error):
-        return CheckpointError(
-            f"{what}which calls compiled operators that this torchvision lacks: install torchvision from the package "
-            "index that torch came from."
-        )
-    return CheckpointError(f"{what}which fails on a test image ({describe(error)}): choose an unaltered checkpoint.")

@@ -1,4 +1,4 @@
-"""Lets torchvision be imported where its compiled operators cannot be loaded.
+"""Import torchvision where its compiled operators cannot be loaded.
 
 A torchvision built for CUDA beside a PyTorch for the CPU fails at its import (`operator torchvision::nms does not
 exist`), although hardly anything needs its operators: it attaches descriptions to two of them while it loads. They are
@@ -22,8 +22,8 @@ _lock = threading.Lock()
 _declared: list[torch.library.Library] = []  # operators vanish with the library that declared them
 
 
-def import_torchvision() -> bool:
-    """Imports torchvision; True if that is only possible without its compiled operators, of which it warns once.
+def import_torchvision() -> None:
+    """Import torchvision, without its compiled operators if they cannot be loaded; warn about that once.
 
     Raises:
         ImportError: torchvision is not installed.
@@ -31,21 +31,24 @@ def import_torchvision() -> bool:
     """
     with _lock:
         try:
-            importlib.import_module("torchvision")
-        except RuntimeError as error:
-            if "torchvision::" not in str(error) or _declared:
-                raise _broken(error) from error
-            _declare_operators()
             try:
                 importlib.import_module("torchvision")
-            except RuntimeError as second:
-                raise _broken(second) from second
-            warnings.warn(
-                "torchvision was built for another PyTorch and came without its compiled operators. Networks work "
-                "that do not call these. To get them, install torchvision from the package index that torch came from.",
-                stacklevel=2,
-            )
-        return bool(_declared)
+            except RuntimeError as error:
+                if "torchvision::" not in str(error) or _declared:
+                    raise
+                _declare_operators()
+                importlib.import_module("torchvision")
+                warnings.warn(
+                    "torchvision was built for another PyTorch and came without its compiled operators. Networks work "
+                    "that do not call these. To get them, install torchvision from the package index that torch came "
+                    "from.",
+                    stacklevel=2,
+                )
+        except RuntimeError as error:
+            raise UserError(
+                f"torchvision does not fit the installed PyTorch ({error}): install it from the package index that "
+                "torch came from."
+            ) from error
 
 
 def _declare_operators() -> None:
@@ -55,10 +58,3 @@ def _declare_operators() -> None:
     for schema in _SCHEMAS:
         library.define(schema)
     _declared.append(library)
-
-
-def _broken(error: RuntimeError) -> UserError:
-    return UserError(
-        f"torchvision does not fit the installed PyTorch ({error}): install it from the package index that torch came "
-        "from."
-    )

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from promptsr.support.errors import CheckpointError
 from promptsr.zoo.peers.peer import Peer
 from promptsr.zoo.sr_model import SRModel
 
@@ -21,7 +20,7 @@ _NETWORKS = (
     "smfanet:SMFANet",
     "hpinet:HPINet",
 )
-"""File and class in it: a line here is all that a new network needs."""
+"""Module in this folder and class in it. A new network is one line."""
 _SCALES = (2, 3, 4)
 
 
@@ -32,14 +31,11 @@ def peer_titles() -> str:
 
 
 def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
-    """The model whose tensors these are, x2, x3 or x4, in evaluation mode; None if they are of no network known here.
+    """Build the model that tensors belong to, x2, x3 or x4, in evaluation mode; None if no network here fits.
 
     Args:
-        path: of the file; its stem becomes the model's name.
-        content: tensors by the names their authors gave them; names and shapes tell which network it is.
-
-    Raises:
-        CheckpointError: the tensors are of one of these networks, but sparse or quantised.
+        path: the file; its stem becomes the model's name.
+        content: tensors by the names that their authors gave them; names and shapes tell which network it is.
     """
     state = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
     for kind in _networks():
@@ -47,10 +43,7 @@ def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
         for scale in _SCALES:
             if _expected()[kind, scale] == _shapes(renamed):
                 network = kind(scale).eval().requires_grad_(False)
-                try:
-                    network.load_state_dict(renamed, strict=True)
-                except RuntimeError as error:
-                    raise CheckpointError(f"{path} holds unusual tensors: save it with dense float tensors.") from error
+                network.load_state_dict(renamed, strict=True)
                 return SRModel(path.stem, scale, network, kind.MIN_TILE, kind.BYTES_PER_PIXEL)
     return None
 

@@ -16,7 +16,7 @@ _PATCHES = (12, 16, 20, 24, 12, 16, 20, 24)
 
 
 class HPINet(Peer):
-    """Upscales images of any size from 1 x 1 on; every image of a batch by itself alone.
+    """Upscale images of any size from 1 x 1 on, each image of a batch on its own.
 
     A side shorter than a patch is cut in one: the patch is then as short as the side. The original is not defined for
     these. The best match is always an argmax: the original's Gumbel softmax of the training is not here.
@@ -61,7 +61,7 @@ class HPINet(Peer):
 
 
 class Stage(nn.Module):
-    """Overlapping patches attend to their best match in the image, then to themselves; put back, around a residual."""
+    """Cut features into overlapping patches, attend to each one's best match, then to itself, and merge; residual."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Stage(nn.Module):
         return out
 
     def best_matches(self, patches: Tensor) -> Tensor:
-        """For each patch the other one of the same image whose mean is most like its own; a lone patch gets itself.
+        """Return for each patch the other one of the same image whose mean is most similar; a lone patch gets itself.
 
         B x patches x pixels x C -> the same.
         """
@@ -104,7 +104,7 @@ class Stage(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention of the pixels of a patch to those of another one, and a feed-forward network, around residuals."""
+    """Attention of the pixels of a patch to those of another one, and a feed-forward network, both residual."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, patches: Tensor, matches: Tensor | None) -> Tensor:
-        """Attends to `matches`, which are not normalised, as in the original; without them to the patches themselves.
+        """Attend to `matches`, which are not normalised, as in the original; without them to the patches themselves.
 
         B x patches x pixels x C each -> the same.
         """
@@ -138,9 +138,9 @@ def _cuts(length: int, size: int) -> Tensor:
 
 
 def _halvings(cuts: Tensor, length: int) -> Tensor:
-    """One weight for each pixel of a side: halved wherever a patch covers what the one before it did.
+    """Return a weight for each pixel of a side, halved where a patch overlaps the one before it.
 
-    So overlaps are averaged, but for a row that three patches share: it counts 3/4, as in the original.
+    This averages overlaps, except that a row which three patches share counts 3/4, as in the original.
     """
     weights = torch.ones(length)
     for previous, current in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):

@@ -11,7 +11,7 @@ _WIDTH, _KEPT, _BLOCKS, _SLOPE = 64, 16, 6, 0.05
 
 
 class IMDN(Peer):
-    """Upscales images of any size from 1 x 1 on."""
+    """Upscale images of any size from 1 x 1 on."""
 
     TITLE = "IMDN"
     NAMES: ClassVar[dict[str, str]] = {
@@ -46,7 +46,7 @@ class IMDN(Peer):
 
 
 class DistillationBlock(nn.Module):
-    """IMDB: three convolutions each keep a part of their channels and hand on the rest, which a fourth refines last."""
+    """IMDB: three convolutions keep a part of their channels each and pass on the rest; a fourth refines the last."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class DistillationBlock(nn.Module):
 
 
 class ContrastAttention(nn.Module):
-    """CCA: weighs the channels by their contrast, the sum of a channel's mean and standard deviation."""
+    """CCA: weigh the channels by their contrast, the sum of a channel's mean and standard deviation."""
 
     def __init__(self) -> None:
         super().__init__()

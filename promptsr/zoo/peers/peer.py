@@ -1,4 +1,4 @@
-"""Base of networks of other authors, with what `find_peer` needs to know their checkpoints."""
+"""Base class of networks of other authors, with the attributes by which `find_peer` knows their checkpoints."""
 
 from typing import ClassVar
 
@@ -9,9 +9,9 @@ class Peer(nn.Module):
     """A network that is built by `Network(scale)` and maps B x 3 x H x W in [0, 1] to B x 3 x sH x sW, not clamped."""
 
     TITLE: ClassVar[str]
-    """What its authors call it."""
+    """Name that its authors use."""
     NAMES: ClassVar[dict[str, str]] = {}
-    """What the original checkpoint calls the modules -> what they are called here, replaced in this order."""
+    """Parts of tensor names in the original checkpoint -> their replacement here, applied in this order."""
     MIN_TILE: ClassVar[int] = 1
     """As in `SRModel`."""
     BYTES_PER_PIXEL: ClassVar[int]

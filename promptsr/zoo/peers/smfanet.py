@@ -16,7 +16,7 @@ _PARTIAL = _HIDDEN // 4
 
 
 class SMFANet(Peer):
-    """SMFANet+. Upscales images of any size from 1 x 1 on."""
+    """Upscale images of any size from 1 x 1 on."""
 
     TITLE = "SMFANet+"
     NAMES: ClassVar[dict[str, str]] = {
@@ -52,7 +52,7 @@ class SMFANet(Peer):
 
 
 class ModulationBlock(nn.Module):
-    """FMB: aggregation, then a feed-forward network, each on pixels of length one and around a residual."""
+    """FMB: aggregation, then a feed-forward network, each on pixels of unit length and residual."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Aggregation(nn.Module):
 
 
 class PartialFeedForward(nn.Module):
-    """PCFN: a feed-forward network that looks at the neighbours in a quarter of its channels only."""
+    """PCFN: a feed-forward network whose 3 x 3 convolution sees a quarter of the channels only."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,12 +1,10 @@
 """Networks through spandrel: the same as their own code, at any size, with gradients; and what is refused."""
 
 import importlib
-import re
 import resource
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +15,38 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from promptsr.complexity.counting import count
-from promptsr.support.errors import CheckpointError
 from promptsr.zoo.adapters.torchvision_operators import import_torchvision
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
+from tests.zoo.conftest import refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:torchvision was built:UserWarning")
 
-SWIN = {"img_size": 64, "window_size": 8, "mlp_ratio": 2, "upsampler": "pixelshuffledirect"}
-LIGHT: dict[str, dict[str, Any]] = {
-    "OmniSR": {"num_feat": 64, "res_num": 5, "block_num": 1, "window_size": 8, "bias": True, "pe": True},
+SETTINGS: dict[str, dict[str, Any]] = {
+    # The lightweight configurations that the authors published, x4.
+    "OmniSR": {"num_feat": 64, "res_num": 5, "block_num": 1, "window_size": 8, "bias": True, "pe": True, "up_scale": 4},
     "ATD": {
         **{"embed_dim": 48, "depths": [6] * 4, "num_heads": [4] * 4, "window_size": 16, "category_size": 128},
         **{"num_tokens": 64, "reducted_dim": 8, "convffn_kernel_size": 7, "mlp_ratio": 1},
-        "upsampler": "pixelshuffledirect",
+        **{"upsampler": "pixelshuffledirect", "upscale": 4},
     },
-    "SwinIR": {**SWIN, "depths": [6] * 4, "embed_dim": 60, "num_heads": [6] * 4},
-}
-"""The lightweight configurations that the authors published."""
-SMALL: dict[str, dict[str, Any]] = {
-    "HAT": {"window_size": 16, "depths": [2], "embed_dim": 36, "num_heads": [6], "mlp_ratio": 2, "upscale": 2}
-    | {"upsampler": "pixelshuffle", "compress_ratio": 24, "squeeze_factor": 24, "overlap_ratio": 0.5},
+    "SwinIR": {
+        **{"img_size": 64, "window_size": 8, "mlp_ratio": 2, "depths": [6] * 4, "embed_dim": 60, "num_heads": [6] * 4},
+        **{"upsampler": "pixelshuffledirect", "upscale": 4},
+    },
+    # Small ones, x2.
+    "HAT": {
+        **{"window_size": 16, "depths": [2], "embed_dim": 36, "num_heads": [6], "mlp_ratio": 2, "upscale": 2},
+        **{"upsampler": "pixelshuffle", "compress_ratio": 24, "squeeze_factor": 24, "overlap_ratio": 0.5},
+    },
     "SAFMN": {"dim": 36, "n_blocks": 2, "ffn_scale": 2.0, "upscaling_factor": 2},
     "SPAN": {"num_in_ch": 3, "num_out_ch": 3, "upscale": 2},
     "Compact": {"num_feat": 16, "num_conv": 4, "upscale": 2},
     "RCAN": {"scale": 2, "n_resgroups": 1, "n_resblocks": 1, "n_feats": 16, "reduction": 4},
-    "DRCT": {"img_size": 64, "depths": [6], "embed_dim": 36, "num_heads": [6], "window_size": 8, "gc": 8}
-    | {"upsampler": "pixelshuffle", "upscale": 2},
+    "DRCT": {
+        **{"img_size": 64, "depths": [6], "embed_dim": 36, "num_heads": [6], "window_size": 8, "gc": 8},
+        **{"upsampler": "pixelshuffle", "upscale": 2},
+    },
 }
 MINIMUM = {"OmniSR": 16, "ATD": 8, "SwinIR": 16, "HAT": 16, "SAFMN": 1, "SPAN": 1, "Compact": 1, "RCAN": 1, "DRCT": 1}
 MULTIPLE = {"DRCT": 16}
@@ -72,51 +75,40 @@ def picture(height: int, width: int, batch: int = 1) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height))
 
 
-def enlarged(network: nn.Module, image: Tensor, scale: int, least: int, multiple: int = 1) -> Tensor:
-    """What the architecture itself makes of an image; of a mirrored one where it cannot take the size."""
-    height, width = image.shape[2:]
-    wanted = [-(-max(side, least) // multiple) * multiple for side in (height, width)]
-    pad = [(0, 0), (0, 0), (0, wanted[0] - height), (0, wanted[1] - width)]
-    padded = torch.from_numpy(np.pad(image.numpy(), pad, mode="reflect"))
-    return network(padded)[..., : scale * height, : scale * width]
-
-
 def check(model: SRModel, network: nn.Module, architecture: str, sizes: list[tuple[int, int]]) -> None:
+    """Compare with the architecture itself, on an image that is mirrored where it cannot take the size."""
     assert model.architecture.endswith(architecture) and not model.network.training and model.differentiable
     assert model.parameters == sum(p.numel() for p in network.parameters())
+    scale, least, multiple = model.scale, MINIMUM[architecture], MULTIPLE.get(architecture, 1)
     for height, width in sizes:
         image = picture(height, width)
-        expected = enlarged(network, image, model.scale, MINIMUM[architecture], MULTIPLE.get(architecture, 1))
-        assert expected.shape == (1, 3, model.scale * height, model.scale * width)
+        bottom, right = (-(-max(side, least) // multiple) * multiple - side for side in (height, width))
+        padded = np.pad(image.numpy(), [(0, 0), (0, 0), (0, bottom), (0, right)], mode="reflect")
+        expected = network(torch.from_numpy(padded))[..., : scale * height, : scale * width]
+        assert expected.shape == (1, 3, scale * height, scale * width)
         kept = image.clone()
         torch.testing.assert_close(model(image), expected, rtol=0, atol=1e-5)
         assert torch.equal(image, kept)
 
 
-@pytest.mark.parametrize(("scale", "suffix"), [(2, ".pth"), (4, ".safetensors")])
-@pytest.mark.parametrize("architecture", LIGHT)
-def test_a_lightweight_network_is_what_its_own_code_makes(
-    tmp_path: Path, architecture: str, suffix: str, scale: int
-) -> None:
-    factor = {"up_scale" if architecture == "OmniSR" else "upscale": scale}
-    network = build(architecture, **LIGHT[architecture], **factor)
+@pytest.mark.parametrize("architecture", SETTINGS)
+def test_a_network_is_what_its_own_code_makes(tmp_path: Path, architecture: str) -> None:
+    scale, suffix = (4, ".safetensors") if architecture in ("OmniSR", "ATD", "SwinIR") else (2, ".pth")
+    network = build(architecture, **SETTINGS[architecture])
     model = load_model(save(network, tmp_path / f"mine{suffix}"))
-    assert (model.name, model.scale, model.min_tile) == ("mine", scale, MINIMUM[architecture])
-    assert model.tiling == ("discouraged" if architecture == "SwinIR" else "supported")
-    assert model.half_precision == (architecture == "OmniSR")
-    check(model, network, architecture, [(21, 17)] if suffix == ".pth" else [(9, 20)])
+    assert (model.name, model.scale) == ("mine", scale)
+    check(model, network, architecture, [(21, 17), (9, 20)] if scale == 4 else [(32, 16), (33, 18)])
+    for height, width in ((1, 1), (3, 40)):
+        assert model(picture(height, width)).shape == (1, 3, scale * height, scale * width)
+    if scale == 4:
+        assert model.min_tile == MINIMUM[architecture]
+        assert model.tiling == ("discouraged" if architecture == "SwinIR" else "supported")
+        assert model.half_precision == (architecture == "OmniSR")
 
 
-@pytest.mark.parametrize("architecture", SMALL)
-def test_other_networks_are_what_their_own_code_makes(tmp_path: Path, architecture: str) -> None:
-    network = build(architecture, **SMALL[architecture])
-    check(load_model(save(network, tmp_path / "mine.pth")), network, architecture, [(32, 16), (33, 18)])
-
-
-@pytest.fixture(scope="module")
-def compact(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
-    network = build("Compact", **SMALL["Compact"])
-    return network, tmp_path_factory.mktemp("compact")
+@pytest.fixture
+def compact() -> nn.Module:
+    return build("Compact", **SETTINGS["Compact"])
 
 
 @pytest.mark.parametrize(
@@ -129,18 +121,15 @@ def compact(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
     ],
 )
 def test_the_usual_wrappings_are_taken_off(
-    compact: tuple[nn.Module, Path], wrap: Callable[[dict[str, Tensor]], Any]
+    compact: nn.Module, tmp_path: Path, wrap: Callable[[dict[str, Tensor]], Any]
 ) -> None:
-    network, folder = compact
-    torch.save(wrap(network.state_dict()), folder / "wrapped.pt")
-    check(load_model(folder / "wrapped.pt"), network, "Compact", [(5, 6)])
+    torch.save(wrap(compact.state_dict()), tmp_path / "wrapped.pt")
+    check(load_model(tmp_path / "wrapped.pt"), compact, "Compact", [(5, 6)])
 
 
-def test_outputs_are_not_clamped_and_gradients_flow(compact: tuple[nn.Module, Path]) -> None:
-    network, folder = compact
-    loud = deepcopy(network)
-    loud.body[-1].weight.mul_(30)  # type: ignore[union-attr, index]
-    model = load_model(save(loud, folder / "loud.pth"))
+def test_outputs_are_not_clamped_and_gradients_flow(compact: nn.Module, tmp_path: Path) -> None:
+    compact.body[-1].weight.mul_(30)  # type: ignore[union-attr, index]
+    model = load_model(save(compact, tmp_path / "loud.pth"))
     image = picture(6, 7, batch=2).requires_grad_()
     output = model(image)
     assert output.shape == (2, 3, 12, 14) and float(output.detach().max()) > 1.5
@@ -164,13 +153,6 @@ def test_a_network_that_overwrites_its_activations_says_so_beforehand(tmp_path: 
     assert not model.differentiable
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(CheckpointError, match=re.escape(path.name)) as caught:
-        load_model(path)
-    assert str(caught.value).count("\n") == 0
-    return str(caught.value)
-
-
 def test_networks_for_other_tasks_are_refused(tmp_path: Path) -> None:
     same_size = build("Compact", num_feat=8, num_conv=1, upscale=1)
     assert "holds RealESRGAN Compact for restoration" in refused(save(same_size, tmp_path / "denoiser.pth"))
@@ -179,19 +161,11 @@ def test_networks_for_other_tasks_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_unknown_and_altered_networks_are_refused(compact: tuple[nn.Module, Path], tmp_path: Path, suffix: str) -> None:
+def test_unknown_and_altered_networks_are_refused(compact: nn.Module, tmp_path: Path, suffix: str) -> None:
     unknown = save(nn.Linear(2, 2), tmp_path / f"unknown{suffix}")
     assert "holds none of the networks known here" in refused(unknown)
-    network = build("Compact", **SMALL["Compact"])
-    del network.body[2]  # type: ignore[union-attr, operator]
-    assert "but its tensors do not fit" in refused(save(network, tmp_path / f"altered{suffix}"))
-
-
-@pytest.mark.parametrize("architecture", SMALL)
-@pytest.mark.parametrize("size", [(1, 1), (3, 40)])
-def test_the_smallest_images_are_enlarged(tmp_path: Path, architecture: str, size: tuple[int, int]) -> None:
-    model = load_model(save(build(architecture, **SMALL[architecture]), tmp_path / "mine.pth"))
-    assert model(picture(*size)).shape == (1, 3, 2 * size[0], 2 * size[1])
+    del compact.body[2]  # type: ignore[union-attr, operator]
+    assert "but its tensors do not fit" in refused(save(compact, tmp_path / f"altered{suffix}"))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +189,9 @@ def test_a_small_file_cannot_ask_for_much(tmp_path: Path, name: str, tensor: Ten
 
 
 def test_without_spandrel_the_message_says_what_to_install(
-    compact: tuple[nn.Module, Path], monkeypatch: pytest.MonkeyPatch
+    compact: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, folder = compact
-    path = save(network, folder / "lonely.pth")
+    path = save(compact, tmp_path / "lonely.pth")
     monkeypatch.setitem(sys.modules, "spandrel", None)
     assert "other networks need spandrel: install it with `pip install spandrel`" in refused(path)
 

@@ -2,9 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -147,7 +145,7 @@ def starts(length: int, size: int) -> list[int]:
 
 
 def hpinet(w: State, scale: int, image: Tensor) -> Tensor:
-    """Of one image, patch by patch."""
+    """Compute the result of one image, patch by patch."""
 
     def norm(name: str, x: Tensor) -> Tensor:
         return F.layer_norm(x, (56,), w[f"{name}.weight"], w[f"{name}.bias"])
@@ -183,11 +181,5 @@ def hpinet(w: State, scale: int, image: Tensor) -> Tensor:
     return conv(w, "last_conv", x) + F.interpolate(image, scale_factor=scale, mode="bilinear")
 
 
-@pytest.fixture(scope="session")
-def originals() -> dict[str, tuple[Callable[[int], State], Callable[[State, int, Tensor], Tensor]]]:
-    """Random weights for a scale, and the forward pass of one image in double precision, of each network."""
-    return {
-        "imdn": (imdn_weights, imdn),
-        "smfanet": (smfanet_weights, smfanet),
-        "hpinet": (hpinet_weights, hpinet),
-    }
+ORIGINALS = {"imdn": (imdn_weights, imdn), "smfanet": (smfanet_weights, smfanet), "hpinet": (hpinet_weights, hpinet)}
+"""Random weights for a scale, and the forward pass of one image in double precision, of each network."""
