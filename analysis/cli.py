@@ -16,8 +16,8 @@ _COMMANDS = (
     "complexity.command:complexity",
     "anchors.command:anchors",
     "attention.command:attention",
-    "attention.category_command:categories",
-    "attention.receptive_field_command:receptive_field",
+    "attention.command:categories",
+    "attention.command:receptive_field",
     "ablations.command:ablate",
 )
 """In the order of the help: room, file and function. A new command needs a line here."""

@@ -1,4 +1,4 @@
-"""`python -m analysis ablate`: Tables IV and VI of the paper, trained anew at a size of one's own."""
+"""`python -m analysis ablate`: Tables IV and VI of the paper, trained anew at a size of your own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,10 +8,9 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, RecipeSettings, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, RecipeSettings, check_targets, follow, show
 from promptsr.support.errors import ConfigError
 from promptsr.support.files import replacing, write_text
-from promptsr.support.progress import finish
 
 if TYPE_CHECKING:
     from analysis.ablations.study import AblationStep
@@ -45,20 +44,18 @@ def ablate(
     found = find_sets(bench, sets or [], loaded.model.scale)
     if any(each.name in ("table", "row", "parameters") for each in found):
         raise ConfigError("A set cannot be called table, row or parameters: rename its folder.")
-    with progress_bar() as bar:
-        task = bar.add_task("ablations", total=None, note="")
 
-        def tell(step: "AblationStep") -> None:
-            at = step.step
-            if isinstance(at, ImagesRead):
-                note, share = "reading images", 0.0
-            elif isinstance(at, Measuring):
-                note, share = f"{at.image.name} {at.image.psnr_y:.2f} dB", 0.0
-            else:
-                note, share = f"step {at.step} of {at.steps}, loss {at.loss:.4f}", at.step / at.steps
-            bar.update(task, completed=step.done + share, total=step.total, note=escape(f"{step.run}: {note}"))
+    def describe(step: "AblationStep") -> tuple[float, int, str]:
+        at, share = step.step, 0.0
+        if isinstance(at, ImagesRead):
+            note = "reading images"
+        elif isinstance(at, Measuring):
+            note = f"{at.image.name} {at.image.psnr_y:.2f} dB"
+        else:
+            note, share = f"step {at.step} of {at.steps}, loss {at.loss:.4f}", at.step / at.steps
+        return step.done + share, step.total, f"{step.run}: {note}"
 
-        ablations = finish(train_ablations(loaded, found, out, range(seeds)), tell)
+    ablations = follow(train_ablations(loaded, found, out, range(seeds)), "ablations", describe)
     lines = table(ablations)
     with replacing(out / "ablations.csv") as temporary:
         pd.DataFrame(

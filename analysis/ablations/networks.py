@@ -7,6 +7,7 @@ are, and say little about what training without it would give.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
@@ -28,68 +29,67 @@ TABLE_IV = ("ablation-windows-only", "ablation-anchor", "ablation-anchor-coarse"
 
 
 def trained_ablations(scale: int) -> list[SRModel]:
-    """Trained networks that differ in nothing but their promptings, in the order of Table IV.
+    """Find trained networks that differ in nothing but their promptings, in the order of Table IV.
 
     They are found by their configurations among the bundled weights and the `.safetensors` files in the folder that
-    `PROMPTSR_MODELS` names, whatever their size; of several sizes the one with the most rows is taken. How they were
-    trained is not looked at.
+    `PROMPTSR_MODELS` names, whatever their size; of several sizes the one with the most rows is taken. Their training
+    is not compared.
 
     Returns:
-        Two to four models, or none: a single row is no ablation. No ablations are bundled.
+        Two to four models, or none, as a single row is no ablation. No ablations are bundled.
 
     Raises:
         CheckpointError: one of them has unusable weights.
     """
-    sizes: dict[ModelConfig, dict[ModelConfig, Path]] = {}
-    for config, path in _trained().items():
-        sizes.setdefault(row_config(config, TABLE_IV[-1]), {})[config] = path
-    best: list[Path] = []
-    for size, paths in sizes.items():
-        rows = [paths[row] for name in TABLE_IV if (row := row_config(size, name)) in paths]
-        if size.scale == scale and len(rows) > max(1, len(best)):
-            best = rows
-    return [load_model(path) for path in best]
+
+    def row(config: ModelConfig) -> int | None:
+        rows = [row_config(config, name) for name in TABLE_IV]
+        return rows.index(config) if config in rows else None
+
+    return _longest_series(scale, lambda config: row_config(config, TABLE_IV[-1]), row)
 
 
 def alpha_series(scale: int) -> list[SRModel]:
-    """Trained networks that differ in nothing but alpha of eq. 8, the smallest first (Table VI).
+    """Find trained networks that differ in nothing but alpha of eq. 8, the smallest first (Table VI).
 
-    They are found as `trained_ablations` finds its own; of several series the one with the most alphas is taken.
+    They are found as in `trained_ablations`; of several series the one with the most alphas is taken.
 
     Returns:
-        Two models or more, or none: a single alpha is no series.
+        Two models or more, or none, as a single alpha is no series.
 
     Raises:
         CheckpointError: one of them has unusable weights.
     """
-    sizes: dict[ModelConfig, dict[float, Path]] = {}
-    for config, path in _trained().items():
-        if config.anchor_prompting and config.scale == scale:
-            sizes.setdefault(replace(config, prompt_update=0.0), {})[config.prompt_update] = path
-    best = max(sizes.values(), key=len, default={})
-    return [load_model(best[alpha]) for alpha in sorted(best)] if len(best) > 1 else []
+
+    def alpha(config: ModelConfig) -> float | None:
+        return config.prompt_update if config.anchor_prompting else None
+
+    return _longest_series(scale, lambda config: replace(config, prompt_update=0.0), alpha)
 
 
-def _trained() -> dict[ModelConfig, Path]:
-    """The PromptSR checkpoints that are bundled and in the user's own folder, the first of each configuration."""
-    own = os.environ.get(OWN_MODELS)
-    found: dict[ModelConfig, Path] = {}
-    for folder in [WEIGHTS, *([Path(own)] if own else [])]:
-        for path in sorted(folder.glob("*.safetensors")):
+def _longest_series(
+    scale: int, base: Callable[[ModelConfig], ModelConfig], place: Callable[[ModelConfig], float | None]
+) -> list[SRModel]:
+    """Load the longest series of networks of one `base`, two or more, ordered by `place`; None keeps one out of all.
+
+    Of bundled checkpoints and those in the user's own folder, the first of each configuration counts.
+    """
+    series: dict[ModelConfig, dict[float, Path]] = {}
+    for folder in (WEIGHTS, os.environ.get(OWN_MODELS)):
+        for path in sorted(Path(folder).glob("*.safetensors")) if folder else []:
             with suppress(CheckpointError):  # another network's file
-                found.setdefault(read_config(path), path)
-    return found
+                config = read_config(path)
+                if config.scale == scale and (at := place(config)) is not None:
+                    series.setdefault(base(config), {}).setdefault(at, path)
+    best = max(series.values(), key=len, default={})
+    return [load_model(best[at]) for at in sorted(best)] if len(best) > 1 else []
 
 
 def row_config(config: ModelConfig, name: str) -> ModelConfig:
-    """This configuration with the promptings of a preset, such as one of `TABLE_IV`."""
+    """Return this configuration with the promptings of a preset, such as one of `TABLE_IV`."""
     row = preset(name)
-    return replace(
-        config,
-        anchor_prompting=row.anchor_prompting,
-        coarse_prompting=row.coarse_prompting,
-        fine_prompting=row.fine_prompting,
-    )
+    promptings = ("anchor_prompting", "coarse_prompting", "fine_prompting")
+    return replace(config, **{prompting: getattr(row, prompting) for prompting in promptings})
 
 
 class Nothing(nn.Module):
@@ -100,7 +100,7 @@ class Nothing(nn.Module):
 
 
 def switched(network: PromptSR, *, anchor: bool = True, coarse: bool = True, fine: bool = True) -> PromptSR:
-    """A copy of a trained network with promptings switched off in every block; the original stays as it is.
+    """Return a copy of a trained network with promptings switched off in every block; the original stays as it is.
 
     Args:
         network: any PromptSR that has the promptings to be switched off.
@@ -114,18 +114,7 @@ def switched(network: PromptSR, *, anchor: bool = True, coarse: bool = True, fin
 
     Returns:
         The copy. Its `config` remains that of the trained network.
-
-    Raises:
-        UserError: the network was built without the prompting that is to be switched off.
     """
-    config = network.config
-    for name, kept, built in (
-        ("anchor", anchor, config.anchor_prompting),
-        ("coarse", coarse, config.coarse_prompting),
-        ("fine", fine, config.fine_prompting != "off"),
-    ):
-        if not (kept or built):
-            raise UserError(f"The network was built without {name} prompting: there is nothing to switch off.")
     copy = deepcopy(network)
     for block in [module for module in copy.modules() if isinstance(module, CascadePromptingBlock)]:
         if not anchor:
@@ -138,14 +127,16 @@ def switched(network: PromptSR, *, anchor: bool = True, coarse: bool = True, fin
 
 
 def switched_off_series(model: SRModel) -> list[SRModel]:
-    """One trained network with its promptings switched on one after the other, from none to the whole network.
+    """Return one trained network with its promptings switched on one by one, from none to the whole network.
 
     Raises:
-        UserError: the model is no PromptSR with all three promptings.
+        UserError: the model is not a PromptSR with all three promptings.
     """
     network = model.network
     if not isinstance(network, PromptSR) or network.config != row_config(network.config, TABLE_IV[-1]):
-        raise UserError(f"{model.name} is no PromptSR with all three promptings: choose one, such as promptsr-tiny-x4.")
+        raise UserError(
+            f"{model.name} is not a PromptSR with all three promptings: choose one, such as promptsr-tiny-x4."
+        )
     parts = {
         "all three switched off": switched(network, anchor=False, coarse=False, fine=False),
         "anchor only": switched(network, coarse=False, fine=False),
@@ -155,37 +146,38 @@ def switched_off_series(model: SRModel) -> list[SRModel]:
 
 
 def untrained(model: SRModel, seed: int = 0) -> SRModel:
-    """The same configuration with fresh weights, drawn with `seed`: what it shows too was not learned.
+    """Return the same configuration with fresh weights, drawn with `seed`, as a control for what was learned.
 
     Raises:
-        UserError: the model is no PromptSR.
+        UserError: the model is not a PromptSR.
     """
-    network = fresh(_promptsr(model).config, seed)
+    network = fresh(promptsr_of(model).config, seed)
     return replace(model, name=f"{model.name}, untrained", network=network.to(model.device))
 
 
 def fresh(config: ModelConfig, seed: int = 0) -> PromptSR:
-    """A network as it is before training, on the CPU, its weights drawn with `seed`."""
+    """Build a network as it is before training, on the CPU, its weights drawn with `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PromptSR(config).eval().requires_grad_(False)
 
 
 def update_off(model: SRModel) -> SRModel:
-    """The same weights without the anchor prompt update (eq. 8 with alpha = 0 in every GAPL), and nothing else changed.
+    """Return the same weights without the anchor prompt update (eq. 8 with alpha = 0 in every GAPL), all else equal.
 
     Raises:
-        UserError: the model is no PromptSR with anchor prompting.
+        UserError: the model is not a PromptSR with anchor prompting.
     """
-    trained = _promptsr(model)
+    trained = promptsr_of(model)
     if not trained.config.anchor_prompting:
         raise UserError(f"{model.name} was built without anchor prompting: there is no update to switch off.")
-    network = PromptSR(replace(trained.config, prompt_update=0.0)).eval().requires_grad_(False)
+    network = fresh(replace(trained.config, prompt_update=0.0))
     network.load_state_dict(trained.state_dict())
     return replace(model, name=f"{model.name}, update off", network=network.to(model.device))
 
 
-def _promptsr(model: SRModel) -> PromptSR:
+def promptsr_of(model: SRModel) -> PromptSR:
+    """Return the network of a PromptSR; raise a `UserError` for any other model."""
     if not isinstance(model.network, PromptSR):
-        raise UserError(f"{model.name} is no PromptSR: choose one, such as promptsr-tiny-x4.")
+        raise UserError(f"{model.name} is not a PromptSR: choose one, such as promptsr-tiny-x4.")
     return model.network

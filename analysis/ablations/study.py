@@ -6,6 +6,7 @@ rows can be told from the spread between seeds. The weights after the last step 
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -13,7 +14,7 @@ from analysis.ablations.networks import TABLE_IV, row_config
 from promptsr.config import ModelConfig
 from promptsr.data.cache import ImagesRead
 from promptsr.evaluation.benchmark_sets import BenchmarkSet
-from promptsr.evaluation.measure import Measured, Measuring, measure
+from promptsr.evaluation.measure import Measuring, measure
 from promptsr.evaluation.score_log import ScoreLog
 from promptsr.paper.tables import published_value
 from promptsr.support.errors import ConfigError
@@ -23,7 +24,7 @@ from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
 PAPERS_SETS = ("Urban100", "Manga109")
-"""Where the paper measures its ablations."""
+"""Benchmark sets of the paper's ablations."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ class AblationRow:
     method: str
     """As `promptsr.paper.tables` calls it."""
     name: str
-    """Of its folder."""
+    """Name of its folder."""
     preset: str | None = None
     """The preset with its promptings; None: all of them."""
     prompt_update: float | None = None
     """alpha; None: that of the recipe."""
 
     def config(self, whole: ModelConfig) -> ModelConfig:
-        """The network of this row, of the size of the whole network."""
+        """Return the network of this row, of the size of the whole network."""
         config = whole if self.preset is None else row_config(whole, self.preset)
         return config if self.prompt_update is None else replace(config, prompt_update=self.prompt_update)
 
     def printed(self, dataset: str) -> float | None:
-        """PSNR-Y in dB that the paper prints, for its larger networks."""
+        """Return the PSNR-Y in dB that the paper prints, for its larger networks."""
         return published_value(self.table, self.method, "psnr_y", dataset)
 
 
@@ -72,7 +73,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class AblationStep:
-    """How far the study is."""
+    """Progress of the study."""
 
     run: str
     """Row and seed."""
@@ -85,7 +86,7 @@ class AblationStep:
 def train_ablations(
     recipe: Recipe, sets: Sequence[BenchmarkSet], out: Path, seeds: Sequence[int], rows: Sequence[AblationRow] = ROWS
 ) -> Generator[AblationStep, None, list[Ablation]]:
-    """Trains and measures every row with every seed; a stopped study goes on where it was.
+    """Train and measure every row with every seed; a stopped study is resumed.
 
     Args:
         recipe: of every run; its network is the whole one, its seed is not used.
@@ -103,29 +104,25 @@ def train_ablations(
     models: dict[tuple[AblationRow, int], SRModel] = {}
     for done, (row, seed) in enumerate(plan):
         name = f"{row.name}-seed-{seed}"
-
-        def told(step: ImagesRead | TrainReport | Measuring, done: int = done, name: str = name) -> AblationStep:
-            return AblationStep(name, done, len(plan), step)
-
         own = replace(recipe, model=row.config(recipe.model), seed=seed)
-        yield from map_progress(train(own, out / name, resume=True), told)
+        yield from map_progress(train(own, out / name, resume=True), partial(AblationStep, name, done, len(plan)))
         models[row, seed] = replace(load_model(out / name / "final.safetensors"), name=name)
     log = ScoreLog(out / "scores", 0)
     measured = yield from map_progress(
         measure(list(models.values()), sets, log=log), lambda step: AblationStep(step.model, len(plan), len(plan), step)
     )
-    scores = dict(zip(plan, measured, strict=True))
-    return [_ablation(row, [scores[row, seed] for seed in seeds]) for row in rows]
-
-
-def _ablation(row: AblationRow, runs: list[Measured]) -> Ablation:
-    scores = {name: [run.sets[name].psnr_y for run in runs] for name in runs[0].sets}
-    return Ablation(row, runs[0].parameters, scores)
+    found = dict(zip(plan, measured, strict=True))
+    ablations = []
+    for row in rows:
+        runs = [found[row, seed] for seed in seeds]
+        scores = {each.name: [run.sets[each.name].psnr_y for run in runs] for each in sets}
+        ablations.append(Ablation(row, runs[0].parameters, scores))
+    return ablations
 
 
 def table(ablations: Sequence[Ablation]) -> list[dict[str, str]]:
-    """A line for each row: what was measured (mean and spread in dB), by how much it differs from the whole network
-    trained with the same seeds (mean and spread of the differences), and what the paper prints."""
+    """Return a line for each row: the measured mean and spread in dB, the difference to the whole network trained with
+    the same seeds (mean and spread of the differences), and what the paper prints."""
     whole = next(ablation for ablation in ablations if ablation.row == WHOLE)
     lines = []
     for ablation in ablations:
@@ -144,5 +141,5 @@ def table(ablations: Sequence[Ablation]) -> list[dict[str, str]]:
 
 
 def _spread(values: Sequence[float]) -> float:
-    """Standard deviation between seeds; 0 for a single one."""
+    """Return the standard deviation between seeds; 0 for a single one."""
     return stdev(values) if len(values) > 1 else 0.0

@@ -23,7 +23,7 @@ from promptsr.model.network import PromptSR
 from promptsr.model.taps import record
 from promptsr.support.errors import ConfigError, ImageError, UserError
 from promptsr.support.ranks import ALONE, Ranks
-from promptsr.zoo.sr_model import SRModel
+from promptsr.zoo.sr_model import SRModel, common_scale
 
 _PIXELS = 2**17
 """LR pixels of a batch at most, unless a single image has more: large images go through one by one."""
@@ -31,10 +31,10 @@ _PIXELS = 2**17
 
 @dataclass(frozen=True)
 class Collecting:
-    """How far a collection is."""
+    """Progress of a collection."""
 
     name: str
-    """Of the image that begins."""
+    """Name of the image that begins."""
     done: int
     """Images finished, by all ranks and in earlier runs too."""
     total: int
@@ -89,16 +89,16 @@ def collect(
     batch: int = 8,
     ranks: Ranks = ALONE,
 ) -> Generator[Collecting, None, CollectedPrompts]:
-    """Runs every variant over every image, shrunk bicubically, and keeps P of eq. 8 of one CPB of each residual group.
+    """Run every variant over every image, shrunk bicubically, and keep P of eq. 8 of one CPB of each residual group.
 
     Consecutive images of one size share a batch. The batches are planned before work starts and are computed whole, so
     that neither a stop and resumption nor the number of ranks changes a bit of the result. Memory does not grow with
-    the number of images. Stop it in whatever way, and call it again with the same folder to resume.
+    the number of images. However it is stopped, call it again with the same folder to resume.
 
     Args:
         variants: PromptSR networks of one scale, by a name that can be a file's.
         images: decoded and shrunk once for all variants.
-        folder: where the prompts are kept: `<variant>.npy`, `done.npy`, `plan.json`; made if it is missing.
+        folder: for the prompts: `<variant>.npy`, `done.npy`, `plan.json`; made if it is missing.
         block: which CPB, from 1; None for the last.
         batch: images in one pass at most.
         ranks: the processes that share the work; each returns the whole.
@@ -107,34 +107,27 @@ def collect(
         Progress, before each batch and at the end.
 
     Raises:
-        UserError: a variant is no PromptSR with anchor prompting or has no such block, the folder holds a collection of
-            something else or cannot be written, or no image can be used.
+        UserError: a variant is not a PromptSR with anchor prompting or lacks the block, the folder holds a collection
+            of something else or cannot be written, or no image can be used.
     """
     begun = time.perf_counter()
-    if batch < 1:
-        raise ConfigError(f"The number of images in a batch must be 1 or more, not {batch}.")
     networks = {name: prompting_network(model, block) for name, model in variants.items()}
-    scale = next(iter(variants.values())).scale
-    if any(model.scale != scale for model in variants.values()):
-        raise ConfigError("The networks enlarge by different scales: choose networks of one scale.")
+    scale = common_scale(list(variants.values()))
     sizes = [(h // scale, w // scale) for h, w in (image_size(images.path(i)) for i in range(len(images.files)))]
     grids = {name: _grids(network.config, sizes) for name, network in networks.items()}
-    shapes = {
-        name: (int(grids[name].prod(1).sum()), network.config.groups, network.config.channels)
-        for name, network in networks.items()
-    }
-    if not all(rows for rows, _, _ in shapes.values()):
+    offsets = {name: np.concatenate([[0], each.prod(1).cumsum()]) for name, each in grids.items()}
+    shapes = {name: (int(offsets[name][-1]), n.config.groups, n.config.channels) for name, n in networks.items()}
+    if not any(all(size) for size in sizes):
         raise UserError(f"No image in {images.root} can be read at x{scale}: check the files, or give another folder.")
     store = CollectionStore(folder, images.files)
     if ranks.first:
         store.prepare(networks, shapes, {"scale": scale, "block": block, "batch": batch}, images, sizes)
     ranks.barrier()
-    offsets = {name: np.concatenate([[0], grids[name].prod(1).cumsum()]) for name in variants}
     done = store.done
     to_do = [indices for indices in _batches(sizes, batch) if not all(done[indices])]
     ranks.barrier()  # all have the same list before the first of it is done
     for indices in to_do[ranks.rank :: ranks.world]:
-        yield Collecting(images.files[indices[0]], store.finished, len(sizes))
+        yield Collecting(images.files[indices[0]], int(np.count_nonzero(store.done)), len(sizes))
         lr: dict[int, Tensor] = {}
         for i in indices:
             try:
@@ -148,7 +141,7 @@ def collect(
                 store.write(name, {int(offsets[name][i]): p for i, p in zip(lr, prompts, strict=True)})
             store.finish(list(lr))
     ranks.barrier()
-    yield Collecting("", store.finished, len(sizes))
+    yield Collecting("", int(np.count_nonzero(store.done)), len(sizes))
     skipped = store.skipped()
     if len(skipped) == len(sizes):
         raise UserError(f"No image could be used: {next(iter(skipped.values()))}")
@@ -160,7 +153,7 @@ def collect(
 
 
 def anchor_prompts(network: PromptSR, inputs: Tensor, block: int | None) -> np.ndarray:
-    """P of every residual group for a batch of LR images, B x 3 x H x W in [0, 1] -> B x n x groups x C, float32."""
+    """Return P of every residual group for LR images, B x 3 x H x W in [0, 1] -> B x n x groups x C, float32."""
     at = (block or network.config.blocks_per_group) - 1
     taps = [f"groups.{g}.blocks.{at}.global_prompting.anchor_prompts" for g in range(network.config.groups)]
     with torch.inference_mode(), record(network, taps) as seen:
@@ -169,10 +162,10 @@ def anchor_prompts(network: PromptSR, inputs: Tensor, block: int | None) -> np.n
 
 
 def prompting_network(model: SRModel, block: int | None) -> PromptSR:
-    """The network of a model that has anchor prompts at this block (from 1; None: the last).
+    """Return the network of a model that has anchor prompts at this block (from 1; None: the last).
 
     Raises:
-        UserError: it has none.
+        UserError: the model has no anchor prompts, or not this block.
     """
     network = model.network
     if not isinstance(network, PromptSR) or not network.config.anchor_prompting:
@@ -186,13 +179,13 @@ def prompting_network(model: SRModel, block: int | None) -> PromptSR:
 
 
 def _grids(config: ModelConfig, sizes: list[tuple[int, int]]) -> np.ndarray:
-    """H/d and W/d of LR images of these sizes, images x 2; 0 for those that cannot be read."""
+    """Return H/d and W/d of LR images of these sizes, images x 2; 0 for those that cannot be read."""
     padded = [TokenGrid(config, *size).padded if all(size) else (0, 0) for size in sizes]
     return np.array(padded, dtype=np.int64) // config.anchor_stride
 
 
 def _batches(sizes: list[tuple[int, int]], batch: int) -> list[list[int]]:
-    """Consecutive images of one size, at most `batch` of them and `_PIXELS` pixels together."""
+    """Group consecutive images of one size, at most `batch` of them and `_PIXELS` pixels together."""
     batches: list[list[int]] = []
     for i, (height, width) in enumerate(sizes):
         room = min(batch, max(1, _PIXELS // max(1, height * width)))
@@ -204,7 +197,7 @@ def _batches(sizes: list[tuple[int, int]], batch: int) -> list[list[int]]:
 
 
 def _load(path: Path, scale: int, size: tuple[int, int]) -> Tensor:
-    """The LR version of an image, 1 x 3 x H x W in [0, 1]; refuses one whose size is not the planned one."""
+    """Return the LR version of an image, 1 x 3 x H x W in [0, 1]; refuse one whose size is not the planned one."""
     _, lr = load_pair(path, scale)
     if tuple(lr.shape[2:]) != size:
         raise ImageError(f"{path.name} has pixels that do not fit its header; export it again.")

@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, follow, log, show
 from promptsr.support.errors import ConfigError
-from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
 
 if TYPE_CHECKING:
@@ -34,13 +32,13 @@ def anchors(
         str, typer.Option("--points", help="An image becomes the mean of its anchors, flattened, or all its anchors.")
     ] = "mean",
     per_category: Annotated[
-        int | None, typer.Option(help="Images of a category at most, drawn at random.", show_default="all")
+        int | None, typer.Option(min=1, help="Images of a category at most, drawn at random.", show_default="all")
     ] = None,
-    perplexity: Annotated[float, typer.Option(help="Of t-SNE: about how many neighbours count.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Of every draw and of the untrained weights.")] = 0,
-    k: Annotated[int, typer.Option(help="Nearest neighbours that vote.")] = 5,
-    permutations: Annotated[int, typer.Option(help="Of the labels, for the p-values.")] = 999,
-    batch: Annotated[int, typer.Option(help="Images at once at most.")] = 8,
+    perplexity: Annotated[float, typer.Option(help="t-SNE perplexity: about how many neighbours count.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Seed of every draw and of the untrained weights.")] = 0,
+    k: Annotated[int, typer.Option(min=1, help="Nearest neighbours that vote.")] = 5,
+    permutations: Annotated[int, typer.Option(min=1, help="Permutations of the labels, for the p-values.")] = 999,
+    batch: Annotated[int, typer.Option(min=1, help="Images in one pass at most.")] = 8,
     json_target: JsonOption = None,
 ) -> None:
     """Lay out anchor prompts by t-SNE, and measure what they separate by; several ranks share it under torchrun."""
@@ -54,25 +52,19 @@ def anchors(
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise ConfigError(f"{out} lies in {folder}, where every folder is a category: choose another --out.")
     images = find_image_set(folder, per_category, seed)
-    check_settings(images, way=way, perplexity=perplexity, k=k, permutations=permutations)
+    check_settings(images, way=way, perplexity=perplexity, k=k)
     loaded = load_model(model)
+
+    def describe(step: "Collecting | Stage") -> tuple[int, int, str]:
+        return step.done, step.total, step.name
+
     with joined() as ranks:
-        bar = progress_bar()
-        bar.disable = not ranks.first
-        with bar:
-            task = bar.add_task("images", total=len(images.files), note="")
-
-            def tell(step: "Collecting | Stage") -> None:
-                bar.update(task, completed=step.done, total=step.total, note=escape(step.name))
-
-            work = collect_variants(loaded, images, collection, block=block, batch=batch, seed=seed, ranks=ranks)
-            collected = finish(work, tell)
-            if not ranks.first:
-                return
-            task = bar.add_task("analysis", total=None, note="")
-            measuring = analyse(collected, way=way, perplexity=perplexity, k=k, permutations=permutations, seed=seed)
-            study = finish(measuring, tell)
-            bar.update(task, completed=bar.tasks[task].total, note="")
+        work = collect_variants(loaded, images, collection, block=block, batch=batch, seed=seed, ranks=ranks)
+        collected = follow(work, "images", describe, shown=ranks.first)
+        if not ranks.first:
+            return
+        measuring = analyse(collected, way=way, perplexity=perplexity, k=k, permutations=permutations, seed=seed)
+        study = follow(measuring, "analysis", describe)
     for name, reason in study.skipped.items():
         complain(f"{name} was left out: {reason}")
     write_study(study, out)
@@ -93,12 +85,9 @@ def _table(study: "AnchorStudy") -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    questions = [("residual group", {name: study.features[name].groups for name in study.shown})]
-    for number in range(len(study.features[TRAINED].categories)):
-        each = {name: study.features[name].categories[number] for name in study.shown}
-        questions.append((f"category, group {number + 1}", each))
-    for question, answers in questions:
-        for row, (name, found) in enumerate(answers.items()):
+    for question in study.features[TRAINED].by_question:
+        for row, name in enumerate(study.shown):
+            found = study.features[name].by_question[question]
             table.add_row(
                 "" if row else question,
                 name.replace("_", " "),

@@ -9,8 +9,8 @@ from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
 from analysis.anchors.points import Points
-from analysis.anchors.separation import NEIGHBOURS, PERMUTATIONS, Separations, separate_as, separation
-from promptsr.support.errors import UserError
+from analysis.anchors.separation import Separations, separate_as
+from promptsr.support.errors import ConfigError, UserError
 
 PERPLEXITY = 30.0
 _COMPONENTS = 50
@@ -25,13 +25,21 @@ class Planes:
     single: np.ndarray
     """Every residual group in a plane of its own, groups x N x 2."""
     perplexity: float
-    seed: int
+
+
+def check_perplexity(perplexity: float, n: int) -> None:
+    """Raise a ConfigError unless t-SNE of n points can have this perplexity."""
+    if not 1 <= perplexity < n:
+        raise ConfigError(
+            f"The perplexity must be from 1 to {n - 1}, one less than the {n} points of a group, not {perplexity:g}: "
+            "choose another, or take more images."
+        )
 
 
 def embed(points: Points, perplexity: float = PERPLEXITY, seed: int = 0) -> Generator[str, None, Planes]:
-    """Standardises features, takes at most 50 principal components, and lays them out by t-SNE (van der Maaten, 2008).
+    """Standardise features, take at most 50 principal components, and lay them out by t-SNE (van der Maaten, 2008).
 
-    Yields the name of every stage before it begins. Deterministic for a seed on one machine.
+    Yields the name of every plane before it begins. Deterministic for a seed on one machine.
 
     Args:
         points: two of every group or more.
@@ -43,46 +51,26 @@ def embed(points: Points, perplexity: float = PERPLEXITY, seed: int = 0) -> Gene
     """
     features = points.features
     groups, n, width = features.shape
-    if n < 2:
-        raise UserError("One image makes one point, and one point makes no picture: take more images.")
-    if not 1 <= perplexity < n:
-        raise UserError(
-            f"The perplexity must be from 1 to {n - 1}, one less than the {n} points of a group, not {perplexity:g}: "
-            "choose another, or take more images."
-        )
-    together = yield from _embed(features.reshape(groups * n, width), "all groups", perplexity, seed)
+    check_perplexity(perplexity, n)
+    parts = {"all groups": features.reshape(groups * n, width)}
+    parts |= {f"group {i}": each for i, each in enumerate(features, start=1)}
     planes = []
-    for i, each in enumerate(features, start=1):
-        planes.append((yield from _embed(each, f"group {i}", perplexity, seed)))
-    return Planes(together, np.stack(planes), perplexity, seed)
+    for name, part in parts.items():
+        yield f"t-SNE of {name}"
+        planes.append(_embed(part, name, perplexity, seed))
+    return Planes(planes[0], np.stack(planes[1:]), perplexity)
 
 
-def _embed(features: np.ndarray, what: str, perplexity: float, seed: int) -> Generator[str, None, np.ndarray]:
-    """N x F -> N x 2."""
-    yield f"standardise {what}"
+def _embed(features: np.ndarray, name: str, perplexity: float, seed: int) -> np.ndarray:
+    """Lay out N x F as N x 2."""
     if not np.isfinite(features).all() or (features == features[0]).all():
-        raise UserError(f"The anchor prompts of {what} are all the same, or not finite: there is nothing to lay out.")
+        raise UserError(f"The anchor prompts of {name} are all the same, or not finite: there is nothing to lay out.")
     standard = StandardScaler().fit_transform(features)
-    yield f"PCA of {what}"
     components = PCA(min(_COMPONENTS, *standard.shape), random_state=seed).fit_transform(standard)
-    yield f"t-SNE of {what}"
     plane: np.ndarray = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(components)
     return plane
 
 
-def separate_planes(
-    points: Points, planes: Planes, *, k: int = NEIGHBOURS, permutations: int = PERMUTATIONS, seed: int = 0
-) -> Separations:
-    """Measures what one sees: as `separate`, in the planes, and with the distances that are drawn: not standardised.
-
-    Raises:
-        UserError: as `separation`.
-    """
-    return separate_as(
-        planes.all,
-        planes.single,
-        points,
-        lambda x, labels, images: separation(
-            x, labels, images=images, k=k, permutations=permutations, seed=seed, standardise=False
-        ),
-    )
+def separate_planes(points: Points, planes: Planes, **settings: int) -> Separations:
+    """Measure what the eye sees: as `separate`, in the planes and with the distances drawn, not standardised."""
+    return separate_as(planes.all, planes.single, points, standardise=False, **settings)

@@ -12,11 +12,11 @@ from analysis.common.figure_style import publish
 from promptsr.support.files import replacing, write_json
 
 FILES = ("anchors.npz", "tsne.csv", "tsne.png", "tsne.svg", "anchors.json")
-"""What `write_study` writes."""
+"""Files that `write_study` writes."""
 
 
 def write_study(study: AnchorStudy, folder: Path) -> None:
-    """Writes `FILES`, each all or nothing.
+    """Write `FILES`, each all or nothing.
 
     `anchors.npz`: `features_<variant>` (groups x N x F, not standardised), `images` and `categories` (N indices into
     `files` and `names`), `plane_all` (groups N x 2, group by group) and `plane_groups` (groups x N x 2).
@@ -37,16 +37,16 @@ def write_study(study: AnchorStudy, folder: Path) -> None:
     with replacing(folder / "anchors.npz") as temporary:
         np.savez(temporary, **arrays)
     with replacing(folder / "tsne.csv") as temporary:
-        tsne_table(study).to_csv(temporary, index=False)
+        _tsne_table(study).to_csv(temporary, index=False)
     figure = draw_tsne(points, planes)
     publish(figure, folder / "tsne.png")
     publish(figure, folder / "tsne.svg")
     write_json(folder / "anchors.json", study.to_dict())
 
 
-def tsne_table(study: AnchorStudy) -> pd.DataFrame:
-    """A row per point and group, group by group: file, category, group (from 1), x_all and y_all (in the plane of all
-    groups), x and y (in the plane of its own group)."""
+def _tsne_table(study: AnchorStudy) -> pd.DataFrame:
+    """Return a row per point and group, group by group: file, category, group (from 1), x_all and y_all (in the plane
+    of all groups), x and y (in the plane of its own group)."""
     points, planes = study.points[TRAINED], study.planes
     groups, n = planes.single.shape[:2]
     return pd.DataFrame(

@@ -10,20 +10,13 @@ from matplotlib.lines import Line2D
 from analysis.anchors.embedding import Planes
 from analysis.anchors.points import Points
 from analysis.anchors.separation import Separations
+from analysis.common.figure_style import soften
 
 # Palettes for all kinds of colour vision: Okabe and Ito's, and "muted" of Paul Tol's for more classes.
 GROUP_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 CATEGORY_COLORS = (
-    "#332288",
-    "#88ccee",
-    "#cc6677",
-    "#117733",
-    "#ddcc77",
-    "#882255",
-    "#44aa99",
-    "#999933",
-    "#aa4499",
-    "#6b6b6b",
+    *("#332288", "#88ccee", "#cc6677", "#117733", "#ddcc77"),
+    *("#882255", "#44aa99", "#999933", "#aa4499", "#6b6b6b"),
 )
 _MARKERS = "o^sDv"  # the next one when the colours are used up
 _NULL, _INK = "#c9ced4", "#30363d"
@@ -31,9 +24,9 @@ _FONT = 9
 
 
 def draw_tsne(points: Points, planes: Planes) -> Figure:
-    """The three panels of Fig. 11: all groups by group; the first and the last group by category.
+    """Draw the three panels of Fig. 11: all groups by group; the first and the last group by category.
 
-    There are no ticks, for the axes of t-SNE have no unit. Draw it on a white ground, with `style.publish`.
+    There are no ticks, for the axes of t-SNE have no unit. For a white ground: `analysis.common.figure_style.publish`.
     """
     groups, n = planes.single.shape[:2]
     figure = Figure(figsize=(11.6, 3.7), layout="constrained")
@@ -50,10 +43,10 @@ def draw_tsne(points: Points, planes: Planes) -> Figure:
 
 
 def draw_numbers(found: Mapping[str, Separations]) -> Figure:
-    """k-NN accuracy by residual group, and by category at every group, of several networks by name.
+    """Draw the k-NN accuracy by residual group, and by category at every group, of several networks by name.
 
     Every dot stands on a grey bar, the central 95 % under permuted labels; a short line is the share of the largest
-    class. Draw it on a white ground, with `style.publish`.
+    class. For a white ground: `analysis.common.figure_style.publish`.
     """
     questions = 1 + max(len(each.categories) for each in found.values())
     figure = Figure(figsize=(2.2 + 1.25 * questions, 3.6), layout="constrained")
@@ -61,7 +54,7 @@ def draw_numbers(found: Mapping[str, Separations]) -> Figure:
     step = 0.72 / len(found)
     for i, (name, separations) in enumerate(found.items()):
         color, marker = _style(i, GROUP_COLORS)
-        every = [separations.groups, *separations.categories]
+        every = separations.by_question.values()
         heights = [100 * each.knn for each in every]
         places = np.arange(len(every)) + (i - (len(found) - 1) / 2) * step
         for x, each, height in zip(places, every, heights, strict=True):
@@ -76,9 +69,7 @@ def draw_numbers(found: Mapping[str, Separations]) -> Figure:
     axes.set(ylim=(0, 108), xlim=(-0.55, questions - 0.45))
     axes.set_ylabel("k-NN accuracy (%)", fontsize=_FONT)
     axes.tick_params(labelsize=_FONT, length=0)
-    axes.grid(axis="y", color="#e3e6ea", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    soften(axes, "y")
     handles, _ = axes.get_legend_handles_labels()
     handles.append(Line2D([], [], color=_INK, linewidth=1, linestyle=(0, (2, 2)), label="largest class"))
     handles.append(Line2D([], [], color=_NULL, linewidth=7, label="permuted labels, 95 %"))
@@ -87,7 +78,7 @@ def draw_numbers(found: Mapping[str, Separations]) -> Figure:
 
 
 def _style(i: int, colors: tuple[str, ...]) -> tuple[str, str]:
-    """Colour and marker of the i-th class."""
+    """Return the colour and the marker of the i-th class."""
     return colors[i % len(colors)], _MARKERS[i // len(colors) % len(_MARKERS)]
 
 
@@ -109,7 +100,7 @@ def _scatter(axes: Axes, plane: np.ndarray, labels: np.ndarray, colors: tuple[st
 def _legend(
     axes: Axes, names: tuple[str, ...] | list[str], colors: tuple[str, ...], *, below: bool, columns: int
 ) -> None:
-    """Below a panel or to its right."""
+    """Name the classes below a panel or to its right."""
     handles = []
     for i, name in enumerate(names):
         color, marker = _style(i, colors)

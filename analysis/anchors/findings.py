@@ -1,7 +1,7 @@
 """Findings of an anchor study in plain sentences, with what its numbers do not show.
 
 The paper reads from its Fig. 11 that anchor prompts separate by residual group and not by image category. Random
-weights make features too: what holds for untrained weights as well is no finding about training.
+weights make features too: whatever untrained weights do equally well is not counted as a finding about training.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ LEAST_DIFFERENCE = 0.1
 """k-NN accuracies of two trained networks closer than this are the same, however many points there are: with the
 categories of 240 crops, five draws of random weights for promptsr-tiny-x4 were up to 0.095 apart."""
 CLEAN = 0.95
-"""From this k-NN accuracy on, labels separate cleanly, as the paper says of the residual groups."""
+"""Least k-NN accuracy at which labels separate cleanly, as the paper says of the residual groups."""
 
 
 def findings(
@@ -24,7 +24,7 @@ def findings(
     update_off: Separations | None = None,
     alphas: Sequence[tuple[float, Separations]] = (),
 ) -> list[str]:
-    """One sentence for each question; every claim stands beside chance and its control.
+    """State one sentence for each question; every claim stands beside chance and its control.
 
     The trained network differs from random weights if it lies beyond all draws of them, by more than these are apart
     and by more than chance makes of it: the half widths of two permutation intervals, added as squares. With a single
@@ -36,27 +36,26 @@ def findings(
         update_off: the same weights without the anchor prompt update (eq. 8), if there is one to switch off.
         alphas: networks trained with several alpha of that update.
     """
-    told = [_against_untrained("residual groups", trained.groups, [each.groups for each in untrained])]
-    for i, mine in enumerate(trained.categories):
-        controls = [each.categories[i] for each in untrained]
-        told.append(_against_untrained(f"categories at group {i + 1}", mine, controls))
+    told = [
+        _against_untrained(name, mine, [each.by_question[name] for each in untrained])
+        for name, mine in trained.by_question.items()
+    ]
     told.append(_paper(trained))
     if update_off:
         told += _update(trained, update_off)
     if len(alphas) > 1:
-        told.append(_alphas("residual groups", [(alpha, each.groups) for alpha, each in alphas]))
-        for i in range(min(len(each.categories) for _, each in alphas)):
-            told.append(_alphas(f"categories at group {i + 1}", [(a, each.categories[i]) for a, each in alphas]))
+        shared = min((each.by_question for _, each in alphas), key=len)
+        told += [_alphas(name, [(alpha, each.by_question[name]) for alpha, each in alphas]) for name in shared]
     return told
 
 
 def separates(found: Separation) -> bool:
-    """Whether labels are told apart beyond chance."""
+    """True if labels are told apart beyond chance."""
     return found.p_value <= LEVEL
 
 
 def differ(a: Separation, b: Separation, least: float = LEAST_DIFFERENCE) -> bool:
-    """Whether two k-NN accuracies of the same points differ by more than chance and more than `least`."""
+    """True if two k-NN accuracies of the same points differ by more than chance and more than `least`."""
     by_chance = hypot(a.high - a.low, b.high - b.low) / 2
     return abs(a.knn - b.knn) > max(least, by_chance)
 
@@ -112,11 +111,10 @@ def _paper(trained: Separations) -> str:
 
 
 def _update(on: Separations, off: Separations) -> list[str]:
-    """A sentence for each question in which the update matters, and one for all others together."""
-    names = ["residual groups", *(f"categories at group {i + 1}" for i in range(len(on.categories)))]
-    pairs = list(zip((on.groups, *on.categories), (off.groups, *off.categories), strict=True))
+    """State a sentence for each question in which the update matters, and one for all others together."""
     told, same = [], []
-    for name, (with_it, without) in zip(names, pairs, strict=True):
+    for name, with_it in on.by_question.items():
+        without = off.by_question[name]
         figures = f"{_share(with_it)} with it and {_share(without)} without"
         if differ(with_it, without):
             how = "better" if with_it.knn > without.knn else "worse"
@@ -131,7 +129,7 @@ def _update(on: Separations, off: Separations) -> list[str]:
 
 
 def _silhouettes(a: Separation, b: Separation) -> str:
-    """When k-NN has nothing left to tell two apart, the silhouette may show it; it has no test here."""
+    """Add the silhouettes, which have no test here, where k-NN is too near 1 to tell the two apart."""
     if min(a.knn, b.knn) < CLEAN:
         return ""
     return f" (silhouette, which has no test: {a.silhouette:.2f} and {b.silhouette:.2f})"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from promptsr.imaging.decode import find_images
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.errors import UserError
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF")
 _ORIENTATION = 0x0112
@@ -26,7 +26,7 @@ class ImageSet:
     categories: tuple[int, ...]
     """For each file an index into `names`."""
     names: tuple[str, ...]
-    """Of the category folders."""
+    """Names of the category folders."""
 
     def path(self, image: int) -> Path:
         """Return the path of the image with this index."""
@@ -34,7 +34,7 @@ class ImageSet:
 
 
 def find_image_set(root: Path, per_category: int | None = None, seed: int = 0) -> ImageSet:
-    """The images in the category folders of `root`; hidden folders and folders without images are left out.
+    """Find the images in the category folders of `root`; hidden folders and folders without images are left out.
 
     Args:
         root: the folder of category folders.
@@ -43,22 +43,17 @@ def find_image_set(root: Path, per_category: int | None = None, seed: int = 0) -
 
     Raises:
         UserError: `root` is not a folder, or has fewer than two category folders with images.
-        ConfigError: `per_category` is below 1.
     """
-    if per_category is not None and per_category < 1:
-        raise ConfigError(f"The number of images of a category must be 1 or more, not {per_category}.")
     if not root.is_dir():
         raise UserError(f"{root} is not a folder; give the folder that holds a folder for each category.")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and path.name[0] != ".")
-    if not folders:
-        raise UserError(f"{root} has no folders in it; put the images of each category into a folder of their own.")
     found: dict[str, list[Path]] = {}
     for folder in folders:
         with suppress(UserError):  # it holds no image
             found[folder.name] = find_images(folder)
     if len(found) < 2:
         raise UserError(
-            f"{root} has images in {len(found)} of its folders; at least two categories need a folder with images."
+            f"{root} has images in {len(found)} of its folders; put each of two or more categories into one."
         )
     for name, paths in found.items():
         if per_category is not None and per_category < len(paths):
@@ -73,12 +68,12 @@ def find_image_set(root: Path, per_category: int | None = None, seed: int = 0) -
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an upright image in pixels by its header alone; (0, 0) if there is no readable header."""
+    """Return height and width of an upright image in pixels by its header alone; (0, 0) if that cannot be read."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
             # Pillow has turned the size of a TIFF already.
             turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # an unknown format is an OSError
         return 0, 0
     return (width, height) if turned else (height, width)

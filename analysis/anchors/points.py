@@ -22,19 +22,24 @@ class Points:
     features: np.ndarray
     """groups x N x F, float32, not standardised."""
     images: np.ndarray
-    """Which image each point comes from, N integers."""
+    """The image of each point, N indices into `files`."""
     categories: np.ndarray
     """The category of that image, N indices into `names`."""
     names: tuple[str, ...]
-    """Of the categories."""
     files: tuple[str, ...]
-    """Of the images, relative to their folder."""
+    """Relative to the folder of the images."""
+
+
+def check_way(way: str) -> None:
+    """Raise a ConfigError unless `way` is one of `Way`."""
+    if way not in get_args(Way):
+        raise ConfigError(f"An image becomes points by {', '.join(get_args(Way))}, not by {way!r}.")
 
 
 def make_points(
     collected: "CollectedPrompts", variant: str, way: str = "mean", *, limit: int = LIMIT, seed: int = 0
 ) -> Points:
-    """The prompts of one variant as points; images that were skipped have none.
+    """Return the prompts of one variant as points; images that were skipped have none.
 
     Args:
         collected: of many images.
@@ -45,12 +50,9 @@ def make_points(
         seed: of that draw, together with the image; groups and variants get the same anchors.
 
     Raises:
-        ConfigError: an unknown way, or images of several sizes cannot be compared flattened.
+        ConfigError: an unknown way, or images of several sizes, flattened.
     """
-    if way not in get_args(Way):
-        raise ConfigError(f"An image becomes points by {', '.join(get_args(Way))}, not by {way!r}.")
-    if limit < 1:
-        raise ConfigError(f"The number of points must be 1 or more, not {limit}.")
+    check_way(way)
     prompts, used = collected.prompts[variant], collected.used
     if way == "flattened":
         _check_equal(prompts.grids[used], [collected.images.files[i] for i in used])
@@ -76,7 +78,7 @@ def make_points(
 
 
 def _check_equal(grids: np.ndarray, files: list[str]) -> None:
-    """`grids`: H/d and W/d of each image."""
+    """Raise a ConfigError unless all images have the same grid: H/d and W/d."""
     for file, (height, width) in zip(files, grids, strict=True):
         if (height, width) != tuple(grids[0]):
             raise ConfigError(

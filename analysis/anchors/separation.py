@@ -4,7 +4,6 @@ Points of one image hang together, whatever their labels. What may be exchanged 
 be a neighbour, follows from the images (`separation`).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances_chunked, silhouette_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import resample
 
@@ -22,7 +22,6 @@ from promptsr.support.errors import UserError
 
 NEIGHBOURS = 5
 PERMUTATIONS = 999
-_CONFIDENCE = 0.95
 _SILHOUETTE_POINTS = 10_000
 _PROBE_FEATURES = 256
 _FOLDS = 5
@@ -31,16 +30,16 @@ _WORKING_MEMORY = 128  # MiB of distances at a time
 
 @dataclass(frozen=True)
 class Separation:
-    """How well points separate by label. All but silhouette and p_value are shares of the points, in [0, 1]."""
+    """Measures of separation by label. All but silhouette and p_value are shares of the points, in [0, 1]."""
 
     silhouette: float
     """Mean silhouette coefficient, in [-1, 1]."""
     knn: float
     """Leave-one-out accuracy of the vote of the k nearest neighbours."""
     chance: float
-    """The share of the largest class: what naming it always would get."""
+    """Share of the largest class: the accuracy of always naming it."""
     p_value: float
-    """Of `knn`, by permutation of the labels: (1 + permutations with as much or more) / (1 + permutations)."""
+    """p-value of `knn`: (1 + permutations of the labels with as much or more) / (1 + permutations)."""
     low: float
     """Lower end of the central 95 % of `knn` under permuted labels. It may all lie below `chance`: a point that is
     left out leaves fewer of its own label behind."""
@@ -56,11 +55,17 @@ class Separation:
 
 @dataclass(frozen=True)
 class Separations:
-    """How well anchor prompts separate by residual group, and within every group by the category of their image."""
+    """Separation of anchor prompts by residual group, and within every group by the category of their image."""
 
     groups: Separation
     categories: tuple[Separation, ...]
     """One for each residual group."""
+
+    @property
+    def by_question(self) -> dict[str, Separation]:
+        """All separations by name: `residual groups`, `categories at group 1`, and so on."""
+        categories = {f"categories at group {i}": each for i, each in enumerate(self.categories, start=1)}
+        return {"residual groups": self.groups, **categories}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; groups are counted from 1."""
@@ -78,7 +83,7 @@ def separation(
     images: np.ndarray | None = None,
     standardise: bool = True,
 ) -> Separation:
-    """Measures how well points separate by label.
+    """Measure how well points separate by label.
 
     The points of one image with one label are a block: permuting labels moves them together. If no image has more
     than one label (categories), labels are permuted among all blocks; otherwise (residual groups) among the blocks of
@@ -97,10 +102,10 @@ def separation(
         standardise: brings columns to mean 0 and standard deviation 1; constant ones become 0.
 
     Raises:
-        UserError: less than two labels, all labels different, too few points or images for k, or values that are not
+        UserError: fewer than two labels, all labels different, too few points or images for k, or values that are not
             finite.
     """
-    names, label, image = _checked(features, labels, images, k, permutations)
+    label, image = _checked(features, labels, images, k, permutations)
     points = StandardScaler().fit_transform(features) if standardise else features
     pairs, block = np.unique(np.stack([image, label], axis=1), axis=0, return_inverse=True)
     one_label_each = len(pairs) == image.max() + 1
@@ -110,10 +115,12 @@ def separation(
         raise UserError(f"Without its own image, a point has fewer than {k} others: take more images, or a smaller k.")
 
     neighbours = _neighbours(points, own, k)
-    permuted = _permuter(pairs[:, 1], np.zeros(len(pairs)) if one_label_each else pairs[:, 0], block, seed)
+    strata = np.zeros(len(pairs)) if one_label_each else pairs[:, 0]
+    rng = np.random.default_rng(seed)
+    orders = (np.lexsort((rng.random(len(pairs)), strata)) for _ in range(permutations))  # of blocks, within strata
     observed = _accuracy(neighbours, label)
-    null = np.array([_accuracy(neighbours, permuted()) for _ in range(permutations)])
-    low, high = np.quantile(null, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+    null = np.array([_accuracy(neighbours, pairs[order, 1][block]) for order in orders])
+    low, high = np.quantile(null, [0.025, 0.975])
     return Separation(
         silhouette=_silhouette(points, label, seed),
         knn=observed,
@@ -121,42 +128,50 @@ def separation(
         p_value=float((1 + (null >= observed).sum()) / (1 + permutations)),
         low=float(low),
         high=float(high),
-        probe=_probe(points, label, image, len(names), seed),
+        probe=_probe(points, label, image, seed),
     )
 
 
-def separate(points: Points, *, k: int = NEIGHBOURS, permutations: int = PERMUTATIONS, seed: int = 0) -> Separations:
-    """Measures anchor prompts in feature space, standardised: all by residual group, those of each group by category.
+def separate(points: Points, **settings: int) -> Separations:
+    """Measure anchor prompts in feature space, standardised: all by residual group, those of each group by category.
 
-    Raises:
-        UserError: as `separation`.
+    `settings` are `k`, `permutations` and `seed` of `separation`, whose errors it raises.
     """
     features = points.features
-    return separate_as(
-        features.reshape(-1, features.shape[-1]),  # groups x N x F -> (groups N) x F
-        features,
-        points,
-        lambda x, labels, images: separation(x, labels, images=images, k=k, permutations=permutations, seed=seed),
-    )
+    together = features.reshape(-1, features.shape[-1])  # groups x N x F -> (groups N) x F
+    return separate_as(together, features, points, standardise=True, **settings)
 
 
 def separate_as(
-    together: np.ndarray,
-    single: np.ndarray,
-    points: Points,
-    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], Separation],
+    together: np.ndarray, single: np.ndarray, points: Points, *, standardise: bool, **settings: int
 ) -> Separations:
-    """Applies a measure of features, labels and images to `together` ((groups N) x F) by residual group, and to each
-    of `single` (groups x N x F) by category."""
+    """Measure `together` ((groups N) x F, group by group) by residual group, each of `single` (groups x N x F) by
+    category; `settings` as in `separate`."""
     groups, n = single.shape[:2]
-    by_group = measure(together, np.repeat(np.arange(groups), n), np.tile(points.images, groups))
-    return Separations(by_group, tuple(measure(each, points.categories, points.images) for each in single))
+    labels, images = np.repeat(np.arange(groups), n), np.tile(points.images, groups)
+    by_group = separation(together, labels, images=images, standardise=standardise, **settings)
+    by_category = (
+        separation(each, points.categories, images=points.images, standardise=standardise, **settings)
+        for each in single
+    )
+    return Separations(by_group, tuple(by_category))
+
+
+def nearest(features: np.ndarray, index: int, k: int) -> list[int]:
+    """Return the indices of the k nearest points of point `index`, or of all others if there are fewer, nearest first.
+
+    Distances are Euclidean, of standardised features, N x F.
+    """
+    points = StandardScaler().fit_transform(features)
+    k = min(k, len(points) - 1)
+    _, found = NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points[index : index + 1])
+    return [int(i) for i in found[0] if i != index][:k]
 
 
 def _checked(
     features: np.ndarray, labels: np.ndarray, images: np.ndarray | None, k: int, permutations: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The labels there are, and label and image of every point, both numbered from 0."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return label and image of every point, both numbered from 0."""
     if k < 1 or permutations < 1:
         raise UserError(f"k and permutations must be 1 or more, not {k} and {permutations}.")
     if len(labels) < k + 1:
@@ -168,13 +183,11 @@ def _checked(
         raise UserError("All points have one label: there must be two or more to tell apart.")
     if len(names) == len(label):
         raise UserError("Every point has a label of its own: take more images of each category.")
-    if images is None:
-        return names, label, np.arange(len(label))
-    return names, label, np.unique(images, return_inverse=True)[1]
+    return label, np.arange(len(label)) if images is None else np.unique(images, return_inverse=True)[1]
 
 
 def _neighbours(points: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest points of another `own`, the nearest first: N x k."""
+    """Return the k nearest points of another `own`, nearest first: N x k."""
 
     def nearest(distances: np.ndarray, start: int) -> np.ndarray:
         distances[own[start : start + len(distances), None] == own] = np.inf
@@ -186,20 +199,8 @@ def _neighbours(points: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate(list(chunks))
 
 
-def _permuter(labels: np.ndarray, strata: np.ndarray, block: np.ndarray, seed: int) -> Callable[[], np.ndarray]:
-    """Gives new labels to points at every call: those of the blocks, permuted within strata.
-
-    Args:
-        labels: of the blocks.
-        strata: of the blocks, ascending.
-        block: of every point.
-    """
-    rng = np.random.default_rng(seed)
-    return lambda: labels[np.lexsort((rng.random(len(labels)), strata))][block]
-
-
 def _accuracy(neighbours: np.ndarray, labels: np.ndarray) -> float:
-    """Share of points whose neighbours (N x k) vote for their own label."""
+    """Return the share of points whose neighbours (N x k) vote for their own label."""
     votes = labels.astype(np.int16)[neighbours]
     support = (votes[:, :, None] == votes[:, None, :]).sum(axis=2, dtype=np.int16)  # N x k: voters for the same label
     winner = support.argmax(axis=1)  # the first of equals, hence the nearest
@@ -215,10 +216,10 @@ def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
         return float(silhouette_score(points, labels))
 
 
-def _probe(points: np.ndarray, labels: np.ndarray, images: np.ndarray, classes: int, seed: int) -> float | None:
-    """Logistic regression (L2) on standardised features, or on 256 principal components if there are more."""
-    with_label = [len(np.unique(images[labels == label])) for label in range(classes)]
-    folds = min(_FOLDS, *with_label)
+def _probe(points: np.ndarray, labels: np.ndarray, images: np.ndarray, seed: int) -> float | None:
+    """Return the accuracy of logistic regression (L2) on standardised features, or on 256 principal components."""
+    _, images_with_label = np.unique(np.unique([labels, images], axis=1)[0], return_counts=True)
+    folds = min(_FOLDS, *images_with_label.tolist())
     if folds < 2:
         return None
     standard = StandardScaler().fit_transform(points)

@@ -10,16 +10,16 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from analysis.ablations.networks import alpha_series, untrained, update_off
 from analysis.anchors.collect import CollectedPrompts, Collecting, collect, prompting_network
-from analysis.anchors.embedding import PERPLEXITY, Planes, embed, separate_planes
+from analysis.anchors.embedding import PERPLEXITY, Planes, check_perplexity, embed, separate_planes
 from analysis.anchors.findings import findings
 from analysis.anchors.image_folders import ImageSet
-from analysis.anchors.points import LIMIT, Points, Way, make_points
+from analysis.anchors.points import LIMIT, Points, check_way, make_points
 from analysis.anchors.separation import NEIGHBOURS, PERMUTATIONS, Separations, separate
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import ConfigError
@@ -30,12 +30,12 @@ from promptsr.zoo.sr_model import SRModel
 TRAINED, UNTRAINED, UPDATE_OFF = "trained", "untrained", "update_off"
 _ALPHA = "alpha_"
 _DRAWS = 3
-"""Of untrained weights: what a claim is held against should not hang on one of them."""
+"""Draws of untrained weights, so that no claim depends on a single one."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """How far the analysis is."""
+    """Progress of the analysis."""
 
     name: str
     done: int
@@ -45,14 +45,13 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class AnchorStudy:
-    """Result of a study. Variants are "trained", "untrained" (the control; further draws are
-    "untrained_2" and so on), "update_off", and "alpha_<alpha>" for
-    networks trained with other alphas of eq. 8, if there are any."""
+    """Result of a study. Variants are "trained", "untrained" (the control; further draws are "untrained_2" and so on),
+    "update_off", and "alpha_<alpha>" for networks trained with other alphas of eq. 8, if there are any."""
 
     model: str
     scale: int
     way: str
-    """How images became points, see `make_points`."""
+    """As in `make_points`."""
     block: int | None
     """As in `CollectedPrompts`."""
     k: int
@@ -61,14 +60,14 @@ class AnchorStudy:
     points: dict[str, Points]
     """By variant."""
     features: dict[str, Separations]
-    """Of the standardised features, by variant."""
+    """Separations of the standardised features, by variant."""
     planes: Planes
-    """Of the trained network."""
+    """t-SNE of the trained network."""
     plane: Separations
-    """The same numbers in those planes."""
+    """Separations in those planes."""
     update_change: tuple[float, ...]
-    """By how much switching the update off changes the points of each group: Frobenius norm of the difference over
-    that of the points."""
+    """Relative change of the points of each group when the update is switched off: Frobenius norm of the difference
+    over that of the points."""
     alphas: tuple[tuple[str, float, str], ...]
     """Networks trained with several alphas, the smallest first: model, alpha, variant."""
     skipped: dict[str, str]
@@ -112,23 +111,18 @@ class AnchorStudy:
         }
 
 
-def check_settings(images: ImageSet, *, way: str, perplexity: float, k: int, permutations: int) -> None:
-    """Refuses early what `analyse` would refuse after the prompts were collected.
+def check_settings(images: ImageSet, *, way: str, perplexity: float, k: int) -> None:
+    """Refuse early what `analyse` would refuse after the prompts were collected.
 
     Raises:
         ConfigError: a setting that no number of usable images would allow.
     """
     count = len(images.files)
-    if way not in get_args(Way):
-        raise ConfigError(f"An image becomes points by {', '.join(get_args(Way))}, not by {way!r}.")
-    if way != "anchors" and not 1 <= perplexity < count:
-        raise ConfigError(
-            f"The perplexity must be from 1 to {count - 1}, one less than the images, not {perplexity:g}: choose "
-            "another, or take more images."
-        )
-    if k < 1 or permutations < 1:
-        raise ConfigError(f"k and permutations must be 1 or more, not {k} and {permutations}.")
-    if way != "anchors" and k >= count:
+    check_way(way)
+    if way == "anchors":
+        return  # an image makes many points
+    check_perplexity(perplexity, count)
+    if k >= count:
         raise ConfigError(f"{count} images have no {k} neighbours each: choose a smaller k, or take more images.")
 
 
@@ -142,19 +136,15 @@ def collect_variants(
     seed: int = 0,
     ranks: Ranks = ALONE,
 ) -> Generator[Collecting, None, CollectedPrompts]:
-    """Collects the prompts of a network, of its variants, and of the networks of `alpha_series` that have the block.
+    """Collect the prompts of a network, of its variants, and of the networks of `alpha_series` that have the block.
+
+    A second call with the same arguments finds everything in `folder`. Further arguments and errors as in `collect`.
 
     Args:
         model: any PromptSR with anchor prompting.
         images: by category.
-        folder: as in `collect`; a second call with the same arguments finds everything there.
-        block: as in `collect`.
-        batch: as in `collect`.
+        folder: as in `collect`.
         seed: of the untrained weights; further draws take the numbers after it.
-        ranks: as in `collect`.
-
-    Raises:
-        UserError: as `collect`.
     """
     prompting_network(model, block)  # refuses others
     variants = {TRAINED: model, UNTRAINED: untrained(model, seed), UPDATE_OFF: update_off(model)}
@@ -178,16 +168,15 @@ def analyse(
     seed: int = 0,
     limit: int = LIMIT,
 ) -> Generator[Stage, None, AnchorStudy]:
-    """Makes points of collected prompts, lays out those of the trained network, and measures all variants.
+    """Make points of collected prompts, lay out those of the trained network, and measure all variants.
 
     Args:
         collected: by `collect_variants`.
-        way: how images become points, see `make_points`.
+        way: how images become points, see `make_points`, as for `limit`.
         perplexity: of t-SNE.
         k: neighbours that vote, see `separation`.
         permutations: of the labels, see `separation`.
         seed: of the draw of points, the permutations and t-SNE.
-        limit: as in `make_points`.
 
     Yields:
         The stage that begins.
@@ -195,29 +184,29 @@ def analyse(
     Raises:
         UserError: too few images, or impossible settings.
     """
-    seconds = {"collect": collected.seconds}
     prompts = collected.prompts
     groups = prompts[TRAINED].config.groups
-    total = 1 + 3 * (groups + 1) + len(prompts) + 1
+    total = 1 + (1 + groups) + len(prompts) + 1
     stages = iter(range(total + 1))
 
     def begin(name: str) -> Stage:
         return Stage(name, next(stages), total)
 
-    begun = time.perf_counter()
+    times = [time.perf_counter()]
     yield begin("points")
     points = {name: make_points(collected, name, way, limit=limit, seed=seed) for name in prompts}
-    begun = _clock(seconds, "points", begun)
+    times.append(time.perf_counter())
     planes = yield from map_progress(embed(points[TRAINED], perplexity, seed), begin)
-    begun = _clock(seconds, "embed", begun)
+    times.append(time.perf_counter())
     features = {}
     for name in prompts:
         yield begin(f"numbers of {prompts[name].model}")
         features[name] = separate(points[name], k=k, permutations=permutations, seed=seed)
-    begun = _clock(seconds, "numbers", begun)
+    times.append(time.perf_counter())
     yield begin("numbers in the plane")
     plane = separate_planes(points[TRAINED], planes, k=k, permutations=permutations, seed=seed)
-    _clock(seconds, "plane", begun)
+    times.append(time.perf_counter())
+    seconds = dict(zip(("points", "embed", "numbers", "plane"), np.diff(times).tolist(), strict=True))
     return AnchorStudy(
         model=prompts[TRAINED].model,
         scale=prompts[TRAINED].config.scale,
@@ -237,20 +226,11 @@ def analyse(
             if name.startswith(_ALPHA)
         ),
         skipped=collected.skipped,
-        seconds=seconds,
+        seconds={"collect": collected.seconds, **seconds},
     )
-
-
-def _clock(seconds: dict[str, float], stage: str, begun: float) -> float:
-    """Notes how long a stage took; the time at which the next one begins."""
-    now = time.perf_counter()
-    seconds[stage] = now - begun
-    return now
 
 
 def _change(changed: np.ndarray, features: np.ndarray) -> tuple[float, ...]:
     """Return the relative norm of the change by group, for groups x N x F each."""
-    return tuple(
-        float(np.linalg.norm(a.astype(np.float64) - b) / np.linalg.norm(b.astype(np.float64)))
-        for a, b in zip(changed, features, strict=True)
-    )
+    change = np.linalg.norm(changed.astype(np.float64) - features, axis=(1, 2))
+    return tuple((change / np.linalg.norm(features.astype(np.float64), axis=(1, 2))).tolist())

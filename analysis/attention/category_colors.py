@@ -9,21 +9,21 @@ _CORNERS = (("#1f9cf0", "#dc5ce6"), ("#35b32c", "#fb6a2c"))
 _STEP = 7.0
 """L* of CIELAB by which neighbours are lighter and darker than that."""
 _COVER = 0.66
-"""How much of the photograph the colours hide."""
+"""Opacity of the colours over the photograph."""
 _BORDER = 0.2
-"""Grey level of the lines between categories, which cover half of what is below them."""
+"""Grey level of the lines between categories, half transparent."""
 
 
 def category_colors(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The colour of each category by the place of its anchor, mixed in CIELAB from those of four corners.
+    """Return the colour of each category by the place of its anchor, mixed in CIELAB from those of four corners.
 
     The same anchor has the same colour in every map of an image. Anchors that are near each other have similar colours;
     a step of lightness, as between the fields of a chessboard, tells neighbours apart.
 
     Args:
         labels: indices of anchors in reading order, of any shape.
-        rows: of the anchor grid, on the padded image.
-        columns: of the same.
+        rows: rows of the anchor grid, on the padded image.
+        columns: its columns.
 
     Returns:
         labels.shape x 3, sRGB in [0, 1].
@@ -39,7 +39,7 @@ def category_colors(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def category_overlay(labels: np.ndarray, anchor_grid: tuple[int, int], photo: np.ndarray, zoom: int = 4) -> np.ndarray:
-    """Colours of categories over the image in grey, with grey lines between categories.
+    """Lay the colours of categories over the image in grey, with grey lines between categories.
 
     Args:
         labels: H x W.

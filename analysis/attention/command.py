@@ -1,34 +1,49 @@
-"""`python -m analysis attention`: where one block of a network looks for one pixel, and how that changes over depth."""
+"""The commands `attention`, `categories` and `receptive-field` of `python -m analysis`."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
+from torch import Tensor
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, log, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.imaging.decode import decode
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
 from promptsr.support.files import replacing, write_json
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model
+from promptsr.zoo.load import load_model, load_models
+from promptsr.zoo.sr_model import common_scale
 
 if TYPE_CHECKING:
-    from analysis.attention.depth import Descending
+    import pandas as pd
 
-_FILES = ("attention.png", "attention.svg", "attention.npz", "attention.json")
+    from analysis.attention.superpixels import SuperpixelStudy
+
+_ATTENTION_FILES = ("attention.png", "attention.svg", "attention.npz", "attention.json")
 _DEPTH_FILES = ("depth.csv", "depth.png")
+_CATEGORY_FILES = (
+    *(f"categories.{suffix}" for suffix in ("png", "svg", "csv", "npz", "json")),
+    "agreement.png",
+    "patches.png",
+)
+_FIELD_FILES = tuple(f"receptive_field.{suffix}" for suffix in ("png", "csv", "npz", "json"))
+
+_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")]
+_Model = Annotated[
+    str, typer.Option("--model", "-m", help="A PromptSR: a name from `promptsr models`, or a checkpoint.")
+]
+_Shrink = Annotated[bool, typer.Option("--hr", help="IMAGE is an HR image: shrink it first.")]
 
 
 def attention(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A PromptSR: a name from `promptsr models`, or a checkpoint.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}.")],
+    image: _Image,
+    model: _Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_ATTENTION_FILES)}.")],
     x: Annotated[int | None, typer.Option(help="Column of the pixel, input pixels.", show_default="the middle")] = None,
     y: Annotated[int | None, typer.Option(help="Row of the pixel, input pixels.", show_default="the middle")] = None,
     group: Annotated[int | None, typer.Option(help="Residual group, from 1.", show_default="the last")] = None,
@@ -38,22 +53,20 @@ def attention(
         typer.Option("--depth", help=f"Numbers of every block too: {' and '.join(_DEPTH_FILES)}; takes minutes."),
     ] = False,
     pixels: Annotated[int, typer.Option(help="With --depth: pixels that stand for all of the image.")] = 16,
-    hr: Annotated[bool, typer.Option("--hr", help="IMAGE is an HR image: shrink it first.")] = False,
+    hr: _Shrink = False,
     json_target: JsonOption = None,
 ) -> None:
     """Show where one pixel of the input looks: anchors, what they read, windows, its category groups."""
-    targets = [out / name for name in (*_FILES, *(_DEPTH_FILES if depth else ()))]
-    check_targets(targets, json_target)
-    from analysis.attention.depth import over_depth
+    check_targets((out / name for name in _ATTENTION_FILES + _DEPTH_FILES * depth), json_target)
+    from analysis.ablations.networks import promptsr_of
+    from analysis.attention.depth import Descending, over_depth
     from analysis.attention.figure import draw_attention, draw_depth
     from analysis.attention.pixel import attention_of
     from analysis.common.figure_style import publish
 
     loaded = load_model(model)
-    network = loaded.network
-    if not isinstance(network, PromptSR):
-        raise UserError(f"{loaded.name} is no PromptSR and has no anchors: choose one, such as promptsr-tiny-x4.")
-    lr = load_pair(image, loaded.scale)[1] if hr else decode(image).to_tensor()
+    network = promptsr_of(loaded)
+    lr = _read(image, loaded.scale, hr)
     height, width = lr.shape[2:]
     seen = attention_of(
         network,
@@ -69,29 +82,26 @@ def attention(
         with progress_bar() as bar:
             task = bar.add_task("blocks", total=None, note="")
 
-            def tell(step: "Descending") -> None:
+            def tell(step: Descending) -> None:
                 note = f"group {step.group + 1}, block {step.block + 1}"
                 bar.update(task, completed=step.done, total=step.total, note=note)
 
             study = finish(over_depth(network, lr, pixels=pixels, jacobian=True), tell)
             bar.update(task, completed=len(study.table), note="")
-        rows = study.table.to_dict("records")
-        result["depth"] = [
-            {name: value if math.isfinite(value) else None for name, value in row.items()} for row in rows
-        ]
+        finite = study.table.astype(object).where(study.table.notna(), None)
+        result["depth"] = finite.to_dict("records")
     figure = draw_attention(seen, image.name)
     for name in ("attention.png", "attention.svg"):
         publish(figure, out / name)
     seen.save(out / "attention.npz")
     if study is not None:
-        with replacing(out / "depth.csv") as temporary:
-            study.table.to_csv(temporary, index=False)
+        _write_table(study.table, out / "depth.csv")
         publish(draw_depth(study.table), out / "depth.png")
     write_json(out / "attention.json", result)
-    show(result, _table(result), json_target)
+    show(result, _attention_table(result), json_target)
 
 
-def _table(result: dict[str, Any]) -> Table:
+def _attention_table(result: dict[str, Any]) -> Table:
     names = ("effective", "90 % area", "distance (px)", "90 % radius (px)", "on padding")
     table = Table(Column("map", no_wrap=True), *(Column(name, justify="right") for name in names))
     for name, found in result["reach"].items():
@@ -105,3 +115,116 @@ def _table(result: dict[str, Any]) -> Table:
     about = f"pixel ({result['x']}, {result['y']}), group {result['group']}, block {result['block']}"
     table.caption = about + ("" if rank is None else f"; Spearman of composed and jacobian: {rank:.3f}")
     return table
+
+
+def categories(
+    image: _Image,
+    model: _Model,
+    out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_CATEGORY_FILES)}.")],
+    segments: Annotated[
+        int | None, typer.Option(help="SLIC superpixels to aim at.", show_default="as many as anchors")
+    ] = None,
+    hr: _Shrink = False,
+    json_target: JsonOption = None,
+) -> None:
+    """Draw the category maps of every block, and compare them with superpixels, untrained networks and chance."""
+    check_targets((out / name for name in _CATEGORY_FILES), json_target)
+    from analysis.ablations.networks import promptsr_of
+    from analysis.attention.category_figure import draw_agreement, draw_categories, draw_mean_patches
+    from analysis.attention.superpixels import superpixel_study
+    from analysis.common.figure_style import publish
+    from promptsr.imaging.picture import to_array
+
+    loaded = load_model(model)
+    network = promptsr_of(loaded)
+    lr = _read(image, loaded.scale, hr)
+    study = superpixel_study(network, lr, segments)
+    photo = to_array(lr)
+    figure = draw_categories(study.maps, photo)
+    publish(figure, out / "categories.png")
+    publish(figure, out / "categories.svg")
+    publish(draw_agreement(study), out / "agreement.png")
+    publish(draw_mean_patches(study.maps, photo), out / "patches.png")
+    _write_table(study.table, out / "categories.csv")
+    study.save(out / "categories.npz")
+    result = {"model": loaded.name, "image": image.name, "hr": hr, **study.to_dict()}
+    write_json(out / "categories.json", result)
+    show(result, _category_table(study), json_target)
+    log.print(study.finding, highlight=False, soft_wrap=True)
+
+
+def _category_table(study: "SuperpixelStudy") -> Table:
+    table = Table("block", "kind", "used", "largest", "effective", "border", "ARI SLIC", "untrained")
+    for row in study.table.itertuples():
+        largest, border = (f"{100 * value:.1f} %" for value in (row.largest, row.border))
+        agreements = (f"{value:.3f}" for value in (row.ari_slic, row.ari_slic_untrained))
+        used, effective = str(row.used), f"{row.effective:.1f}"
+        table.add_row(f"{row.group}.{row.block}", row.kind, used, largest, effective, border, *agreements)
+    return table
+
+
+def receptive_field(
+    image: _Image,
+    model: Annotated[
+        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FIELD_FILES)}.")],
+    depth: Annotated[bool, typer.Option("--depth", help="Every block of each PromptSR as well.")] = False,
+    hr: _Shrink = False,
+    json_target: JsonOption = None,
+) -> None:
+    """Measure the effective receptive field of the middle pixel: where the gradients of its values reach."""
+    check_targets((out / name for name in _FIELD_FILES), json_target)
+    from analysis.attention.receptive_field import (
+        ReceptiveField,
+        check_model,
+        extents_table,
+        receptive_field,
+        receptive_fields_over_depth,
+    )
+    from analysis.attention.receptive_field_figure import draw_receptive_fields
+    from analysis.common.figure_style import publish
+
+    models = load_models(model)
+    if depth and not any(isinstance(each.network, PromptSR) for each in models):
+        raise UserError("--depth looks into the blocks of a PromptSR: add one, such as --model promptsr-tiny-x4.")
+    lr = _read(image, common_scale(models), hr)
+    for each in models:
+        check_model(each, *lr.shape[2:])
+    fields: list[ReceptiveField] = []
+    with progress_bar() as bar:
+        task = bar.add_task("models", total=len(models), note="")
+        for each in models:
+            bar.update(task, note=escape(each.name))
+            if depth and isinstance(each.network, PromptSR):
+                fields += receptive_fields_over_depth(each, [lr])
+            else:
+                fields.append(receptive_field(each, [lr]))
+            bar.advance(task)
+    publish(draw_receptive_fields(fields), out / "receptive_field.png")
+    _write_table(extents_table(fields), out / "receptive_field.csv")
+    with replacing(out / "receptive_field.npz") as temporary:
+        np.savez_compressed(
+            temporary,
+            maps=[field.map for field in fields],  # fields x H x W
+            model=[field.model for field in fields],
+            layer=[field.layer for field in fields],
+        )
+    height, width = lr.shape[2:]
+    result = {"width": width, "height": height, "hr": hr, "fields": [field.to_dict() for field in fields]}
+    write_json(out / "receptive_field.json", result)
+    shown = Table("model", "layer", *(f"{100 * extent.share:.0f} %" for extent in fields[0].extents))
+    for field in fields:
+        areas = (f"{extent.side} px, {100 * extent.area:.3g} %" for extent in field.extents)
+        shown.add_row(escape(field.model), field.layer, *areas)
+    show(result, shown, json_target)
+
+
+def _read(image: Path, scale: int, hr: bool) -> Tensor:
+    """Read the input of the network, 1 x 3 x H x W in [0, 1]; an HR image is shrunk by `scale`."""
+    return load_pair(image, scale)[1] if hr else decode(image).to_tensor()
+
+
+def _write_table(table: "pd.DataFrame", path: Path) -> None:
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)

@@ -1,10 +1,10 @@
-"""How does the reach of attention change from block to block?
+"""Reach of attention from block to block.
 
 study = finish(over_depth(network, image))
 study.table[["group", "block", "distance"]]
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,24 +13,23 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.attention.jacobian import attention_branch, rank_correlations
-from analysis.attention.maps import AttentionMaps, Layer, check_anchors, check_maps, look
+from analysis.attention.jacobian import attention_branch, rank_correlation
+from analysis.attention.maps import LAYERS, check_anchors, grouping, look
 from analysis.attention.weight_maps import reach
 from analysis.common.bootstrap import bootstrap_interval
 from analysis.common.token_grid import TokenGrid
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
 
-PIXELS = 36
-_CHUNK = 1 << 24  # similarities whose entropy is taken at once
+_CHUNK = 1 << 24  # similarities per step of the entropy
 
 
 @dataclass(frozen=True)
 class Descending:
-    """How far the study is."""
+    """Event: progress of the study."""
 
     group: int
-    """The block at work, from 0."""
+    """Block at work, from 0."""
     block: int
     done: int
     """Blocks finished."""
@@ -55,12 +54,11 @@ class DepthStudy:
 
     table: pd.DataFrame
     pixels: tuple[tuple[int, int], ...]
-    """The pixels (x, y) that means were taken over."""
-    seed: int
+    """Pixels (x, y) that the means are taken over."""
 
 
 def sample_pixels(height: int, width: int, number: int, seed: int = 0) -> tuple[tuple[int, int], ...]:
-    """At most `number` pixels (x, y) spread over an image: a random one in each cell of a square grid."""
+    """Draw at most `number` pixels (x, y) spread over an image: a random one in each cell of a square grid."""
     side = max(1, int(number**0.5))
     rng = np.random.default_rng(seed)
     rows, columns = (np.linspace(0, length, min(side, length) + 1).astype(int) for length in (height, width))
@@ -71,9 +69,9 @@ def sample_pixels(height: int, width: int, number: int, seed: int = 0) -> tuple[
 
 
 def over_depth(
-    network: PromptSR, image: Tensor, *, pixels: int = PIXELS, seed: int = 0, jacobian: bool = False
+    network: PromptSR, image: Tensor, *, pixels: int = 36, seed: int = 0, jacobian: bool = False
 ) -> Generator[Descending, None, DepthStudy]:
-    """Looks into one block after the other; the maps of one at a time are in memory.
+    """Look into one block after the other; the maps of one at a time are in memory.
 
     Args:
         network: in evaluation mode, on the device of `image`.
@@ -89,62 +87,47 @@ def over_depth(
     check_anchors(config)
     if pixels < 1:
         raise UserError(f"The number of pixels must be 1 or more, not {pixels}.")
-    grid = TokenGrid(config, *image.shape[2:])
-    check_maps(config, grid.height, grid.width)
-    chosen = sample_pixels(grid.height, grid.width, pixels, seed)
+    height, width = image.shape[2:]
+    chosen = sample_pixels(height, width, pixels, seed)
     blocks = list(product(range(config.groups), range(config.blocks_per_group)))
     rows = []
     for done, (group, block) in enumerate(blocks):
         yield Descending(group, block, done, len(blocks))
         numbers = _look_into(network, image, group, block, chosen, seed if jacobian else None)
         rows.append({"group": group + 1, "block": block + 1, **numbers})
-    return DepthStudy(pd.DataFrame(rows), chosen, seed)
+    return DepthStudy(pd.DataFrame(rows), chosen)
 
 
 def _look_into(
     network: PromptSR, image: Tensor, group: int, block: int, pixels: tuple[tuple[int, int], ...], seed: int | None
 ) -> dict[str, float]:
-    """The numbers of one block, whose maps are gone when it returns; with a seed the rank correlation too."""
+    """Return the numbers of one block, whose maps are gone then; with a seed the rank correlation too."""
     maps = look(network, image, group=group, block=block)
-    numbers = _numbers(maps, pixels)
-    if seed is not None:
-        branch = attention_branch(network, image, group=group, block=block)
-        found = rank_correlations(maps, branch, pixels)
-        low, high = bootstrap_interval(found, seed)
-        numbers |= {"spearman": float(found.mean()), "spearman_low": low, "spearman_high": high}
-    return numbers
-
-
-def _numbers(maps: AttentionMaps, pixels: tuple[tuple[int, int], ...]) -> dict[str, float]:
-    grid = maps.grid
-    coarse, fine = (maps.taps[f"global_prompting.{kind}_map"][0] for kind in ("coarse", "fine"))
-    reaches = [reach(maps.composed(*pixel).values, *pixel) for pixel in pixels]
-
-    def mean(of: Callable[..., float]) -> float:
-        return float(np.mean([of(found) for found in reaches]))
-
-    numbers = {
-        "coarse_entropy": _entropy(grid, coarse, grid.config.anchor_stride),
-        "fine_entropy": _entropy(grid, fine, 1),
-        "effective_pixels": mean(lambda found: found.effective),
-        "distance": mean(lambda found: found.distance),
-        "radius": mean(lambda found: found.radius),
-        "area": mean(lambda found: found.area),
+    config, taps, composed = maps.grid.config, maps.taps, [maps.composed(*pixel) for pixel in pixels]
+    reaches = pd.DataFrame([reach(each.values, *pixel) for each, pixel in zip(composed, pixels, strict=True)]).mean()
+    numbers: dict[str, float] = {
+        "coarse_entropy": _entropy(maps.grid, taps["global_prompting.coarse_map"][0], config.anchor_stride),
+        "fine_entropy": _entropy(maps.grid, taps["global_prompting.fine_map"][0], 1),
+        "effective_pixels": reaches["effective"],
+        **reaches[["distance", "radius", "area"]],
     }
-    layers: tuple[Layer, Layer] = ("coarse", "fine")
-    for layer in layers:
-        heads = [[reach(head, *p) for head in maps.windows(*p, layer).values] for p in pixels]
+    for layer in LAYERS:
+        heads = [[reach(head, *pixel) for head in maps.windows(*pixel, layer).values] for pixel in pixels]
         for number, found in enumerate(zip(*heads, strict=True), start=1):
             numbers[f"window_{layer}_{number}"] = float(np.mean([each.distance for each in found if each]))
-    used = {"coarse": grid.config.coarse_prompting, "fine": grid.config.fine_prompting != "off"}
-    for layer in layers:
-        if used[layer]:
-            numbers[f"{layer}_categories"] = len(np.unique(grid.cut(maps.labels(layer))))
+    for layer in LAYERS:
+        if grouping(config, layer):
+            numbers[f"{layer}_categories"] = len(np.unique(maps.grid.cut(maps.labels(layer))))
+    if seed is not None:
+        branch = attention_branch(network, image, group=group, block=block)
+        ranks = np.array([rank_correlation(each, branch.norm(*p)) for each, p in zip(composed, pixels, strict=True)])
+        low, high = bootstrap_interval(ranks, seed)
+        numbers |= {"spearman": float(ranks.mean()), "spearman_low": low, "spearman_high": high}
     return numbers
 
 
 def _entropy(grid: TokenGrid, similarities: Tensor, stride: int) -> float:
-    """Mean entropy of SoftMax over the rows that belong to the image, as a share of the largest possible.
+    """Return the mean entropy of SoftMax over the rows that belong to the image, as a share of the largest possible.
 
     Similarities have a row for each square of `stride` x `stride` pixels. NaN where a row has a single entry.
     """

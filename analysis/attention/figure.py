@@ -1,7 +1,7 @@
 """Figures of the attention of one pixel, in one block and over depth.
 
 Maps of attention are anything from nearly even to a few peaks: all are drawn on a logarithmic scale of their own, with
-its ends written below.
+its ends written below. Write figures on a white ground, with `figure_style.publish`.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from analysis.attention.pixel import LAYERS, PixelAttention
+from analysis.attention.maps import LAYERS
+from analysis.attention.pixel import PixelAttention
 from analysis.attention.weight_maps import WeightMap
+from analysis.common.figure_style import soften
 from analysis.common.overlay import log_limits, log_share, painted, tint
 
 _CELL = 2.1
@@ -24,7 +26,7 @@ _CELL = 2.1
 _TALLEST = 2.0
 """Height over width of a row of pictures, at most."""
 _TEXT = 0.72
-"""Height of what is written above and below it."""
+"""Height of the text above and below it."""
 _FONT = 8.5
 _HALO = [patheffects.withStroke(linewidth=2.6, foreground="black")]
 _GROUP = "#1f9e89"
@@ -38,10 +40,10 @@ class _Panel:
     pixels: np.ndarray
     """H x W x 3."""
     crop: int = 0
-    """Only so many pixels on each side of the chosen one; 0 for the whole."""
+    """Show only so many pixels on each side of the chosen one; 0 for the whole."""
 
     def box(self, seen: PixelAttention) -> tuple[int, int, int, int]:
-        """Left end, top, right end and bottom of what is shown, in pixels."""
+        """Return left end, top, right end and bottom of the part that is shown, in pixels."""
         height, width = self.pixels.shape[:2]
         if not self.crop:
             return 0, 0, width, height
@@ -49,16 +51,16 @@ class _Panel:
         return left, top, min(seen.x + self.crop + 1, width), min(seen.y + self.crop + 1, height)
 
     def aspect(self, seen: PixelAttention) -> float:
-        """Height over width."""
+        """Return height over width of that part."""
         left, top, right, bottom = self.box(seen)
         return (bottom - top) / (right - left)
 
 
 def overlay(weights: WeightMap, photo: np.ndarray, head: int = 0) -> np.ndarray:
-    """A map in colour over the image in grey, on a logarithmic scale: H x W x 3 in [0, 1].
+    """Paint a map in colour over the image in grey, on a logarithmic scale: H x W x 3 in [0, 1].
 
-    Violet is the lowest weight, or a thousandth of the highest and below; yellow the highest. What cannot be read at
-    all stays grey.
+    Violet is the lowest weight, or a thousandth of the highest and below; yellow the highest. Pixels of weight 0 stay
+    grey.
 
     Args:
         weights: h x w, or heads x h x w.
@@ -66,12 +68,12 @@ def overlay(weights: WeightMap, photo: np.ndarray, head: int = 0) -> np.ndarray:
         head: which one.
     """
     height, width = photo.shape[:2]
-    values = _map(weights, head).repeat(weights.stride, axis=0).repeat(weights.stride, axis=1)[:height, :width]
+    values = weights.by_head[head].repeat(weights.stride, axis=0).repeat(weights.stride, axis=1)[:height, :width]
     return painted(log_share(values), values > 0, photo)
 
 
 def group_overlay(members: np.ndarray, category: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """The group of a pixel in full colour, the rest of its category in a faint one: H x W x 3 in [0, 1].
+    """Paint the group of a pixel in full colour, the rest of its category in a faint one: H x W x 3 in [0, 1].
 
     Args:
         members: H x W, bool.
@@ -82,12 +84,10 @@ def group_overlay(members: np.ndarray, category: np.ndarray, photo: np.ndarray) 
 
 
 def draw_attention(seen: PixelAttention, name: str) -> Figure:
-    """One pixel: the anchors it reads and what they read, what comes of it, its groups, and its windows by head.
-
-    Draw it on a white ground, with `style.publish`.
+    """Draw one pixel: its anchors and what they read, the composed map, its groups, and its windows by head.
 
     Args:
-        seen: of a pixel.
+        seen: attention of the pixel.
         name: of the image.
     """
     windows = [_window_panels(seen, layer) for layer in LAYERS]
@@ -107,16 +107,12 @@ def draw_attention(seen: PixelAttention, name: str) -> Figure:
 
 
 def _anchor_row(seen: PixelAttention) -> list[_Panel]:
-    photo = _Panel("Image", "ring: the pixel, square: its anchor\nnumbers: the anchors it reads most", seen.photo)
-    if not seen.anchors:
-        return [photo]
-    fine = _weight_panel(seen, "fine", "Anchors it reads (M fine)")
-    numbered = enumerate(seen.anchors, start=1)
-    return [
-        photo,
-        fine,
-        *(_weight_panel(seen, f"reading_{n}", f"Anchor {n} reads ({100 * a.weight:.2g} %)") for n, a in numbered),
-    ]
+    row = [_Panel("Image", "ring: the pixel, square: its anchor\nnumbers: the anchors it reads most", seen.photo)]
+    if seen.anchors:
+        row.append(_weight_panel(seen, "fine", "Anchors it reads (M fine)"))
+    for n, anchor in enumerate(seen.anchors, start=1):
+        row.append(_weight_panel(seen, f"reading_{n}", f"Anchor {n} reads ({100 * anchor.weight:.2g} %)"))
+    return row
 
 
 def _result_row(seen: PixelAttention) -> list[_Panel]:
@@ -133,16 +129,16 @@ def _result_row(seen: PixelAttention) -> list[_Panel]:
 
 
 def _window_panels(seen: PixelAttention, layer: str) -> list[_Panel]:
-    weights = seen.weights[f"windows_{layer}"]
+    name = f"windows_{layer}"
     return [
-        _weight_panel(seen, f"windows_{layer}", f"Window, {layer} layer, head {head + 1}", head, crop=seen.window)
-        for head in range(len(weights.values))
+        _weight_panel(seen, name, f"Window, {layer} layer, head {head + 1}", head, crop=seen.window)
+        for head in range(len(seen.weights[name].values))
     ]
 
 
 def _weight_panel(seen: PixelAttention, name: str, title: str, head: int = 0, crop: int = 0) -> _Panel:
     weights, found = seen.weights[name], seen.reach(name)[head]
-    values = _map(weights, head)
+    values = weights.by_head[head]
     read = values[values > 0]
     low, high = (limit / read.mean() if len(read) else 0.0 for limit in log_limits(values))
     unit = "px" if weights.stride == 1 else "anchors"
@@ -160,16 +156,13 @@ def _show(axes: Axes, panel: _Panel, seen: PixelAttention) -> None:
     axes.imshow(panel.pixels, interpolation="none")
     axes.set_title(panel.title, fontsize=_FONT, pad=4)
     axes.set_xlabel(panel.caption, fontsize=_FONT - 1.5, labelpad=3)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
     axes.plot(seen.x, seen.y, "o", markersize=6, fillstyle="none", color="white", path_effects=_HALO)
     if panel.pixels is seen.photo and seen.anchors:
         _mark_anchors(axes, seen)
     left, top, right, bottom = panel.box(seen)
-    axes.set_xlim(left - 0.5, right - 0.5)
-    axes.set_ylim(bottom - 0.5, top - 0.5)
+    axes.set(xlim=(left - 0.5, right - 0.5), ylim=(bottom - 0.5, top - 0.5))
 
 
 def _mark_anchors(axes: Axes, seen: PixelAttention) -> None:
@@ -182,11 +175,7 @@ def _mark_anchors(axes: Axes, seen: PixelAttention) -> None:
 
 
 def draw_depth(table: pd.DataFrame) -> Figure:
-    """Numbers over depth, a point for every block; draw it on a white ground, with `style.publish`.
-
-    Args:
-        table: of a `DepthStudy`, with or without its rank correlations.
-    """
+    """Draw the table of a `DepthStudy`, with or without its rank correlations: a point for every block."""
     charts = list(_charts(table))
     rows = -(-len(charts) // 3)
     figure = Figure(figsize=(3.3 * 3, 2.7 * rows), layout="constrained")
@@ -204,29 +193,22 @@ def draw_depth(table: pd.DataFrame) -> Figure:
         axes.set_xlabel("group.block", fontsize=_FONT - 0.5)
         axes.tick_params(labelsize=_FONT - 1)
         axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
-        axes.grid(axis="y", color="#e3e6ea", linewidth=0.7)
-        axes.spines[["top", "right"]].set_visible(False)
+        soften(axes, "y")
         if len(lines) > 1:
             axes.legend(fontsize=_FONT - 1.5, frameon=False)
     return figure
 
 
 def _charts(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
-    """Title, and label -> column of its lines."""
+    """Yield the title of each chart, and label -> column of its lines."""
     yield "Entropy, share of the maximum", {"M coarse": "coarse_entropy", "M fine": "fine_entropy"}
     yield "Composed map, pixels", {"effective number": "effective_pixels", "that hold 90 %": "area"}
     yield "Composed map, distance in pixels", {"mean": "distance", "radius of 90 %": "radius"}
     heads = [column for column in table if column.startswith("window_")]
-    names = {column: column.split("_")[1:] for column in heads}
-    yield "Windows, mean distance in pixels", {f"{layer}, head {n}": column for column, (layer, n) in names.items()}
+    names = [column.removeprefix("window_").replace("_", ", head ") for column in heads]
+    yield "Windows, mean distance in pixels", dict(zip(names, heads, strict=True))
     categories = {str(layer): f"{layer}_categories" for layer in LAYERS if f"{layer}_categories" in table}
     if categories:
         yield "Categories in use", categories
     if "spearman" in table:
         yield "Spearman, composed map and Jacobian", {"mean over pixels": "spearman"}
-
-
-def _map(weights: WeightMap, head: int) -> np.ndarray:
-    values = weights.values
-    chosen: np.ndarray = values if values.ndim == 2 else values[head]
-    return chosen

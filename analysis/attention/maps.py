@@ -4,6 +4,7 @@ maps = look(network, image, group=3, block=1)
 maps.composed(40, 24).values  # which pixels the prompts of pixel (40, 24) were read from, H x W
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
@@ -26,7 +27,15 @@ MEMORY_BUDGET = 2 * 2**30
 _CHUNK = 64  # anchors whose reading areas are composed at once
 
 Layer = Literal["coarse", "fine"]
-"""The two local prompting layers of a block."""
+"""Similarity map of a block, or local prompting layer."""
+LAYERS: tuple[Layer, Layer] = ("coarse", "fine")
+
+
+def grouping(config: ModelConfig, layer: Layer) -> Layer | None:
+    """Return the similarity map by which a local prompting layer groups tokens; None if it has windows only."""
+    if layer == "coarse":
+        return "coarse" if config.coarse_prompting else None
+    return None if config.fine_prompting == "off" else config.fine_prompting
 
 
 @dataclass(frozen=True)
@@ -34,26 +43,26 @@ class ReadAnchor:
     """An anchor that a pixel reads."""
 
     index: int
-    """In reading order, on the padded image."""
+    """Index in reading order, on the padded image."""
     x: int
-    """Left end of the pixels it stands for."""
+    """Left end of its square, in pixels."""
     y: int
-    """Their top."""
+    """Top of its square."""
     weight: float
-    """SoftMax(M_fine): its share among all anchors."""
+    """Its share among all anchors, from SoftMax(M_fine)."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """The maps of one block on one image; every answer is cut to the image, and says what fell on the padding.
+    """Maps of one block on one image; every answer is cut to the image, with the share that fell on the padding.
 
-    A question about a pixel outside of the image, or about a prompting that the network was built without, raises
-    `UserError`.
+    Raises:
+        UserError: in all methods, for a pixel outside of the image or a prompting that the network was built without.
     """
 
     grid: TokenGrid
     group: int
-    """From 0, as `block`."""
+    """Residual group, from 0, as `block`."""
     block: int
     taps: Mapping[str, Tensor]
     """Values at the taps of the block, by their name within it, with the batch of one."""
@@ -64,15 +73,15 @@ class AttentionMaps:
         return weight_map(self.grid, self._fine_row(x, y), stride)
 
     def top_anchors(self, x: int, y: int, number: int = 3) -> tuple[ReadAnchor, ...]:
-        """The anchors on the image that the pixel reads most, first the most read one."""
+        """Return the anchors on the image that the pixel reads most, the most read one first."""
         fine = self.fine(x, y)
-        best = np.argsort(-fine.values, axis=None, kind="stable")[:number]
-        places = zip(*np.unravel_index(best, fine.values.shape), strict=True)
-        corners = [(int(column) * fine.stride, int(row) * fine.stride) for row, column in places]
-        return tuple(
-            ReadAnchor(self.grid.index(*corner, fine.stride), *corner, float(fine.values.flat[place]))
-            for corner, place in zip(corners, best, strict=True)
-        )
+        anchors = []
+        for place in np.argsort(-fine.values, axis=None, kind="stable")[:number]:
+            row, column = divmod(int(place), fine.values.shape[1])
+            left, top = column * fine.stride, row * fine.stride
+            index = self.grid.index(left, top, fine.stride)
+            anchors.append(ReadAnchor(index, left, top, float(fine.values[row, column])))
+        return tuple(anchors)
 
     def reading(self, anchor: int) -> WeightMap:
         """Return how much an anchor reads each pixel, its row of SoftMax(M_coarse) in eq. 7: H x W, of sum 1.
@@ -84,11 +93,6 @@ class AttentionMaps:
         if not 0 <= anchor < len(coarse):
             raise UserError(f"There is no anchor {anchor}: choose one from 0 to {len(coarse) - 1}.")
         return weight_map(self.grid, coarse[anchor].softmax(0))
-
-    def reading_at(self, x: int, y: int) -> WeightMap:
-        """Return the same for the anchor of the pixel's own square."""
-        self.grid.check_pixel(x, y)
-        return self.reading(self.grid.index(x, y, self.grid.config.anchor_stride))
 
     def composed(self, x: int, y: int) -> WeightMap:
         """Return the attention from pixel to pixel, a row of SoftMax(M_fine) SoftMax(M_coarse): H x W, of sum 1.
@@ -130,15 +134,14 @@ class AttentionMaps:
         return self.grid.cut(inside).astype(bool)
 
     def labels(self, layer: Layer) -> Tensor:
-        """The category of every token that the layer groups by: HW, on the padded image."""
-        config = self.grid.config
-        source = {"coarse": "coarse" if config.coarse_prompting else "off", "fine": config.fine_prompting}[layer]
-        if source == "off":
+        """Return the category of every token that the layer groups by: HW, on the padded image."""
+        source = grouping(self.grid.config, layer)
+        if source is None:
             raise UserError(f"This network was built without {layer} prompting: it has no {layer} categories.")
         return self.taps[f"global_prompting.{source}_category"][0]
 
     def _similarities(self, kind: Layer) -> Tensor:
-        """M_coarse, n x HW, or M_fine, HW x n, before their SoftMax."""
+        """Return M_coarse, n x HW, or M_fine, HW x n, before their SoftMax."""
         check_anchors(self.grid.config)
         return self.taps[f"global_prompting.{kind}_map"][0]
 
@@ -149,7 +152,7 @@ class AttentionMaps:
 
 @torch.inference_mode()
 def look(network: PromptSR, image: Tensor, *, group: int, block: int) -> AttentionMaps:
-    """Sends an image through the network and keeps the maps of one block; all other blocks stay fused.
+    """Send an image through the network and keep the maps of one block; all other blocks stay fused.
 
     Args:
         network: in evaluation mode, on the device of `image`.
@@ -163,32 +166,24 @@ def look(network: PromptSR, image: Tensor, *, group: int, block: int) -> Attenti
     config = network.config
     check_block(config, group, block)
     grid = TokenGrid(config, *image.shape[2:])
-    check_maps(config, grid.height, grid.width)
+    _check_memory(grid)
     path = f"groups.{group}.blocks.{block}."
-    names = [f"{layer}_prompting.window_attention.weights" for layer in ("coarse", "fine")]
+    names = [f"{layer}_prompting.window_attention.weights" for layer in LAYERS]
     if config.anchor_prompting:
-        names += [f"global_prompting.{kind}_{what}" for kind in ("coarse", "fine") for what in ("map", "category")]
+        names += [f"global_prompting.{kind}_{what}" for kind in LAYERS for what in ("map", "category")]
     with record(network, [path + name for name in names]) as seen:
         network(image)
     return AttentionMaps(grid, group, block, {name.removeprefix(path): value for name, value in seen.items()})
 
 
 def check_anchors(config: ModelConfig) -> None:
-    """Refuses a network without anchors.
-
-    Raises:
-        UserError: it was built without anchor prompting.
-    """
+    """Raise a `UserError` if the network was built without anchor prompting."""
     if not config.anchor_prompting:
-        raise UserError("This network was built without anchor prompting: it has window attention only.")
+        raise UserError("This network was built without anchor prompting: choose one that has anchors.")
 
 
 def check_block(config: ModelConfig, group: int, block: int) -> None:
-    """Refuses a block that the network does not have; both numbers count from 0.
-
-    Raises:
-        UserError: there is no such group or block.
-    """
+    """Raise a `UserError` if the network has no such block; both numbers count from 0."""
     if not (0 <= group < config.groups and 0 <= block < config.blocks_per_group):
         raise UserError(
             f"There is no block {block + 1} in group {group + 1}: this network has {config.groups} groups of "
@@ -197,31 +192,28 @@ def check_block(config: ModelConfig, group: int, block: int) -> None:
 
 
 def maps_bytes(config: ModelConfig, height: int, width: int) -> int:
-    """Bytes of the whole maps of one block, as `look` keeps them, for an image of this size.
+    """Return the bytes of the whole maps of one block, as `look` keeps them, for an image of this size.
 
     The peak while the block works is higher, since SoftMax is taken of one map at a time: 1.6 times as much for 256 x
     256 pixels of promptsr-tiny, on top of what a plain pass needs for smaller ones.
     """
     grid = TokenGrid(config, height, width)
     windows = 2 * config.heads * grid.tokens * config.window_size**2
-    similarities = 2 * grid.anchors * grid.tokens
+    similarities = 2 * math.prod(grid.anchor_grid) * grid.tokens
     categories = 2 * grid.tokens  # int64
     return 4 * windows + config.anchor_prompting * (4 * similarities + 8 * categories)
 
 
-def check_maps(config: ModelConfig, height: int, width: int) -> None:
-    """Refuses images whose maps would take more than `MEMORY_BUDGET`.
-
-    Raises:
-        UserError: they would.
-    """
-    need = maps_bytes(config, height, width)
+def _check_memory(grid: TokenGrid) -> None:
+    """Raise a `UserError` if the maps would take more than `MEMORY_BUDGET`."""
+    config = grid.config
+    need = maps_bytes(config, grid.height, grid.width)
     if need > MEMORY_BUDGET:
         multiple = config.size_multiple
         sides = takewhile(lambda side: maps_bytes(config, side, side) <= MEMORY_BUDGET, count(multiple, multiple))
         largest = max(sides, default=0)
         hint = f"crop the image to {largest} x {largest} pixels" if largest else "choose a network with smaller windows"
         raise UserError(
-            f"The attention maps of one block for {width} x {height} pixels would take {need:,} bytes, more than "
-            f"{MEMORY_BUDGET:,}: {hint}."
+            f"The attention maps of one block for {grid.width} x {grid.height} pixels would take {need:,} bytes, more "
+            f"than {MEMORY_BUDGET:,}: {hint}."
         )

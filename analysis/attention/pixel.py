@@ -1,4 +1,4 @@
-"""Everything that one block does for one pixel, in one result: maps, numbers, files.
+"""Attention of one block for one pixel: maps, numbers, files.
 
 seen = attention_of(network, image, group=3, block=1, x=40, y=24)
 seen.numbers()["reach"]["composed"]
@@ -6,7 +6,6 @@ seen.numbers()["reach"]["composed"]
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,11 @@ import numpy as np
 from torch import Tensor
 
 from analysis.attention.jacobian import AttentionBranch, attention_branch, rank_correlation
-from analysis.attention.maps import AttentionMaps, Layer, ReadAnchor, look
+from analysis.attention.maps import LAYERS, AttentionMaps, ReadAnchor, grouping, look
 from analysis.attention.weight_maps import Reach, WeightMap, reach
 from promptsr.imaging.picture import to_array
 from promptsr.model.network import PromptSR
 from promptsr.support.files import replacing
-
-LAYERS: tuple[Layer, Layer] = ("coarse", "fine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +30,12 @@ class PixelAttention:
     x: int
     y: int
     group: int
-    """From 0, as `block`."""
+    """Residual group, from 0, as `block`."""
     block: int
     window: int
     """Side of the attention windows."""
     anchors: tuple[ReadAnchor, ...]
-    """Those the pixel reads most."""
+    """Anchors that the pixel reads most."""
     weights: dict[str, WeightMap]
     """`fine` (on the anchor grid), `reading_1` and so on for `anchors`, `own_anchor` for the anchor of the pixel's
     square, `composed`, `jacobian` (not of sum 1), `windows_coarse` and `windows_fine` (by head)."""
@@ -50,11 +47,10 @@ class PixelAttention:
     def reach(self, name: str) -> list[Reach | None]:
         """Return the reach of a map in `weights`: by head, or a single one."""
         weights = self.weights[name]
-        maps = weights.values.reshape(-1, *weights.values.shape[-2:])
-        return [reach(values, self.x, self.y, weights.stride) for values in maps]
+        return [reach(values, self.x, self.y, weights.stride) for values in weights.by_head]
 
     def numbers(self) -> dict[str, Any]:
-        """Plain values for JSON; group and block count from 1, as on the command line."""
+        """Return plain values for JSON; group and block count from 1, as on the command line."""
         height, width = self.photo.shape[:2]
         reaches = {name: [found and asdict(found) for found in self.reach(name)] for name in self.weights}
         return {
@@ -72,7 +68,7 @@ class PixelAttention:
         }
 
     def save(self, path: Path) -> None:
-        """Writes all maps to an npz file, with `numbers` as JSON in `about`.
+        """Write all maps to an npz file, with `numbers` as JSON in `about`.
 
         Raises:
             UserError: the path cannot be written.
@@ -84,15 +80,9 @@ class PixelAttention:
 
 
 def attention_of(network: PromptSR, image: Tensor, *, group: int, block: int, x: int, y: int) -> PixelAttention:
-    """Looks at one pixel; for several of one image, see `attention_at`.
+    """Look at one pixel; for several of one image, see `attention_at`.
 
-    Args:
-        network: in evaluation mode, on the device of `image`.
-        image: 1 x 3 x H x W in [0, 1].
-        group: residual group, from 0.
-        block: cascade prompting block in the group, from 0.
-        x: column of the pixel.
-        y: its row.
+    Arguments are those of `maps.look`, and column and row of the pixel.
 
     Raises:
         UserError: no such block or pixel, or the maps would take too much memory.
@@ -106,7 +96,7 @@ def attention_of(network: PromptSR, image: Tensor, *, group: int, block: int, x:
 def attention_at(
     maps: AttentionMaps, branch: AttentionBranch | None, photo: np.ndarray, x: int, y: int
 ) -> PixelAttention:
-    """Asks everything about a pixel of what has been looked at once.
+    """Collect everything about a pixel from maps and branch, which serve for all pixels.
 
     Args:
         maps: of a block.
@@ -126,16 +116,17 @@ def attention_at(
         anchors = maps.top_anchors(x, y)
         weights["fine"] = maps.fine(x, y)
         weights |= {f"reading_{n}": maps.reading(anchor.index) for n, anchor in enumerate(anchors, start=1)}
-        weights |= {"own_anchor": maps.reading_at(x, y), "composed": maps.composed(x, y)}
+        weights["own_anchor"] = maps.reading(maps.grid.index(x, y, config.anchor_stride))
+        weights["composed"] = maps.composed(x, y)
     spearman = None
     if branch is not None:
         weights["jacobian"] = branch.norm(x, y)
         correlation = rank_correlation(weights["composed"], weights["jacobian"])
         spearman = correlation if math.isfinite(correlation) else None
     weights |= {f"windows_{layer}": maps.windows(x, y, layer) for layer in LAYERS}
-    prompting = {"coarse": config.coarse_prompting, "fine": config.fine_prompting != "off"}
-    kinds: dict[str, Callable[[int, int, Layer], np.ndarray]] = {"members": maps.members, "category": maps.category}
-    groups = {
-        f"{kind}_{layer}": ask(x, y, layer) for layer in LAYERS if prompting[layer] for kind, ask in kinds.items()
-    }
+    groups = {}
+    for layer in LAYERS:
+        if grouping(config, layer):
+            groups[f"members_{layer}"] = maps.members(x, y, layer)
+            groups[f"category_{layer}"] = maps.category(x, y, layer)
     return PixelAttention(photo, x, y, maps.group, maps.block, config.window_size, anchors, weights, groups, spearman)

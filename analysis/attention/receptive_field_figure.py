@@ -1,4 +1,7 @@
-"""Effective receptive fields side by side, with the squares that hold half and nearly all of the contribution."""
+"""Effective receptive fields side by side, with the squares that hold half and nearly all of the contribution.
+
+Write the figure on a white ground, with `figure_style.publish`.
+"""
 
 from collections.abc import Sequence
 
@@ -11,20 +14,20 @@ from matplotlib.patches import Rectangle
 from analysis.attention.receptive_field import ReceptiveField
 
 _SIDE = 2.3
-"""Of a map, in inches."""
+"""Longest side of a map in inches."""
 _ACROSS = 5
 """Maps in a row at most."""
 _DECADES = 5
-"""Of contribution that have colours of their own."""
+"""Decades of contribution that the colours span."""
 _SQUARES = {0.5: "#2fc4f0", 0.99: "#5fce5a"}
 _FONT = 8.5
 
 
 def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
-    """Maps of contribution as multiples of an even spread, on one logarithmic scale.
+    """Draw maps of contribution as multiples of an even spread, on one logarithmic scale.
 
-    Over each map the squares around the middle that hold 50 % and 99 % of the contribution, and below it how much of
-    the image these cover. Draw it on a white ground, with `style.publish`.
+    Over each map are the squares around the middle that hold 50 % and 99 % of the contribution, and below it how much
+    of the image these cover.
 
     Args:
         fields: of images of one size; models, or layers of a model.
@@ -49,10 +52,7 @@ def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
             side = field.extent(share).side
             corner = (width // 2 - side // 2 - 0.5, height // 2 - side // 2 - 0.5)
             axes.add_patch(Rectangle(corner, side, side, edgecolor=color, fill=False, linewidth=1.3))
-        axes.set_xlim(-0.5, width - 0.5)
-        axes.set_ylim(height - 0.5, -0.5)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
         axes.set_title(field.layer if alike else f"{field.model}\n{field.layer}", fontsize=_FONT).set_parse_math(False)
         half, nearly = (f"{100 * field.extent(share).area:.3g} %" for share in _SQUARES)
         axes.set_xlabel(f"{half} and {nearly} of the image", fontsize=_FONT, labelpad=3)

@@ -1,4 +1,4 @@
-"""Do the categories of a network follow what is seen in the image? Their agreement with SLIC superpixels.
+"""Agreement of the categories of a network with SLIC superpixels of the image.
 
 study = superpixel_study(network, image)
 study.table, study.finding
@@ -25,12 +25,12 @@ from promptsr.support.errors import UserError
 from promptsr.support.files import replacing
 
 UNTRAINED = 3
-"""Networks with fresh weights that serve as a control."""
+"""Number of networks with fresh weights that serve as a control."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well a map of labels and superpixels agree; all but `ari` are to be read against their value by chance.
+    """Agreement of a map of labels with superpixels; compare all measures but `ari` with their value by chance.
 
     Superpixels are connected and alike in size, categories need not be either: `ari` and `nmi` lose by every category
     that spans several superpixels, `homogeneity` and `asa` do not.
@@ -49,11 +49,11 @@ class Agreement:
     boundary_recall: float
     """Share of the superpixels' border pixels with a border between labels within 1 pixel."""
     boundary_precision: float
-    """The other way round."""
+    """Share of the border pixels between labels with a superpixels' border within 1 pixel."""
 
 
 def superpixels(image: np.ndarray, segments: int) -> np.ndarray:
-    """SLIC superpixels (Achanta et al., TPAMI 2012), of scikit-image with its defaults.
+    """Return SLIC superpixels (Achanta et al., TPAMI 2012), by scikit-image with its defaults.
 
     Args:
         image: H x W x 3 in [0, 1].
@@ -73,7 +73,7 @@ def superpixels(image: np.ndarray, segments: int) -> np.ndarray:
 
 
 def agreement(labels: np.ndarray, segments: np.ndarray) -> Agreement:
-    """Compares two partitions of the same image, both H x W; `segments` are the superpixels."""
+    """Compare two partitions of the same image, both H x W; `segments` are the superpixels."""
     one, other = labels.ravel(), segments.ravel()
     counts = contingency_matrix(other, one, sparse=True)  # segments x labels
     edges, borders = (find_boundaries(each, connectivity=1, mode="thick") for each in (labels, segments))
@@ -88,17 +88,17 @@ def agreement(labels: np.ndarray, segments: np.ndarray) -> Agreement:
 
 
 def _within(edges: np.ndarray, others: np.ndarray) -> float:
-    """Share of some border pixels that lie within 1 pixel (in 8 directions) of other ones; NaN if there are none."""
+    """Return the share of border pixels with other ones within 1 pixel (in 8 directions); NaN if there are none."""
     return float(binary_dilation(others, np.ones((3, 3)))[edges].mean()) if edges.any() else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
 class SuperpixelStudy:
-    """The category maps of a network beside SLIC superpixels of its input, with controls."""
+    """Category maps of a network beside SLIC superpixels of its input, with controls."""
 
     maps: CategoryMaps
     untrained: tuple[CategoryMaps, ...]
-    """Of networks of the same configuration with fresh weights."""
+    """Maps of networks of the same configuration with fresh weights."""
     segments: np.ndarray
     """H x W, the superpixels."""
 
@@ -109,14 +109,13 @@ class SuperpixelStudy:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row per map: the columns of `CategoryMaps.table`, and each measure of `Agreement` as `<measure>_slic`, with
-        its controls `_shuffled` (the labels at random pixels), `_untrained` (mean over networks where it is defined)
-        and `_grid`."""
-        controls = [self._agreements(maps) for maps in self.untrained]
+        """Return a row per map: the columns of `CategoryMaps.table`, and each measure of `Agreement` as
+        `<measure>_slic`, with its controls `_shuffled` (the labels at random pixels), `_untrained` (mean over networks
+        where it is defined) and `_grid`."""
         sources = {
             "": self._agreements(self.maps),
             "_shuffled": pd.DataFrame([asdict(agreement(shuffle(m.labels), self.segments)) for m in self.maps.maps]),
-            "_untrained": pd.concat(controls).groupby(level=0).mean(),
+            "_untrained": pd.concat(self._controls).groupby(level=0).mean(),
             "_grid": pd.DataFrame([asdict(self.grid)] * len(self.maps.maps)),
         }
         columns = {
@@ -130,16 +129,17 @@ class SuperpixelStudy:
         return pd.DataFrame([asdict(agreement(each.labels, self.segments)) for each in maps.maps])
 
     @cached_property
+    def _controls(self) -> list[pd.DataFrame]:
+        return [self._agreements(maps) for maps in self.untrained]
+
+    @property
     def untrained_means(self) -> tuple[float, ...]:
-        """Mean ARI over all maps, of each untrained network."""
-        return tuple(
-            float(np.mean([adjusted_rand_score(self.segments.ravel(), m.labels.ravel()) for m in maps.maps]))
-            for maps in self.untrained
-        )
+        """Return the mean ARI over all maps, of each untrained network."""
+        return tuple(float(control["ari"].mean()) for control in self._controls)
 
     @property
     def finding(self) -> str:
-        """Say what the mean ARI over all maps means; anything that random weights do equally well is not a finding."""
+        """Judge the mean ARI over all maps; anything that random weights do equally well is not a finding."""
         own, best = float(self.table["ari_slic"].mean()), max(self.untrained_means)
         numbers = f"mean ARI with SLIC {own:.3f}, untrained networks up to {best:.3f}, plain grid {self.grid.ari:.3f}"
         if own <= best:
@@ -151,13 +151,13 @@ class SuperpixelStudy:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: a row of the table per map, with the sizes of its categories, the largest first."""
+        """Return plain values for JSON; each row of the table has the sizes of its categories, the largest first."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
         sizes = [each.largest_first[1].tolist() for each in self.maps.maps]
         return {
             "width": self.maps.grid.width,
             "height": self.maps.grid.height,
-            "anchors": list(self.maps.anchor_grid),
+            "anchors": list(self.maps.grid.anchor_grid),
             "superpixels": len(np.unique(self.segments)),
             "finding": self.finding,
             "grid": asdict(self.grid),
@@ -167,7 +167,7 @@ class SuperpixelStudy:
         }
 
     def save(self, path: Path) -> None:
-        """Writes a `.npz` file: `labels` (maps x H x W) with `group`, `block` and `kind` of each map, `segments`
+        """Write a `.npz` file: `labels` (maps x H x W) with `group`, `block` and `kind` of each map, `segments`
         (H x W) and `anchor_grid` (rows, columns)."""
         maps = self.maps.maps
         with replacing(path) as temporary:
@@ -178,12 +178,12 @@ class SuperpixelStudy:
                 block=np.array([each.block for each in maps]),
                 kind=np.array([each.kind for each in maps]),
                 segments=self.segments,
-                anchor_grid=np.array(self.maps.anchor_grid),
+                anchor_grid=np.array(self.maps.grid.anchor_grid),
             )
 
 
 def superpixel_study(network: PromptSR, image: Tensor, segments: int | None = None) -> SuperpixelStudy:
-    """Category maps, superpixels of the input, and the same maps of untrained networks.
+    """Compute category maps, superpixels of the input, and the same maps of untrained networks.
 
     Args:
         network: in evaluation mode, on the device of `image`.

@@ -1,4 +1,4 @@
-"""How far does a map reach? Weights over the pixels of an image, and numbers for their spread."""
+"""Weights over the pixels of an image, and numbers for their spread."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ from torch import Tensor
 from analysis.common.token_grid import TokenGrid
 
 SHARE = 0.9
-"""Of the weight, that radius and area of a `Reach` hold."""
+"""Share of the weight that radius and area of a `Reach` hold."""
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How a map spreads; weights are taken as shares of what lies on the image."""
+    """Spread of a map; weights are taken as shares of the weight on the image."""
 
     entropy: float
-    """In nats: 0 for a single square, log n for an even spread over n of them."""
+    """Entropy in nats: 0 for a single square, log n for an even spread over n of them."""
     effective: float
     """exp(entropy), the effective number of squares: pixels of the map, or anchors."""
     distance: float
     """Mean distance from the chosen pixel to the middle of the squares, input pixels."""
     radius: float
-    """Of the smallest disc around the chosen pixel that holds 90 % of the weight, input pixels."""
+    """Radius of the smallest disc around the chosen pixel that holds 90 % of the weight, input pixels."""
     area: int
-    """The fewest squares that hold 90 % of the weight."""
+    """Fewest squares that hold 90 % of the weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,28 +34,27 @@ class WeightMap:
 
     values: np.ndarray
     """... x h x w, one value for `stride` x `stride` input pixels; not negative."""
-    on_padding: np.ndarray
-    """Sum of the weights that fell on squares that lie wholly in the padding, for each of the leading dimensions."""
+    padding_share: float = 0.0
+    """Share of all weight that fell on squares that lie wholly in the padding."""
     stride: int = 1
 
     @property
-    def padding_share(self) -> float:
-        """Share of all weight that fell on the padding."""
-        lost, kept = float(self.on_padding.sum()), float(self.values.sum(dtype=np.float64))
-        return lost / (lost + kept) if lost else 0.0
+    def by_head(self) -> np.ndarray:
+        """Return the values as heads x h x w, also for a single map."""
+        return self.values.reshape(-1, *self.values.shape[-2:])
 
 
 def weight_map(grid: TokenGrid, weights: Tensor, stride: int = 1) -> WeightMap:
-    """Cuts weights on the padded image, ... x HW/stride^2, to the image."""
+    """Cut weights on the padded image, ... x HW/stride^2, to the image."""
     whole = weights.detach().unflatten(-1, [side // stride for side in grid.padded]).float().cpu().numpy()
     rows, columns = grid.size(stride)
-    below, beside = whole[..., rows:, :], whole[..., :rows, columns:]
-    lost = [part.sum(axis=(-2, -1), dtype=np.float64) for part in (below, beside)]
-    return WeightMap(whole[..., :rows, :columns], lost[0] + lost[1], stride)
+    values = whole[..., :rows, :columns]
+    kept, total = (float(part.sum(dtype=np.float64)) for part in (values, whole))
+    return WeightMap(values, 1 - kept / total if total else 0.0, stride)
 
 
 def reach(values: np.ndarray, x: int, y: int, stride: int = 1) -> Reach | None:
-    """Numbers for a map as seen from a pixel.
+    """Measure the spread of a map as seen from a pixel.
 
     Args:
         values: h x w, not negative.
@@ -64,7 +63,7 @@ def reach(values: np.ndarray, x: int, y: int, stride: int = 1) -> Reach | None:
         stride: input pixels along the side of a square of the map.
 
     Returns:
-        None for a map that is 0 everywhere.
+        The numbers, or None for a map that is 0 everywhere.
     """
     total = values.sum(dtype=np.float64)
     if not total:

@@ -3,7 +3,7 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from promptsr.support.files import replacing
 
 INK = "#76808c"
-"""Of text and axes: readable on white and on black."""
+"""Colour of text and axes: readable on white and on black."""
 _DPI = 160
 _PRINT_DPI = 300
 _PEN = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pen")
@@ -20,19 +20,19 @@ _PEN = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pen")
 
 
 def draw(figure: Figure, file: Any, **options: Any) -> None:
-    """`figure.savefig`, in the thread that draws for everybody."""
+    """Call `figure.savefig` in the one drawing thread."""
     _PEN.submit(figure.savefig, file, **options).result()
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file, on a transparent ground and without needless margins."""
+    """Return a figure as the bytes of a PNG file, on a transparent ground and without needless margins."""
     file = io.BytesIO()
     draw(figure, file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
     return file.getvalue()
 
 
 def publish(figure: Figure, path: Path) -> None:
-    """Writes a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of the path.
+    """Write a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of the path.
 
     Raises:
         UserError: the path cannot be written.
@@ -41,8 +41,15 @@ def publish(figure: Figure, path: Path) -> None:
         draw(figure, temporary, dpi=_PRINT_DPI, facecolor="white")
 
 
+def soften(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
+    """Draw a pale grid behind the data, and no frame above and to the right."""
+    axes.grid(axis=grid, color="#e3e6ea", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def draw_scale(axes: Axes, colors: str, low: float, high: float) -> None:
-    """A colour bar below a picture, just as wide."""
+    """Draw a colour bar below a picture, just as wide."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     place, inch = axes.get_position(), 1 / float(figure.get_size_inches()[1])

@@ -4,13 +4,13 @@ import numpy as np
 
 
 def starts(length: int, window: int, stride: int) -> np.ndarray:
-    """First pixels of the windows along one side, the last one flush with the end; empty if none fits."""
+    """Return the first pixels of the windows along one side, the last one flush with the end; empty if none fits."""
     regular = np.arange(0, length - window + 1, stride)
     return np.union1d(regular, length - window) if len(regular) else regular
 
 
 def window_means(values: np.ndarray, window: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Means of a map, ... x H x W, over the windows that begin at R rows and C columns: ... x R x C."""
+    """Return means of a map, ... x H x W, over the windows that begin at R rows and C columns: ... x R x C."""
     edge = [(0, 0)] * (values.ndim - 2)
     sums = np.pad(values.cumsum(axis=-2).cumsum(axis=-1), [*edge, (1, 0), (1, 0)])  # an integral image
     bands = sums[..., rows + window, :] - sums[..., rows, :]  # ... x R x (W + 1)
@@ -21,7 +21,7 @@ def window_means(values: np.ndarray, window: int, rows: np.ndarray, columns: np.
 def pick(
     values: np.ndarray, window: int, rows: np.ndarray, columns: np.ndarray, *, count: int, above: float, overlap: float
 ) -> list[tuple[int, int]]:
-    """Indices of the highest values, highest first; each next one is the best that overlaps no earlier one too much.
+    """Return the places of the highest values, highest first, each the best that overlaps no earlier one too much.
 
     Args:
         values: of the windows that begin at R rows and C columns: R x C.

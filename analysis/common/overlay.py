@@ -5,7 +5,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
 DECADES = 3
-"""Below the highest value, that the logarithmic scale shows at most."""
+"""Decades below the highest value that the logarithmic scale shows at most."""
 
 
 def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
@@ -22,7 +22,7 @@ def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndar
 
 
 def log_limits(values: np.ndarray) -> tuple[float, float]:
-    """The values at the ends of `log_share`: the lowest above 0, or a thousandth of the highest, and the highest.
+    """Return the values at the ends of `log_share`: the lowest above 0, or a thousandth of the highest; the highest.
 
     Both are 0 where all values are.
     """
@@ -31,11 +31,7 @@ def log_limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def log_share(values: np.ndarray) -> np.ndarray:
-    """Uneven values on a logarithmic scale between their `log_limits`: the same shape, in [0, 1]; 1 if all are equal.
-
-    Args:
-        values: not negative.
-    """
+    """Map uneven values, none below 0, to a logarithmic scale between their `log_limits`: in [0, 1]; 1 if all equal."""
     low, high = log_limits(values)
     if low == high:
         return (values > 0).astype(np.float64)
@@ -54,18 +50,20 @@ def painted(share: np.ndarray, inside: np.ndarray, image: np.ndarray, strength: 
         image: H x W x 3 in [0, 1].
         strength: of the colour, from 0 (image alone) to 1.
     """
-    pale = paled(image)
-    colors = colormaps["plasma"](share)[..., :3]
-    return np.where(inside[..., None], (1 - strength) * pale + strength * colors, pale)
+    return _blend(inside, image, colormaps["plasma"](share)[..., :3], strength)
 
 
 def tint(inside: np.ndarray, image: np.ndarray, color: str, strength: float = 0.65) -> np.ndarray:
-    """The picture in grey, and in one colour where `inside` (H x W, bool) is true: H x W x 3 in [0, 1]."""
+    """Paint one colour over the picture in grey where `inside` (H x W, bool) is true: H x W x 3 in [0, 1]."""
+    return _blend(inside, image, np.array(to_rgb(color)), strength)
+
+
+def _blend(inside: np.ndarray, image: np.ndarray, colors: np.ndarray, strength: float) -> np.ndarray:
     pale = paled(image)
-    return np.where(inside[..., None], (1 - strength) * pale + strength * np.array(to_rgb(color)), pale)
+    return np.where(inside[..., None], (1 - strength) * pale + strength * colors, pale)
 
 
 def paled(image: np.ndarray) -> np.ndarray:
-    """Grey and light: H x W x 3 in [0, 1]."""
+    """Return the picture in light grey: H x W x 3 in [0, 1]."""
     grey: np.ndarray = 0.35 + 0.6 * image.mean(axis=2, keepdims=True)
     return grey.repeat(3, axis=2)

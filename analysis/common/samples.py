@@ -1,4 +1,4 @@
-"""Photographs to try things on, from what comes with scikit-image and scikit-learn."""
+"""Sample photographs, which come with scikit-image and scikit-learn."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from promptsr.support.errors import ConfigError
 
 _SOURCES = {
     "astronaut": ("skimage.data", "astronaut.png"),
@@ -21,7 +19,7 @@ _SOURCES = {
 
 
 def write_samples(folder: Path, longest: int) -> tuple[Path, ...]:
-    """Writes the photographs as PNG files of at most `longest` pixels a side; `folder` is made if it is missing."""
+    """Write the photographs as PNG files of at most `longest` pixels a side; `folder` is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, image in _photographs():
@@ -33,24 +31,16 @@ def write_samples(folder: Path, longest: int) -> tuple[Path, ...]:
 
 
 def write_crops(folder: Path, per_photograph: int, side: int = 128, seed: int = 0) -> tuple[Path, ...]:
-    """Writes random crops of the photographs as PNG files: a category folder for each photograph, made if missing.
+    """Write random crops of the photographs as PNG files: a category folder for each photograph, made if missing.
 
     Crops of one photograph overlap, so they are more alike than photographs of one category are.
 
     Args:
         folder: of the category folders.
         per_photograph: crops of each; fewer are the first of more.
-        side: of a crop, pixels.
+        side: of a crop, pixels; 300 at most, the height of the smallest photograph.
         seed: of the places.
-
-    Raises:
-        ConfigError: less than one crop, or a side below 1 or larger than a photograph.
     """
-    if per_photograph < 1 or side < 1:
-        raise ConfigError(f"Number and side of the crops must be 1 or more, not {per_photograph} and {side}.")
-    smallest = min(min(image.size) for _, image in _photographs())
-    if side > smallest:
-        raise ConfigError(f"The side of a crop must be {smallest} or less, as the smallest photograph, not {side}.")
     paths = []
     for name, image in _photographs():
         room = np.array(image.size) - side
@@ -64,7 +54,7 @@ def write_crops(folder: Path, per_photograph: int, side: int = 128, seed: int = 
 
 
 def _photographs() -> Iterator[tuple[str, Image.Image]]:
-    """Their names and themselves, one after the other."""
+    """Yield name and image of each photograph."""
     for name, (package, file) in _SOURCES.items():
         with (files(package) / file).open("rb") as stream, Image.open(stream) as image:
             yield name, image

@@ -1,4 +1,4 @@
-"""How the tokens of a PromptSR network lie over an image: padding, anchors and windows."""
+"""The grid of a PromptSR network's tokens over an image: padding, anchors and windows."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from promptsr.config import ModelConfig
 from promptsr.support.errors import UserError
 
 _MASKED = 1e-30
-"""Below it: what the mask of shifted windows leaves of a weight, about e^-100."""
+"""Weights below it are masked: the mask of shifted windows leaves about e^-100 of them."""
 
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The tokens of a padded image; layers see one token for each pixel, and one anchor for each d x d of them."""
+    """Tokens of a padded image; layers see one token for each pixel, and one anchor for each d x d of them."""
 
     config: ModelConfig
     height: int
-    """Of the image itself, in pixels."""
+    """Height of the image itself, in pixels, like `width`."""
     width: int
 
     @property
@@ -34,20 +34,17 @@ class TokenGrid:
         return height * width
 
     @property
-    def anchors(self) -> int:
-        """n = HW/d^2, anchors of the padded image."""
-        return self.tokens // self.config.anchor_stride**2
+    def anchor_grid(self) -> tuple[int, int]:
+        """Return the rows and columns of anchors on the padded image, to which the labels of categories refer."""
+        height, width = self.padded
+        return height // self.config.anchor_stride, width // self.config.anchor_stride
 
     def size(self, stride: int = 1) -> tuple[int, int]:
-        """Rows and columns of squares of `stride` x `stride` pixels that touch the image itself."""
+        """Return rows and columns of the squares of `stride` x `stride` pixels that touch the image itself."""
         return -(-self.height // stride), -(-self.width // stride)
 
     def check_pixel(self, x: int, y: int) -> None:
-        """Refuses a pixel that the image does not have.
-
-        Raises:
-            UserError: it lies outside.
-        """
+        """Raise a UserError if the image has no such pixel."""
         if not (0 <= x < self.width and 0 <= y < self.height):
             raise UserError(
                 f"The pixel ({x}, {y}) lies outside of the {self.width} x {self.height} image: choose another one."
@@ -58,7 +55,7 @@ class TokenGrid:
         return y // stride * (self.padded[1] // stride) + x // stride
 
     def cut(self, values: Tensor, stride: int = 1) -> np.ndarray:
-        """HW/stride^2 or HW/stride^2 x C on the padded image -> a grid on the image alone, ... x ... (x C)."""
+        """Cut HW/stride^2 (x C) values on the padded image to a grid on the image alone, ... x ... (x C)."""
         grid = values.unflatten(0, [side // stride for side in self.padded])
         rows, columns = self.size(stride)
         return grid[:rows, :columns].float().cpu().numpy()

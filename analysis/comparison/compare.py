@@ -1,4 +1,4 @@
-"""Several models on one image: what each makes of it, how close it comes, and the same region of all of them.
+"""Several models on one image: their results, their scores, and the same region of all of them.
 
 lr, hr = ...  # 1 x 3 x H x W and 1 x 3 x sH x sW
 comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny-x4")], lr, hr))
@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
@@ -33,11 +34,7 @@ class Region:
         return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
 
     def check(self, height: int, width: int, margin: int = 0) -> None:
-        """Refuses a region that leaves an image of this size, or comes nearer than `margin` to its far borders.
-
-        Raises:
-            UserError: it does.
-        """
+        """Raise a UserError if the region, with `margin` at its far ends, leaves an image of this size."""
         right, bottom = self.x + self.size + margin, self.y + self.size + margin
         if self.size < 1 or min(self.x, self.y) < 0 or right > width or bottom > height:
             raise UserError(
@@ -56,7 +53,7 @@ class Result:
     psnr_y: float | None
     """dB, as in the paper's tables (a border of `scale` pixels left out); None without HR image."""
     ssim_y: float | None
-    """The same; NaN for an image smaller than its window."""
+    """As `psnr_y`; NaN for an image smaller than the window of SSIM."""
     parameters: int
     seconds: float
     """Wall-clock time of the upscaling."""
@@ -64,7 +61,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """An image and what each model made of it."""
+    """An image and the result of each model."""
 
     scale: int
     lr: Tensor
@@ -84,22 +81,23 @@ class Comparison:
             first = "HR", self.hr
         return [first, *((result.model, result.sr) for result in self.results)]
 
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """For each model the numbers of its result as plain values."""
+        return [{key: value for key, value in vars(result).items() if key != "sr"} for result in self.results]
+
     def scores(self, region: Region) -> list[tuple[float, float]]:
-        """`region_scores` of every result; empty without HR image."""
+        """Return `region_scores` of every result; empty without HR image."""
         return [] if self.hr is None else [region_scores(result.sr, self.hr, region) for result in self.results]
 
     def check(self, region: Region) -> None:
-        """Refuses a region that leaves the image.
-
-        Raises:
-            UserError: it does.
-        """
+        """Raise a UserError if the region leaves the image."""
         region.check(*(self.scale * side for side in self.lr.shape[2:]))
 
 
 @dataclass(frozen=True)
 class Comparing:
-    """How far a comparison is."""
+    """Progress of a comparison."""
 
     model: str
     progress: Progress | None
@@ -109,7 +107,7 @@ class Comparing:
 def compare(
     models: Sequence[SRModel], lr: Tensor, hr: Tensor | None = None, tile: str | int = "auto"
 ) -> Generator[Comparing, None, Comparison]:
-    """Upscales an image with each model in turn; closing the generator stops the work.
+    """Upscale an image with each model in turn; closing the generator stops the work.
 
     Args:
         models: of one scale.
@@ -140,15 +138,15 @@ def compare(
 
 
 def region_scores(sr: Tensor, hr: Tensor, region: Region) -> tuple[float, float]:
-    """PSNR-Y in dB and SSIM-Y of one region, nothing left out; SSIM is NaN for regions below 11 pixels."""
+    """Return PSNR-Y in dB and SSIM-Y of one whole region; SSIM is NaN for regions below 11 pixels."""
     return psnr_y(region.crop(sr), region.crop(hr), 0), ssim_y(region.crop(sr), region.crop(hr), 0)
 
 
 def score_texts(psnr: float, ssim: float) -> tuple[str, str]:
-    """PSNR and SSIM to as many digits as papers print; a dash for NaN."""
+    """Format PSNR and SSIM to as many digits as papers print; a dash for NaN."""
     return f"{psnr:.2f}", f"{ssim:.4f}" if math.isfinite(ssim) else "–"
 
 
 def luma_error(sr: Tensor, hr: Tensor) -> Tensor:
-    """SR minus HR on Y, in grey levels (of 255): 1 x 3 x H x W twice -> H x W, float64."""
+    """Return SR minus HR on Y, in grey levels (of 255): 1 x 3 x H x W twice -> H x W, float64."""
     return (luma(sr) - luma(hr))[0, 0]

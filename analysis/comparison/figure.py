@@ -11,6 +11,7 @@ from torch import Tensor
 
 from analysis.common.figure_style import draw_scale
 from analysis.comparison.compare import Comparison, Region, score_texts
+from promptsr.imaging.picture import to_array
 
 _CROP = 1.3
 """Side of a crop in inches, whatever the size of the region."""
@@ -18,18 +19,18 @@ _LABEL = 0.42
 """Height of two lines of text."""
 _GAP = 0.1
 _WIDEST = 4.4
-"""Of the whole image, in inches: a wider one is drawn less tall than the two rows of crops beside it."""
+"""Width of the whole image, in inches: a wider one is drawn less tall than the two rows of crops beside it."""
 _FONT = 9
 BOX = "#e5322d"
 _LONGEST_SIDE = 4.2
-"""Of a map, in inches; its pixels stay whole up to some 600 of them."""
+"""Longest side of a map, in inches; its pixels stay whole up to some 600 of them."""
 
 
 def draw_comparison(comparison: Comparison, region: Region, name: str) -> Figure:
-    """The whole image with the region in a box at the left, and beside it that region of HR image and results.
+    """Draw the whole image with the region in a box at the left, and beside it that region of HR image and results.
 
     Without HR image the input takes its place, and there are no scores. The best PSNR and the best SSIM of the region
-    are bold. Draw it on a white ground: `analysis.common.figure_style.publish`.
+    are bold. For a white ground: `analysis.common.figure_style.publish`.
 
     Args:
         comparison: of one to any number of models.
@@ -73,7 +74,7 @@ def draw_comparison(comparison: Comparison, region: Region, name: str) -> Figure
 
 
 def draw_difference(difference: np.ndarray, limit: float, signed: bool) -> Figure:
-    """A map of differences with its scale of colours, the same for every map of one `limit`.
+    """Draw a map of differences with its scale of colours, the same for every map of one `limit`.
 
     Args:
         difference: H x W, in grey levels.
@@ -93,18 +94,18 @@ def draw_difference(difference: np.ndarray, limit: float, signed: bool) -> Figur
 
 
 def _show(axes: Axes, image: Tensor, interpolation: str) -> None:
-    """1 x 3 x H x W in [0, 1]; "none" keeps enlarged pixels square, "auto" smooths where the picture shrinks."""
+    """Show 1 x 3 x H x W in [0, 1]; "none" keeps enlarged pixels square, "auto" smooths where the picture shrinks."""
     axes.set_axis_off()
-    axes.imshow(image[0].permute(1, 2, 0).numpy(), interpolation=interpolation)  # 1 x 3 x H x W -> H x W x 3
+    axes.imshow(to_array(image), interpolation=interpolation)
 
 
 def _write(axes: Axes, line: int, text: str, width: float) -> None:
-    """A line of text below a picture, as large as `width` inches allow."""
+    """Write a line of text below a picture, as large as `width` inches allow."""
     _annotate(axes, line, text, ha="center", fontsize=min(_FONT, 72 * width / (0.6 * len(text))))
 
 
 def _write_scores(axes: Axes, own: tuple[float, float], scores: list[tuple[float, float]]) -> None:
-    """PSNR/SSIM below a crop, each bold where it is the best of several."""
+    """Write PSNR/SSIM below a crop, each bold where it is the best of several."""
     psnr, ssim = score_texts(*own)
     best_psnr, best_ssim = score_texts(*np.fmax.reduce(scores)) if len(scores) > 1 else ("", "")
     _annotate(axes, 1, f"{psnr}/", ha="right", fontsize=_FONT, weight="bold" if psnr == best_psnr else "normal")

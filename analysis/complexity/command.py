@@ -19,7 +19,7 @@ from promptsr.zoo.sr_model import common_scale
 
 if TYPE_CHECKING:
     from analysis.complexity.scaling import Scaling
-    from analysis.complexity.study import Point, Row
+    from analysis.complexity.study import Row
 
 
 def complexity(
@@ -41,6 +41,10 @@ def complexity(
     json_target: JsonOption = None,
 ) -> None:
     """Compare what networks cost with what the paper prints, and how attention scales with Table II."""
+    import pandas as pd
+
+    from analysis.common.figure_style import publish
+    from analysis.complexity.figure import draw_accuracy, draw_scaling
     from analysis.complexity.scaling import LAYERS, measure_scaling
     from analysis.complexity.study import ablations, accuracy_against_size, measured_point, table_three
     from promptsr.evaluation.evaluate import find_pairs
@@ -71,15 +75,20 @@ def complexity(
         rows = finish(table_three(loaded), tell)
         settings = ablations()
         scaling = finish(measure_scaling(), tell)
-    if out is not None:
-        _write(out, [*rows, *settings], scaling, points, dataset, scale)
-    result = {
+    result: dict[str, Any] = {
         "table_three": [asdict(row) for row in rows],
         "ablations": [asdict(row) for row in settings],
         "scaling": [asdict(exponent) for exponent in scaling.exponents],
         "finding": scaling.finding,
         "accuracy": [asdict(point) for point in points],
     }
+    if out is not None:
+        written = {"complexity.csv": result["table_three"] + result["ablations"], "table_two.csv": result["scaling"]}
+        for file, lines in written.items():
+            with replacing(out / file) as temporary:
+                pd.DataFrame(lines).to_csv(temporary, index=False)
+        publish(draw_accuracy(points, dataset, scale), out / "fig_1b.png")
+        publish(draw_scaling(scaling), out / "scaling.png")
     tables = Table.grid(padding=(0, 0, 1, 0))
     for table in (_cost_table([*rows, *settings]), _exponent_table(scaling)):
         tables.add_row(table)
@@ -93,17 +102,12 @@ def _cost_table(rows: "Sequence[Row]") -> Table:
     for before, row in zip([None, *rows], rows, strict=False):
         if before is not None and before.table != row.table:
             table.add_section()
-        table.add_row(
-            row.table,
-            escape(row.method),
-            *(_short(value, 1e3, "K") for value in (row.printed_parameters, row.published_parameters, row.parameters)),
-            *(
-                _short(value, 1e9, "G")
-                for value in (row.printed_multiply_adds, row.published_multiply_adds, row.multiply_adds)
-            ),
-            "" if row.hidden_work is None else f"{row.hidden_work:.2f}",
-            "" if row.printed_urban100 is None else f"{row.printed_urban100:.2f}",
-        )
+        sizes = row.printed_parameters, row.published_parameters, row.parameters
+        work = row.printed_multiply_adds, row.published_multiply_adds, row.multiply_adds
+        cells = [None if size is None else f"{size / 1e3:,.0f}K" for size in sizes]
+        cells += [None if products is None else f"{products / 1e9:,.1f}G" for products in work]
+        cells += [None if value is None else f"{value:.2f}" for value in (row.hidden_work, row.printed_urban100)]
+        table.add_row(row.table, escape(row.method), *cells)
     remarks = [f"{row.method}: {row.explanation}" for row in rows if row.table in ("", "III") and row.explanation]
     table.caption = escape("\n".join(["MACs: multiply-adds for 1280 x 720 output.", *remarks]))
     table.caption_justify = "left"
@@ -120,27 +124,3 @@ def _exponent_table(scaling: "Scaling") -> Table:
     table.caption = scaling.finding
     table.caption_justify = "left"
     return table
-
-
-def _short(value: float | None, unit: float, letter: str) -> str:
-    return "" if value is None else f"{value / unit:,.{0 if unit == 1e3 else 1}f}{letter}"
-
-
-def _write(
-    out: Path, rows: "Sequence[Row]", scaling: "Scaling", points: "Sequence[Point]", dataset: str, scale: int
-) -> None:
-    import pandas as pd
-
-    from analysis.common.figure_style import publish
-    from analysis.complexity.figure import draw_accuracy, draw_scaling
-
-    exponents: list[dict[str, Any]] = [asdict(exponent) for exponent in scaling.exponents]
-    tables: dict[str, list[dict[str, Any]]] = {
-        "complexity.csv": [asdict(row) for row in rows],
-        "table_two.csv": exponents,
-    }
-    for name, lines in tables.items():
-        with replacing(out / name) as temporary:
-            pd.DataFrame(lines).to_csv(temporary, index=False)
-    publish(draw_accuracy(points, dataset, scale), out / "fig_1b.png")
-    publish(draw_scaling(scaling), out / "scaling.png")

@@ -1,14 +1,16 @@
 """Accuracy against size (Fig. 1b of the paper), and how costs grow with the image (its Table II). White ground."""
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
+from scipy.spatial.distance import cdist
 
+from analysis.common.figure_style import soften
 from analysis.complexity.scaling import LAYERS, Scaling
 from analysis.complexity.study import Point
 
@@ -31,11 +33,11 @@ _PLACES = [
     for distance in (_NEAR, 16, 26, 38)
     for across, down in ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 ]
-"""Where a label may stand, in dots (of 1/72 inch) from its point, in order of preference."""
+"""Places of a label, in dots (of 1/72 inch) from its point, in order of preference."""
 
 
 def draw_accuracy(points: Sequence[Point], dataset: str, scale: int) -> Figure:
-    """Fig. 1b: PSNR against parameters, with the name of each network beside its point."""
+    """Draw Fig. 1b: PSNR against parameters, with the name of each network beside its point."""
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     for origin, (marker, color, label) in _ORIGINS.items():
@@ -46,22 +48,21 @@ def draw_accuracy(points: Sequence[Point], dataset: str, scale: int) -> Figure:
     axes.set_xlabel("Parameters (thousands)")
     axes.set_ylabel(f"PSNR-Y on {dataset}, ×{scale} (dB)")
     axes.margins(0.16, 0.14)
-    _soften(axes)
+    axes.tick_params(labelsize=_FONT)
+    soften(axes)
     figure.legend(fontsize=_FONT, loc="outside upper center", ncols=len(_ORIGINS), frameon=False)
     _label(figure, axes, points)
     return figure
 
 
 def draw_scaling(scaling: Scaling) -> Figure:
-    """Costs against tokens, both on logarithmic axes; the slope of each line is its exponent."""
+    """Draw costs against tokens, both on logarithmic axes; the slope of each line is its exponent."""
     measured = {exponent.quantity for exponent in scaling.exponents}
     panels = [quantity for quantity in _PANELS if quantity in measured]
     figure = Figure(figsize=(4.1 * len(panels), 4.3), layout="constrained")
     for number, quantity in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
-        for exponent in scaling.exponents:
-            if exponent.quantity != quantity:
-                continue
+        for exponent in (each for each in scaling.exponents if each.quantity == quantity):
             error = f" ± {exponent.error:.2f}" if quantity == "seconds" else ""
             axes.loglog(
                 exponent.tokens,
@@ -77,32 +78,25 @@ def draw_scaling(scaling: Scaling) -> Figure:
         ticks = sorted({tokens for exponent in scaling.exponents for tokens in exponent.tokens})
         axes.set_xticks(ticks, [f"{round(tokens**0.5)}²" for tokens in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
-        _soften(axes)
+        axes.tick_params(labelsize=_FONT)
+        soften(axes)
         axes.legend(title="exponent of HW", fontsize=_FONT - 1, title_fontsize=_FONT - 1, loc="upper left")
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * (high / low) ** 0.45)  # room for the legend
     return figure
 
 
-def _soften(axes: Axes) -> None:
-    axes.grid(color="#e3e6ea", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=_FONT)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
 def _label(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
-    """Writes names where they cover neither points nor other names; a name that has to stand far off gets a line."""
+    """Write names where they cover neither points nor other names; a name that has to stand far off gets a line."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # settles the layout
     centers = [(point.parameters / 1e3, point.psnr_y) for point in points]
     reach = 5 * figure.dpi / 72
-    spots = [
-        Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for x, y in axes.transData.transform(centers)
-    ]
-    taken = list(spots)
-    crowded = sorted(range(len(points)), key=lambda index: _solitude(index, spots))  # these have the least choice
+    spots = axes.transData.transform(centers)
+    taken = [Bbox.from_extents(x - reach, y - reach, x + reach, y + reach) for x, y in spots]
+    distances = cdist(spots, spots)
+    np.fill_diagonal(distances, np.inf)
+    crowded = distances.min(axis=1).argsort(kind="stable")  # the most crowded names have the least choice
     for point, center in ((points[index], centers[index]) for index in crowded):
         for across, down in _PLACES:
             text = axes.annotate(
@@ -125,10 +119,3 @@ def _label(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
         if max(abs(across), abs(down)) > _NEAR:
             line = {"arrowstyle": "-", "color": "#9aa3ad", "linewidth": 0.6}
             axes.annotate("", center, (across, down), textcoords="offset points", arrowprops=line, in_layout=False)
-
-
-def _solitude(index: int, boxes: Sequence[Bbox]) -> float:
-    """Distance to the nearest other point."""
-    own = boxes[index]
-    others = (math.hypot(box.x0 - own.x0, box.y0 - own.y0) for box in boxes if box is not own)
-    return min(others, default=math.inf)

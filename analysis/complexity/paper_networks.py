@@ -23,16 +23,8 @@ _SWINIR_LIGHT = {**_SWINIR, "depths": [6] * 4, "num_heads": [6] * 4, "embed_dim"
 _SWINIR_LARGE = {**_SWINIR, "depths": [6] * 6, "num_heads": [6] * 6, "embed_dim": 180, "upsampler": "pixelshuffle"}
 _OMNISR = {"num_feat": 64, "block_num": 1, "res_num": 5, "window_size": 8}
 _ATD_LIGHT = {
-    "img_size": 64,
-    "embed_dim": 48,
-    "depths": [6] * 4,
-    "num_heads": [4] * 4,
-    "window_size": 16,
-    "category_size": 128,
-    "num_tokens": 64,
-    "reducted_dim": 8,
-    "convffn_kernel_size": 7,
-    "mlp_ratio": 1,
+    **{"img_size": 64, "embed_dim": 48, "depths": [6] * 4, "num_heads": [4] * 4, "window_size": 16, "mlp_ratio": 1},
+    **{"category_size": 128, "num_tokens": 64, "reducted_dim": 8, "convffn_kernel_size": 7},
     "upsampler": "pixelshuffledirect",
 }
 _RCAN = {"n_resgroups": 10, "n_resblocks": 20, "n_feats": 64, "n_colors": 3}
@@ -57,12 +49,12 @@ BUILDABLE = (*_OURS, *_SPANDREL)
 
 
 def has_spandrel() -> bool:
-    """Whether the networks that spandrel brings can be built."""
+    """True if the networks that spandrel brings can be built."""
     return importlib.util.find_spec("spandrel") is not None
 
 
 def build_method(method: str, scale: int = 4) -> nn.Module | None:
-    """The network that a row of the tables stands for, with fresh weights, in evaluation mode.
+    """Build the network of a row of the tables, with fresh weights, in evaluation mode.
 
     None for a method whose architecture is not here: not in `BUILDABLE`, or spandrel's while that is not installed.
     """

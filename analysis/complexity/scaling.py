@@ -1,4 +1,4 @@
-"""How the cost of attention grows with the image: the exponents of the paper's Table II, measured.
+"""Growth of the cost of attention with the image: the exponents of the paper's Table II, measured.
 
 Three layers of one width stand alone: plain self-attention (SA), window self-attention (WSA) and the global anchor
 prompting layer (GAPL). Multiply-adds and bytes are counted exactly, by shapes; time is measured. An exponent is the
@@ -24,11 +24,10 @@ from promptsr.model.attention import similarity
 from promptsr.model.global_prompting import GlobalAnchorPromptingLayer
 from promptsr.model.taps import explicit_attention
 from promptsr.model.window_attention import WindowSelfAttention
-from promptsr.support.errors import ConfigError
 
 WIDTH = 48
 SIDES = (32, 64, 96, 128)
-"""Of the square images, in tokens: multiples of 32, so that windows of 16 and 16 x 16 anchors fit."""
+"""Sides of the square images, in tokens: multiples of 32, so that windows of 16 and 16 x 16 anchors fit."""
 _TIMED_BYTES = 1 << 30
 """Layers that need more memory than this for an image are not timed on it."""
 _REPEATS = 3
@@ -36,7 +35,7 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class Exponent:
-    """How one cost of one layer grows."""
+    """Growth of one cost of one layer."""
 
     layer: str
     quantity: str
@@ -58,11 +57,23 @@ class Scaling:
     """Table II, measured."""
 
     exponents: tuple[Exponent, ...]
-    finding: str
 
     def of(self, layer: str, quantity: str) -> Exponent:
-        """One of the exponents."""
+        """Return one of the exponents."""
         return next(e for e in self.exponents if (e.layer, e.quantity) == (layer, quantity))
+
+    @property
+    def finding(self) -> str:
+        """The growth of attention in one sentence for each layer."""
+        attention = {layer: self.of(layer, "attention") for layer in LAYERS}
+        power = {layer: f"HW^{exponent.exponent:.2f}" for layer, exponent in attention.items()}
+        share = attention["SA"].values[-1] / attention[_STRIDED].values[-1]
+        return (
+            f"Multiply-adds of attention: SA grows as {power['SA']}, WSA as {power['WSA']}. GAPL grows as "
+            f"{power[_ANCHORED]} while the number of anchors H_d W_d is fixed, which Table II assumes. With d = 8 "
+            f"fixed, as the network runs, there are HW/d^2 anchors and it grows as {power[_STRIDED]}: 1/{share:.0f} of "
+            "SA (2/d^2, for it attends twice) at every size, and not linear."
+        )
 
 
 class SelfAttention(nn.Module):
@@ -81,18 +92,10 @@ class SelfAttention(nn.Module):
         return out.view_as(x)
 
 
-class WindowAttention(nn.Module):
-    """WSA of Table II: tokens attend within windows of 16 x 16."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.attention = WindowSelfAttention(ModelConfig(channels=WIDTH), shifted=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B x H x W x C -> the same."""
-        out: Tensor = self.attention(self.qkv(x))
-        return out
+def window_attention() -> nn.Module:
+    """WSA of Table II: tokens attend within windows of 16 x 16; B x H x W x C -> the same."""
+    qkv = nn.Linear(WIDTH, 3 * WIDTH)
+    return nn.Sequential(qkv, WindowSelfAttention(ModelConfig(channels=WIDTH), shifted=False))
 
 
 class AnchorPrompting(nn.Module):
@@ -111,7 +114,7 @@ class AnchorPrompting(nn.Module):
 _ANCHORED, _STRIDED = "GAPL, 16 x 16 anchors", "GAPL, d = 8"
 _LAYERS: dict[str, tuple[Callable[[int], nn.Module], float]] = {
     "SA": (lambda _side: SelfAttention(), 2),
-    "WSA": (lambda _side: WindowAttention(), 1),
+    "WSA": (lambda _side: window_attention(), 1),
     _ANCHORED: (lambda side: AnchorPrompting(side // 16), 1),
     _STRIDED: (lambda _side: AnchorPrompting(8), 2),
 }
@@ -120,18 +123,12 @@ LAYERS = tuple(_LAYERS)
 
 
 def measure_scaling(sides: Sequence[int] = SIDES, timed: bool = True) -> Generator[str, None, Scaling]:
-    """Measures every layer on square images of these sides; yields what is measured next.
+    """Measure every layer on square images of these sides; yield the name of the layer measured next.
 
     Args:
-        sides: multiples of 32, at least three.
+        sides: different multiples of 32, at least three, from the smallest to the largest.
         timed: also measure seconds, where the layer needs at most 1 GiB.
-
-    Raises:
-        ConfigError: other sides.
     """
-    sides = sorted(set(sides))
-    if len(sides) < 3 or any(side < 32 or side % 32 for side in sides):
-        raise ConfigError("A slope needs at least three sides, all of them multiples of 32.")
     exponents = []
     for name, (build, power) in _LAYERS.items():
         yield name
@@ -143,11 +140,11 @@ def measure_scaling(sides: Sequence[int] = SIDES, timed: bool = True) -> Generat
         if timed and len(fitting) >= 3:
             seconds = {side: _seconds(build(side), side) for side in fitting}
             exponents.append(_fit(name, "seconds", None, seconds))
-    return Scaling(tuple(exponents), _finding(exponents))
+    return Scaling(tuple(exponents))
 
 
 def _count(layer: nn.Module, side: int) -> dict[str, float]:
-    """Exact costs by shapes alone, on the explicit path, which stores its maps as Table II assumes."""
+    """Return exact costs by shapes alone, on the explicit path, which stores its maps as Table II assumes."""
     layer = layer.to("meta").eval()
     flops, memory = FlopCounterMode(display=False), _Memory()
     image = torch.empty(1, side, side, WIDTH, device="meta")
@@ -163,7 +160,7 @@ def _count(layer: nn.Module, side: int) -> dict[str, float]:
 
 
 class _Memory(TorchDispatchMode):
-    """The bytes of what is made within its context: the most alive at once, and all outputs of a softmax."""
+    """Count the bytes allocated within its context: the most alive at once, and all outputs of a softmax."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +177,7 @@ class _Memory(TorchDispatchMode):
         return result
 
     def _meet(self, storage: torch.UntypedStorage) -> None:
-        """Counts a storage, which views share, until it is gone."""
+        """Count a storage, which views share, until it is freed."""
         key, size = storage._cdata, storage.nbytes()
         if key not in self._known:
             self._known.add(key)
@@ -215,15 +212,3 @@ def _fit(layer: str, quantity: str, expected: float | None, costs: dict[int, flo
     line = linregress(np.log(tokens), np.log(list(costs.values())))
     values = tuple(float(value) for value in costs.values())
     return Exponent(layer, quantity, expected, float(line.slope), float(line.stderr), tokens, values)
-
-
-def _finding(exponents: Sequence[Exponent]) -> str:
-    attention = {exponent.layer: exponent for exponent in exponents if exponent.quantity == "attention"}
-    power = {layer: f"HW^{exponent.exponent:.2f}" for layer, exponent in attention.items()}
-    share = attention["SA"].values[-1] / attention[_STRIDED].values[-1]
-    return (
-        f"Multiply-adds of attention: SA grows as {power['SA']}, WSA as {power['WSA']}. GAPL grows as "
-        f"{power[_ANCHORED]} while the number of anchors H_d W_d is fixed, which Table II assumes. With d = 8 fixed, "
-        f"as the network runs, there are HW/d^2 anchors and it grows as {power[_STRIDED]}: 1/{share:.0f} of SA "
-        "(2/d^2, for it attends twice) at every size, and not linear."
-    )

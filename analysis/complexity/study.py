@@ -20,7 +20,9 @@ from promptsr.zoo.load import list_models
 from promptsr.zoo.sr_model import SRModel
 
 _HEIGHT, _WIDTH = 180, 320
-"""Of the LR input that Table III counts: 1280 x 720 at x4."""
+"""LR input that Table III counts: 1280 x 720 at x4."""
+_LARGEST = 2e6
+"""Parameters beyond which Fig. 1b leaves a network out."""
 _SETTINGS: dict[tuple[str, str], str] = {
     ("IV", "windows only"): "ablation-windows-only",
     ("IV", "anchor"): "ablation-anchor",
@@ -51,7 +53,7 @@ class Row:
     """As printed, or the setting of an ablation."""
     printed_parameters: float | None
     printed_multiply_adds: float | None
-    """Of 3 x 180 x 320, as all counts here. None: not printed."""
+    """For an input of 3 x 180 x 320, as all counts here. None: not printed."""
     printed_urban100: float | None
     printed_manga109: float | None
     """PSNR-Y, dB."""
@@ -84,7 +86,7 @@ class Point:
 
 
 def table_three(models: Sequence[SRModel] = ()) -> Generator[str, None, list[Row]]:
-    """Table III, row by row, then the given models; yields the name of each network before it is counted.
+    """Count Table III, row by row, then the given models; yield the name of each network before it is counted.
 
     Models of another scale are counted for the same 1280 x 720 output.
 
@@ -105,13 +107,13 @@ def table_three(models: Sequence[SRModel] = ()) -> Generator[str, None, list[Row
 
 
 def ablations() -> list[Row]:
-    """Every setting of Tables IV to VII: what is printed about its cost, and our counts."""
+    """Count every setting of Tables IV to VII, beside its printed cost."""
     counts = {name: count(preset(name), _HEIGHT, _WIDTH) for name in dict.fromkeys(_SETTINGS.values())}
     return [_row(table, setting, counts[name]) for (table, setting), name in _SETTINGS.items()]
 
 
-def accuracy_against_size(dataset: str = "Urban100", scale: int = 4, largest: float = 2e6) -> list[Point]:
-    """The published points of Fig. 1b, and those that the bundled models reached on this set, by parameters.
+def accuracy_against_size(dataset: str = "Urban100", scale: int = 4) -> list[Point]:
+    """Return the published points of Fig. 1b, and those of the bundled models on this set, by parameters.
 
     Fig. 1b itself is only a picture: the points come from what is clear in Tables I and III, and for PromptSR with
     fewer blocks from the ablations. Where a network's parameters are unclear in print, ours are counted.
@@ -119,7 +121,6 @@ def accuracy_against_size(dataset: str = "Urban100", scale: int = 4, largest: fl
     Args:
         dataset: of `promptsr.paper.tables.DATASETS`.
         scale: 2, 3 or 4.
-        largest: networks with more parameters are left out, as in the figure.
     """
     rows = published(scale=scale)
     scores = rows[(rows["dataset"] == dataset) & (rows["metric"] == "psnr_y") & rows["table"].isin(["I", "III"])]
@@ -136,18 +137,17 @@ def accuracy_against_size(dataset: str = "Urban100", scale: int = 4, largest: fl
     for model in list_models():
         if model.scale == scale and dataset in model.scores and model.parameters:
             points.append(Point(model.name, model.parameters, model.scores[dataset]["psnr_y"], "measured"))
-    return sorted((point for point in points if point.parameters <= largest), key=lambda point: point.parameters)
+    return sorted((point for point in points if point.parameters <= _LARGEST), key=lambda point: point.parameters)
 
 
 def _printed(method: str, metric: str, dataset: str, scale: int) -> float | None:
-    """In Table III, else in Table I."""
+    """Return the value printed in Table III, else in Table I."""
     value = published_value("III", method, metric, dataset, scale)
     return published_value("I", method, metric, dataset, scale) if value is None else value
 
 
 def measured_point(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Generator[ImageScore, None, Point]:
-    """A point for a model measured on a folder (see `promptsr.evaluation.evaluate.find_pairs`); yields the score of
-    each image.
+    """Measure a model on a folder (see `promptsr.evaluation.evaluate.find_pairs`); yield the score of each image.
 
     Raises:
         UserError: as `promptsr.evaluation.evaluate.evaluate` says, or the model has no parameters to place it by.
@@ -171,23 +171,17 @@ def _row(table: str, method: str, cost: Complexity | None) -> Row:
     size = _agreement(parameters, cost.published_parameters, cost.parameters)
     work = _agreement(multiply_adds, cost.published_multiply_adds, cost.multiply_adds)
     hidden = cost.multiply_adds / (multiply_adds or cost.published_multiply_adds or math.nan)
-    return Row(
-        table,
-        method,
-        *printed,
-        " ".join([*_explain_size(size, cost), *_explain_work(work, method, cost, multiply_adds or math.nan, hidden)]),
-        cost.published_parameters,
-        cost.parameters,
-        cost.published_multiply_adds,
-        cost.multiply_adds,
-        size,
-        work,
-        hidden,
-    )
+    explanations = []
+    if size:
+        explanations.append(_explain_size(size, cost))
+    if work and multiply_adds:
+        explanations.append(_explain_work(work, method, cost, multiply_adds, hidden))
+    sizes, products = (cost.published_parameters, cost.parameters), (cost.published_multiply_adds, cost.multiply_adds)
+    return Row(table, method, *printed, " ".join(explanations), *sizes, *products, size, work, hidden)
 
 
 def _agreement(printed: float | None, by_thop: int, true: int) -> Agreement | None:
-    """Three digits are printed, some rounded and some cut off: a count agrees if less than one of the last is amiss."""
+    """Compare with three printed digits, some rounded and some cut off: a count agrees within one of the last digit."""
     if printed is None:
         return None
     unit = 10 ** (math.floor(math.log10(printed)) - 2)
@@ -201,7 +195,7 @@ def _agreement(printed: float | None, by_thop: int, true: int) -> Agreement | No
     return agreements[fits]
 
 
-def _explain_size(agreement: Agreement | None, cost: Complexity) -> list[str]:
+def _explain_size(agreement: Agreement, cost: Complexity) -> str:
     left_out = f"{cost.parameters - cost.published_parameters:,}"
     sentences = {
         "both": "Parameters agree.",
@@ -209,12 +203,10 @@ def _explain_size(agreement: Agreement | None, cost: Complexity) -> list[str]:
         "true": f"All parameters are printed, also the {left_out} that thop has no rule for.",
         "neither": f"Parameters agree with neither {cost.published_parameters:,} (thop) nor {cost.parameters:,} (all).",
     }
-    return [sentences[agreement]] if agreement else []
+    return sentences[agreement]
 
 
-def _explain_work(
-    agreement: Agreement | None, method: str, cost: Complexity, printed: float, hidden: float
-) -> list[str]:
+def _explain_work(agreement: Agreement, method: str, cost: Complexity, printed: float, hidden: float) -> str:
     off = [f"{value / printed - 1:+.0%}" for value in (cost.published_multiply_adds, cost.multiply_adds)]
     remark = f"; {_REMARKS[method]}" if method in _REMARKS else ""
     sentences = {
@@ -223,4 +215,4 @@ def _explain_work(
         "true": "Multi-Adds agree with all products, also those of attention.",
         "neither": f"Multi-Adds agree with no count of ours: {off[0]} as thop counts, {off[1]} in truth{remark}.",
     }
-    return [sentences[agreement]] if agreement else []
+    return sentences[agreement]

@@ -9,16 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, log, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, follow, log, show
 from promptsr.support.errors import ConfigError
-from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model, load_models
 
 
 def failures(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Whose failures: a name from `promptsr models`, or a checkpoint.")
+        str, typer.Option("--model", "-m", help="The model to examine: a name from `promptsr models`, or a checkpoint.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html, cases.csv and texture.csv.")],
     against: Annotated[
@@ -49,15 +48,11 @@ def failures(
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
     work = find_failures(first, others, pairs, window=window, stride=stride, count=count, per_image=per_image)
-    with progress_bar() as bar:
-        task = bar.add_task("images", total=len(pairs), note="")
 
-        def tell(step: Searching) -> None:
-            running = f" {step.comparing.model}" if step.comparing else ""
-            bar.update(task, completed=step.done, note=escape(f"{step.image}{running}"))
+    def describe(step: Searching) -> tuple[int, int, str]:
+        return step.done, step.total, f"{step.image} {step.comparing.model if step.comparing else ''}"
 
-        study = finish(work, tell)
-        bar.update(task, completed=len(pairs), note="")
+    study = follow(work, "images", describe)
     for name, reason in study.skipped.items():
         complain(f"{name} was left out: {reason}")
     if not study.cases:

@@ -12,20 +12,16 @@ from analysis.comparison.figure import draw_comparison
 from analysis.failures.study import Case
 
 _COLORS = ("#e0533d", "#3d84d6", "#2e9e6b", "#a468d0", "#c68a17")
-"""Of the model and its opponents in turn: readable on white and on black."""
+"""Colours of the model and its opponents in turn: readable on white and on black."""
 
 
 def draw_case(case: Case) -> Figure:
-    """The surroundings with the window in a box, then the window in the HR image and as every model made it."""
+    """Draw the surroundings with the window in a box, then the window in the HR image and in every result."""
     return draw_comparison(case.surroundings, case.inset, case.image)
 
 
 def draw_texture(texture: pd.DataFrame) -> Figure:
-    """PSNR-Y against texture complexity, a line per model through the bins; the quartiles of the windows as a band.
-
-    Args:
-        texture: as `analysis.failures.texture.error_by_texture` gives it.
-    """
+    """Draw the result of `error_by_texture`: a line per model through the bins; quartiles of the windows as a band."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
     names = list(dict.fromkeys(texture["model"]))
@@ -49,7 +45,7 @@ def draw_texture(texture: pd.DataFrame) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an SVG element to stand within HTML: no ground, no fonts, the same text on every run."""
+    """Return a figure as an SVG element for HTML: no ground, no fonts, the same text on every run."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "failures", "svg.fonttype": "path"}):
         draw(figure, file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -1,4 +1,4 @@
-"""A search for failure cases as files to keep and to send: one HTML page that needs nothing else, and tables."""
+"""A search for failure cases as files: one self-contained HTML page, and tables."""
 
 import base64
 import io
@@ -16,21 +16,21 @@ from PIL import Image
 from analysis.comparison.compare import score_texts
 from analysis.failures.figure import draw_texture, svg
 from analysis.failures.search import OVERLAP
-from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy
+from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy, pixels
 from promptsr.support.files import replacing
 
 REPORT = "report.html"
 _COLORS = "RdBu_r"
-"""Of error maps: blue where the result is too dark, red where it is too bright."""
+"""Colour map of errors: blue where the result is too dark, red where it is too bright."""
 
 
 def write_report(study: FailureStudy, folder: Path, command: str | None = None) -> Path:
-    """Writes `report.html` (self-contained), `cases.csv` and `texture.csv` to a folder, which is made when missing.
+    """Write `report.html` (self-contained), `cases.csv` and `texture.csv` to a folder, which is made when missing.
 
     Args:
         study: as `find_failures` gives it.
-        folder: what lies there by these names is replaced.
-        command: what was typed to get it, to be shown.
+        folder: files of these names are replaced.
+        command: the command line to show.
 
     Returns:
         The path of the page.
@@ -62,24 +62,18 @@ def write_report(study: FailureStudy, folder: Path, command: str | None = None) 
         least_loss=LEAST_LOSS,
         overlap=OVERLAP,
     )
-    _write(folder / "cases.csv", cases_table(study).to_csv(index=False))
+    _write(folder / "cases.csv", _cases_table(study).to_csv(index=False))
     _write(folder / "texture.csv", study.texture.to_csv(index=False))
     _write(folder / REPORT, page)
     return folder / REPORT
 
 
-def cases_table(study: FailureStudy) -> pd.DataFrame:
-    """One row per case, the greatest loss first, with one column for each number."""
-    rows = [
-        {
-            f"{key} {name}" if key.startswith(("psnr", "ssim")) else name: number
-            for key, value in {"rank": rank, **case.to_dict()}.items()
-            for name, number in (value.items() if isinstance(value, dict) else [(key, value)])
-        }
-        for rank, case in enumerate(study.cases, start=1)
-    ]
-    least = ["rank", "image", "x", "y", "window", "kind", "loss_db", "against"]  # a table without rows has a head too
-    return pd.DataFrame(rows, columns=None if rows else least)
+def _cases_table(study: FailureStudy) -> pd.DataFrame:
+    """Return one row per case, the greatest loss first, with one column for each number."""
+    if not study.cases:
+        return pd.DataFrame(columns=["rank", "image", "x", "y", "window", "kind", "loss_db", "against"])
+    rows = [{"rank": rank, **case.to_dict()} for rank, case in enumerate(study.cases, start=1)]
+    return pd.json_normalize(rows, sep=" ").rename(columns=lambda name: name.removeprefix("texture "))
 
 
 def _shown(case: Case) -> dict[str, Any]:
@@ -90,7 +84,7 @@ def _shown(case: Case) -> dict[str, Any]:
     limit = max(1, math.ceil(max(np.percentile(np.abs(error), 99) for error in errors.values())))
     return {
         "case": case,
-        "surroundings": _uri(case.surroundings_image),
+        "surroundings": _uri(pixels(case.hr)),
         "ratio": f"{width} / {height}",
         "box": [round(100 * share, 3) for share in box],
         "crops": {name: _uri(crop) for name, crop in case.crops.items()},
@@ -100,13 +94,13 @@ def _shown(case: Case) -> dict[str, Any]:
 
 
 def _colored(values: np.ndarray, limit: float) -> np.ndarray:
-    """H x W -> H x W x 3, uint8; colours end at -limit and limit."""
+    """Colour H x W as H x W x 3, uint8; colours end at -limit and limit."""
     colors: np.ndarray = matplotlib.colormaps[_COLORS]((values / limit + 1) / 2, bytes=True)
     return colors[..., :3]
 
 
 def _uri(pixels: np.ndarray) -> str:
-    """H x W x 3, uint8, as a PNG within an address."""
+    """Encode H x W x 3, uint8, as a PNG in a data URI."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -26,24 +26,22 @@ from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
 
-__all__ = ["Case", "FailureStudy", "Searching", "find_failures"]
-
 OVERLAP = 0.25
-"""The share of its area that a case may have in common with another of the same image."""
+"""Share of its area that a case may have in common with another of the same image."""
 _SURROUNDINGS = 4
-"""Side of what is kept around a case, in windows."""
+"""Side of the surroundings kept with a case, in windows."""
 
 
 @dataclass(frozen=True)
 class Searching:
-    """How far a search is."""
+    """Progress of a search."""
 
     image: str
     done: int
     """Images finished."""
     total: int
     comparing: Comparing | None
-    """What runs on this image; None before the first model."""
+    """Progress on this image; None before the first model."""
 
 
 def find_failures(
@@ -56,14 +54,13 @@ def find_failures(
     count: int = 12,
     per_image: int | None = None,
 ) -> Generator[Searching, None, FailureStudy]:
-    """Searches images for the windows where a model loses most to the best of others; closing the generator stops it.
+    """Search images for the windows where a model loses most to the best of others; closing the generator stops it.
 
-    Windows are where the excess error peaks, ranked by the loss in dB, see `Case.loss_db`.
-
-    One image is held at a time, and of it no more than the cases need. An image that cannot be used is skipped.
+    Windows are where the excess error peaks, ranked by the loss in dB, see `Case.loss_db`. One image is held at a time,
+    and of it no more than the cases need. An image that cannot be used is skipped.
 
     Args:
-        model: whose failures are wanted.
+        model: the model whose failures are searched.
         against: one or more models of the same scale.
         pairs: HR images and their LR images (None: bicubic), see `promptsr.evaluation.evaluate.find_pairs`.
         window: side in HR pixels.
@@ -91,10 +88,12 @@ def find_failures(
             skipped[name] = str(error)
             continue
         least = cases[-1].loss_db if len(cases) == count else LEAST_LOSS
-        errors = _squared_errors(comparison, hr)
+        # M x sH x sW, squared grey levels
+        errors = np.stack([luma_error(result.sr, hr).square().numpy() for result in comparison.results])
         found = _cases(name, comparison, hr, errors, window, stride, min(count, per_image or count), least)
         cases = sorted([*cases, *found], key=lambda case: -case.loss_db)[:count]
-        scores.append(_scores(name, comparison))
+        metrics = [(metric, result) for result in comparison.results for metric in ("psnr_y", "ssim_y")]
+        scores.append({"image": name} | {f"{metric} {each.model}": getattr(each, metric) for metric, each in metrics})
         windows.append(_grid(name, comparison, hr, errors, window))
     if not scores:
         raise UserError(f"No image could be searched: {next(iter(skipped.values()), 'there is none.')}")
@@ -105,9 +104,9 @@ def find_failures(
 
 
 def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_image: int | None) -> int:
-    """Refuses what cannot be searched with; gives the scale."""
+    """Refuse impossible settings and models; return the scale."""
     if len(models) < 2:
-        raise ConfigError("There is no model to lose against: name at least one.")
+        raise ConfigError("There is no model to compare against: name at least one.")
     scale = common_scale(models)
     double, times = Counter(model.name for model in models).most_common(1)[0]
     if times > 1:
@@ -121,7 +120,7 @@ def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_
 
 
 def _load(hr_path: Path, lr_path: Path | None, scale: int, window: int) -> tuple[Tensor, Tensor]:
-    """The LR and the HR image, 1 x 3 x H x W and 1 x 3 x sH x sW in [0, 1]."""
+    """Return the LR and the HR image, 1 x 3 x H x W and 1 x 3 x sH x sW in [0, 1]."""
     hr, lr = load_pair(hr_path, scale, lr_path)
     if min(hr.shape[2:]) < window:
         raise UserError(
@@ -129,11 +128,6 @@ def _load(hr_path: Path, lr_path: Path | None, scale: int, window: int) -> tuple
             "choose a smaller window, or larger images."
         )
     return lr, hr
-
-
-def _squared_errors(comparison: Comparison, hr: Tensor) -> np.ndarray:
-    """Squared errors on Y of all models: M x sH x sW, squared grey levels."""
-    return np.stack([luma_error(result.sr, hr).square().numpy() for result in comparison.results])
 
 
 def _cases(
@@ -146,7 +140,7 @@ def _cases(
     count: int,
     above: float,
 ) -> list[Case]:
-    """The windows of one image that are lost by most, at most `count` and each by more than `above` dB.
+    """Return the windows of one image that are lost by most, at most `count` and each by more than `above` dB.
 
     Only windows where the excess error peaks, for half a window around: by its loss alone a flat window that just
     touches a failure would outrank the window that holds it.
@@ -167,7 +161,7 @@ def _cases(
 
 
 def _case(name: str, comparison: Comparison, hr: Tensor, region: Region, best: int, loss: float) -> Case:
-    """One case; `best` is the index of the model it is lost to."""
+    """Describe one case; `best` is the index of the model it is lost to."""
     true = luma(region.crop(hr))[0, 0].numpy()
     own, other = (detail(luma(region.crop(comparison.results[index].sr))[0, 0].numpy(), true) for index in (0, best))
     scores = {result.model: region_scores(result.sr, hr, region) for result in comparison.results}
@@ -192,21 +186,16 @@ def _case(name: str, comparison: Comparison, hr: Tensor, region: Region, best: i
 
 
 def _cut(comparison: Comparison, hr: Tensor, region: Region) -> tuple[Comparison, Region]:
-    """The neighbourhood of a window, in whole LR pixels, and the window within it."""
+    """Return the neighbourhood of a window, in whole LR pixels, and the window within it."""
     scale = comparison.scale
-
-    def span(start: int, length: int) -> slice:  # in LR pixels, as far as the image goes
-        side = -(-_SURROUNDINGS * region.size // scale)
-        first = min(max((start + region.size // 2) // scale - side // 2, 0), max(length - side, 0))
-        return slice(first, min(first + side, length))
-
-    rows, columns = (
-        span(start, side) for start, side in zip((region.y, region.x), comparison.lr.shape[2:], strict=True)
+    side = -(-_SURROUNDINGS * region.size // scale)  # in LR pixels, as far as the image goes
+    y, x = (
+        min(max((start + region.size // 2) // scale - side // 2, 0), max(length - side, 0))
+        for start, length in zip((region.y, region.x), comparison.lr.shape[2:], strict=True)
     )
 
     def cut(image: Tensor, factor: int) -> Tensor:  # a copy: a view would keep the whole image in memory
-        down, across = (slice(factor * line.start, factor * line.stop) for line in (rows, columns))
-        return image[..., down, across].clone()
+        return image[..., factor * y : factor * (y + side), factor * x : factor * (x + side)].clone()
 
     near = replace(
         comparison,
@@ -214,19 +203,11 @@ def _cut(comparison: Comparison, hr: Tensor, region: Region) -> tuple[Comparison
         hr=cut(hr, scale),
         results=tuple(replace(result, sr=cut(result.sr, scale)) for result in comparison.results),
     )
-    return near, Region(region.x - scale * columns.start, region.y - scale * rows.start, region.size)
-
-
-def _scores(name: str, comparison: Comparison) -> dict[str, object]:
-    """A row of `FailureStudy.scores`."""
-    row: dict[str, object] = {"image": name}
-    for result in comparison.results:
-        row |= {f"psnr_y {result.model}": result.psnr_y, f"ssim_y {result.model}": result.ssim_y}
-    return row
+    return near, Region(region.x - scale * x, region.y - scale * y, region.size)
 
 
 def _grid(name: str, comparison: Comparison, hr: Tensor, errors: np.ndarray, window: int) -> pd.DataFrame:
-    """Rows of `FailureStudy.windows`."""
+    """Return rows of `FailureStudy.windows`."""
     rows, columns = (np.arange(0, length - window + 1, window) for length in errors.shape[1:])
     y, x = np.meshgrid(rows, columns, indexing="ij")
     slope, *mse = window_means(np.stack([gradient(luma(hr)[0, 0].numpy()), *errors]), window, rows, columns)

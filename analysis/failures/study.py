@@ -1,4 +1,4 @@
-"""Search for failure cases: the windows where a model loses most to others, and its standing over all."""
+"""Result of a search for failures: the windows where a model loses most to others, and its balance over all."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ class Case:
     """Side of the square whose top-left corner is (x, y)."""
     kind: Kind
     loss_db: float
-    """By how much the squared error on Y exceeds that of `against`, with `FLOOR` added to both."""
+    """Excess of the squared error on Y over that of `against`, in dB, with `FLOOR` added to both."""
     against: str
     """The best of the other models in this window."""
     psnr_y: dict[str, float]
@@ -69,12 +69,7 @@ class Case:
         near = self.surroundings
         images = {"HR": self.hr, "LR bicubic": upscale(near.lr, near.scale)}
         images |= {result.model: result.sr for result in near.results}
-        return {name: _pixels(self.inset.crop(image)) for name, image in images.items()}
-
-    @property
-    def surroundings_image(self) -> np.ndarray:
-        """The HR image of the surroundings: H x W x 3, uint8."""
-        return _pixels(self.hr)
+        return {name: pixels(self.inset.crop(image)) for name, image in images.items()}
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
@@ -85,9 +80,8 @@ class Case:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without pictures."""
-        names = ("image", "x", "y", "window", "kind", "loss_db", "against", "psnr_y", "ssim_y")
-        detail = ("missing", "invented", "high_frequency_db")
-        return {**{name: getattr(self, name) for name in (*names, *detail)}, "texture": asdict(self.texture)}
+        values = {name: value for name, value in vars(self).items() if name not in ("surroundings", "inset")}
+        return {**values, "texture": asdict(self.texture)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +108,11 @@ class FailureStudy:
 
     @property
     def images(self) -> int:
-        """How many were searched."""
+        """Number of images searched."""
         return len(self.scores)
 
     def mean(self, metric: str) -> dict[str, float]:
-        """Mean `psnr_y` or `ssim_y` over the images, by model."""
+        """Return the mean `psnr_y` or `ssim_y` over the images, by model."""
         return {model: float(self.scores[f"{metric} {model}"].mean()) for model in self.models}
 
     @cached_property
@@ -129,7 +123,7 @@ class FailureStudy:
     @cached_property
     def balance(self) -> pd.DataFrame:
         """Windows lost to each opponent and won from it by at least `LEAST_LOSS`: opponent, lost, lost_db (mean), won,
-        won_db, drawn. NaN dB where there are none."""
+        won_db, drawn. NaN dB without such windows."""
         rows = []
         for name in self.against:
             loss = loss_db(self.windows[f"mse {self.model}"], self.windows[f"mse {name}"])
@@ -151,6 +145,6 @@ class FailureStudy:
         }
 
 
-def _pixels(image: Tensor) -> np.ndarray:
-    """1 x 3 x H x W in [0, 1] -> H x W x 3, uint8."""
+def pixels(image: Tensor) -> np.ndarray:
+    """Convert 1 x 3 x H x W in [0, 1] to H x W x 3, uint8."""
     return to_pixels(image[0].permute(1, 2, 0), 8)

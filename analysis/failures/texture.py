@@ -1,4 +1,4 @@
-"""The texture of a window, what a result does to its detail, and how error grows with texture."""
+"""The texture of a window, the detail that a result loses or adds, and how error grows with texture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,13 +41,13 @@ class Detail:
 
 
 def gradient(luma: np.ndarray) -> np.ndarray:
-    """Magnitude of the gradient by central differences, H x W -> H x W."""
+    """Return the magnitude of the gradient by central differences, H x W -> H x W."""
     down, across = np.gradient(luma)
     return np.hypot(down, across)
 
 
 def texture(luma: np.ndarray) -> Texture:
-    """Statistics of Y (H x W, grey levels) of a window of the HR image."""
+    """Return statistics of Y (H x W, grey levels) of a window of the HR image."""
     down, across = np.gradient(luma)
     yy, xx, xy = (float((a * b).mean()) for a, b in ((down, down), (across, across), (down, across)))
     coherence = np.hypot(xx - yy, 2 * xy) / (xx + yy) if xx + yy > 0 else 0.0
@@ -55,14 +55,11 @@ def texture(luma: np.ndarray) -> Texture:
 
 
 def detail(sr: np.ndarray, hr: np.ndarray) -> Detail:
-    """Splits what a result has of the HR image's detail from what it lacks and what it adds.
+    """Measure the detail of the HR image that a result lacks, and the detail that it adds.
 
     In the neighbourhood of each pixel the detail a of the result is fitted by g h, a gain g in [0, 1] times the detail
     h of the HR image. Of the squared error |a - h|^2, (1 - g)^2 |h|^2 is missing detail, and the rest invented.
-
-    Args:
-        sr: Y of the result in grey levels, H x W.
-        hr: Y of the HR image, the same shape.
+    `sr` and `hr` are Y of the result and of the HR image in grey levels, H x W.
     """
     a, h = (luma - ndimage.gaussian_filter(luma, _HIGH_PASS, mode="reflect") for luma in (sr, hr))
     aa, ah, hh = (ndimage.gaussian_filter(product, _NEIGHBOURHOOD, mode="reflect") for product in (a * a, a * h, h * h))
@@ -74,7 +71,7 @@ def detail(sr: np.ndarray, hr: np.ndarray) -> Detail:
 
 
 def kind_of_loss(model: Detail, other: Detail) -> Kind:
-    """Why a model loses a window to another: it lacks more detail, or it invents more, whichever grew by more.
+    """Say why a model loses a window to another: it lacks more detail, or it invents more, whichever grew by more.
 
     The sign of the high-frequency energy against HR says "blur" of many artefacts too, since nearly every result has
     less of it than the HR image; tests/analysis/failures/test_texture.py measures both rules. Detail that was replaced
@@ -84,7 +81,7 @@ def kind_of_loss(model: Detail, other: Detail) -> Kind:
 
 
 def error_by_texture(windows: pd.DataFrame, models: Sequence[str], bins: int = 8) -> pd.DataFrame:
-    """Error against texture complexity: windows in bins of equal count, from the flattest to the most textured.
+    """Measure error against texture complexity: windows in bins of equal count, from flat to textured.
 
     Args:
         windows: one row per window, with `texture` and, for every model, `mse <model>` in squared grey levels.

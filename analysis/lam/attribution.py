@@ -13,7 +13,7 @@ from analysis.comparison.compare import Region
 from promptsr.support.files import replacing
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
-"""Of the map, at which `activated` is reported."""
+"""Levels of the map at which `activated` is reported."""
 _ROUNDING = 1e-6
 
 
@@ -27,7 +27,7 @@ class PathSettings:
     kernel: int = 9
     """Side of the Gaussian kernel, in input pixels."""
     rule: str = "right"
-    """Of integration: "right", as LAM is defined, or "trapezoid", which is more accurate."""
+    """Rule of integration: "right", as LAM is defined, or "trapezoid", which is more accurate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ class Attribution:
         }
 
     def save(self, path: Path, about: Mapping[str, Any] | None = None) -> None:
-        """Writes a `.npz` file: arrays `attribution` (3 x H x W) and `map` (H x W), and `about`, the rest as JSON.
+        """Write a `.npz` file: arrays `attribution` (3 x H x W) and `map` (H x W), and `about`, the rest as JSON.
 
         Args:
             path: where.

@@ -11,7 +11,7 @@ from promptsr.zoo.sr_model import SRModel
 MEMORY_BUDGET = 8 * 2**30
 """Bytes that one pass, forward and backward, may be estimated to need."""
 _SIDE = 64
-"""Of the image that is tried, in LR pixels. Attention over all of an image makes larger ones need somewhat more."""
+"""Side of the image that is tried, in LR pixels. Attention over the whole image makes larger ones need more."""
 _WORK = 1.5
 """Peak of a pass as a multiple of what it keeps: 1.2 to 1.7 as measured by `benchmarks/lam.py --memory`."""
 
@@ -35,7 +35,7 @@ def kept_bytes_per_pixel(model: SRModel) -> float:
 
 
 def check_memory(model: SRModel, height: int, width: int, at_once: int) -> None:
-    """Refuses images of this size, in LR pixels, if that many at once would need more than `MEMORY_BUDGET`.
+    """Refuse images of this size, in LR pixels, if that many at once would need more than `MEMORY_BUDGET`.
 
     Raises:
         UserError: they would.

@@ -65,7 +65,7 @@ class BlurPath:
         return self._filtered(self._weights[list(indices)])
 
     def needed(self) -> list[int]:
-        """The i with any weight. Below a blur of about 0.15 pixels the image no longer changes."""
+        """Return the points with any weight. Below a blur of about 0.15 pixels the image no longer changes."""
         largest = self._weights.abs().amax((1, 2))
         return torch.nonzero(largest > _NOTHING).flatten().tolist()
 

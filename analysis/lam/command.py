@@ -1,28 +1,23 @@
 """`python -m analysis lam`: which input pixels made a window of the result, for one model or several."""
 
-import math
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, follow, show
 from promptsr.data import load_pair
 from promptsr.imaging.decode import decode
 from promptsr.support.files import write_json
-from promptsr.support.progress import finish
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import common_scale
 
 if TYPE_CHECKING:
-    from analysis.comparison.compare import Comparison
-    from analysis.lam.attribution import Attribution
-    from promptsr.inference.upscaler import Progress as Step
+    from analysis.comparison.compare import Comparing
+    from analysis.lam.run import Attributing, Explanation
 
 
 def lam(
@@ -64,67 +59,40 @@ def lam(
     check_targets((out / "lam.png", out / "lam.json"), json_target)
     from analysis.ablations.networks import switched_off_series
     from analysis.common.figure_style import publish
-    from analysis.comparison.compare import Region, compare
+    from analysis.comparison.compare import Region
     from analysis.lam.attribution import PathSettings
-    from analysis.lam.backward_memory import check_memory
-    from analysis.lam.figure import draw_lam
-    from analysis.lam.method import AT_ONCE, LocalAttributionMap
-    from analysis.lam.patches import patch_around
+    from analysis.lam.method import AT_ONCE
+    from analysis.lam.run import explain_window
 
     models = load_models(model)
     if switch_off:
         models = [part for network in models for part in switched_off_series(network)]
     scale = common_scale(models)
-    maps = [LocalAttributionMap(network) for network in models]
     full, lr = load_pair(image, scale) if hr else (None, decode(image).to_tensor())
     height, width = (scale * side for side in lr.shape[2:])
     region = Region((width - window) // 2 if x is None else x, (height - window) // 2 if y is None else y, window)
-    patch = patch_around(region, max(lr.shape[2:]) if around is None else around, scale, lr, full)
-    at_once = AT_ONCE if at_once is None else at_once
-    rows, columns = patch.lr.shape[2:]
-    for network in models:
-        check_memory(network, rows, columns, at_once)
     settings = PathSettings(steps, sigma, kernel, rule)
-    attributions = []
-    with progress_bar() as bar:
-        for method in maps:
-            task = bar.add_task("steps", total=None, note=escape(method.name))
-            work = method.stream(patch.lr, patch.region, settings, at_once=at_once)
-            attributions.append(finish(work, partial(_tell, bar, task)))
-    comparison = finish(compare(models, patch.lr, patch.hr, tile="whole"))
-    looked_at = {"x": patch.x, "y": patch.y, "width": columns, "height": rows}
-    more = {"x": region.x, "y": region.y, "hr": hr, "at_once": at_once, "patch": looked_at}
-    results = _results(attributions, comparison, more)
+    if at_once is None:
+        at_once = AT_ONCE
+    work = explain_window(models, lr, region, hr=full, side=around, settings=settings, at_once=at_once)
+    explanation = follow(work, "steps", _describe)
+    results = explanation.rows
     names = ["lam"] if len(models) == 1 else _file_names([network.name for network in models])
-    for name, attribution, result in zip(names, attributions, results, strict=True):
+    for name, attribution, result in zip(names, explanation.attributions, results, strict=True):
         attribution.save(out / f"{name}.npz", result)
-    publish(draw_lam(comparison, attributions, image.name), out / "lam.png")
+    publish(explanation.figure(image.name), out / "lam.png")
     summary = results[0] if len(results) == 1 else {"maps": results}
     write_json(out / "lam.json", summary)
     show(summary, _table(results), json_target)
 
 
-def _tell(bar: Progress, task: TaskID, step: "Step") -> None:
-    bar.update(task, completed=step.done, total=step.total)
-
-
-def _results(attributions: "list[Attribution]", comparison: "Comparison", more: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the numbers of every map; the places of window and patch refer to the image that was given."""
-    results = []
-    scores = comparison.scores(attributions[0].region)
-    for index, attribution in enumerate(attributions):
-        result = attribution.to_dict()
-        result["settings"] |= more
-        if scores:
-            # JSON has neither the infinite PSNR of equal images nor the missing SSIM of a small window.
-            finite = (value if math.isfinite(value) else None for value in scores[index])
-            result |= dict(zip(("psnr_y", "ssim_y"), finite, strict=True))
-        results.append(result)
-    return results
+def _describe(step: "Comparing | Attributing | Explanation") -> tuple[float, float, str]:
+    model, progress = getattr(step, "model", ""), getattr(step, "progress", None)
+    return (progress.done, progress.total, model) if progress is not None else (0, 1, model)
 
 
 def _file_names(models: list[str]) -> list[str]:
-    """Names of models as those of files: no separators, none twice."""
+    """Return names of models as names of files: without separators, each once."""
     names: list[str] = []
     for model in models:
         plain = re.sub(r"[^\w.-]+", "_", model).strip("._")[-100:] or "model"

@@ -14,17 +14,17 @@ from analysis.comparison.figure import BOX
 from analysis.lam.attribution import Attribution
 
 AREA_LEVEL = 0.01
-"""Of the map: pixels above it are the contribution area."""
+"""Level of the map above which pixels are the contribution area."""
 _CELL = 1.55
 """Side of the longest side of a small picture, in inches."""
 _GAP, _LINE, _FONT = 0.08, 0.2, 8.5
 _CHARACTERS = 22
-"""Of a model's name on one line below its picture."""
+"""Characters of a model's name on one line below its picture."""
 _AREA = "#1f9e89"
 
 
 def overlay(attribution: Attribution, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
-    """The map in colour over the input in grey: H x W x 3 in [0, 1].
+    """Draw the map in colour over the input in grey: H x W x 3 in [0, 1].
 
     The square root of the map is shown, so that faint contributions can be seen; where nothing contributes the input
     stays grey.
@@ -38,12 +38,12 @@ def overlay(attribution: Attribution, image: np.ndarray, strength: float = 0.9) 
 
 
 def contribution_area(attribution: Attribution, image: np.ndarray, level: float = AREA_LEVEL) -> np.ndarray:
-    """The input in grey, and in colour where the map is above `level`: H x W x 3 in [0, 1]."""
+    """Draw the input in grey, and in colour where the map is above `level`: H x W x 3 in [0, 1]."""
     return tint(attribution.map > level, image, _AREA)
 
 
 def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: str) -> Figure:
-    """The image with the window in a box at the left; beside it, a column for each model.
+    """Draw the image with the window in a box at the left; beside it, a column for each model.
 
     From the top: the window as the model made it (its PSNR/SSIM below, with an HR image), where the model looked for
     it, and the contribution area with the diffusion index. Draw it on a white ground, with `style.publish`.

@@ -125,7 +125,7 @@ class LocalAttributionMap(GradientAttribution):
     def stream(
         self, image: Tensor, region: Region, settings: PathSettings | None = None, *, at_once: int = AT_ONCE
     ) -> Generator[Progress, None, Attribution]:
-        """Attributes a window of the result to the pixels of the input, yielding after each pass.
+        """Attribute a window of the result to the pixels of the input, yielding after each pass.
 
         Closing the generator stops the work. Between passes the model is as it was before.
 
@@ -160,7 +160,7 @@ class LocalAttributionMap(GradientAttribution):
         return Attribution(self.name, scale, region, settings, values, sharp, blurred, time.perf_counter() - begun)
 
     def _scale(self, image: Tensor, output: Tensor) -> int:
-        """How many times larger the output is."""
+        """Return how many times larger the output is."""
         scale = output.shape[-1] // image.shape[-1] if output.ndim == 4 else 0
         if scale < 1 or output.shape != (*image.shape[:2], scale * image.shape[2], scale * image.shape[3]):
             raise UserError(
@@ -172,7 +172,7 @@ class LocalAttributionMap(GradientAttribution):
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, each part put back to its own mode afterwards."""
+    """Put the network into evaluation mode, and each part back into its own mode afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

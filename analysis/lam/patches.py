@@ -35,7 +35,7 @@ class Patch:
 
 
 def find_regions(lr: Tensor, scale: int, *, count: int, window: int, seed: int = 0) -> list[Region]:
-    """Draws textured windows of an image at random, the same ones for the same seed.
+    """Draw textured windows of an image at random, the same ones for the same seed.
 
     The candidates are the windows of a grid without overlap whose mean gradient of luma (of the LR image, so that no
     model nor HR image has a say) is `LEAST_GRADIENT` or more and in the upper half of the image.
@@ -58,7 +58,7 @@ def find_regions(lr: Tensor, scale: int, *, count: int, window: int, seed: int =
 
 
 def patch_around(region: Region, side: int, scale: int, lr: Tensor, hr: Tensor | None = None) -> Patch:
-    """Cuts the patch in whose middle a window lies, or nearly so close to a border.
+    """Cut the patch in whose middle a window lies, or nearly so close to a border.
 
     Args:
         region: in output pixels; it ends at least one pixel before the right and bottom border.

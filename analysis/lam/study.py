@@ -6,28 +6,29 @@ result.means, result.differences
 """
 
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.comparison.compare import Region, compare, region_scores
+from analysis.comparison.compare import Comparing, Region
 from analysis.lam.attribution import PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.blur_path import BlurPath
 from analysis.lam.method import AT_ONCE, WINDOW, LocalAttributionMap
-from analysis.lam.patches import Patch, find_regions, patch_around
+from analysis.lam.patches import find_regions
+from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.data import load_pair
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.progress import finish, map_progress
+from promptsr.support.progress import map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 PATCH = 64
@@ -36,7 +37,7 @@ PATCH = 64
 
 @dataclass(frozen=True)
 class Studying:
-    """How far a study is."""
+    """Progress of a study."""
 
     image: str
     done: int
@@ -114,7 +115,7 @@ def study(
     seed: int = 0,
     at_once: int = AT_ONCE,
 ) -> Generator[Studying, None, LamStudy]:
-    """Makes the maps of several models on the same random regions of images; closing the generator stops the work.
+    """Make the maps of several models on the same random regions of images; closing the generator stops the work.
 
     One image is held at a time. An image that cannot be used, is smaller than a patch or is flat is skipped.
 
@@ -141,8 +142,8 @@ def study(
         if value < 1:
             raise ConfigError(f"The {what} must be 1 or more, not {value}.")
     settings = settings or PathSettings(steps=10, rule="trapezoid")
-    methods = [LocalAttributionMap(model) for model in models]
     for model in models:
+        LocalAttributionMap(model)  # refuses models without gradients
         check_memory(model, patch, patch, at_once)
     BlurPath(torch.zeros(1, 3, patch, patch), settings)  # refuses settings before any image is read
     rows: list[dict[str, object]] = []
@@ -151,39 +152,31 @@ def study(
         at = partial(Studying, hr_path.name, done, len(pairs))
         yield at()
         try:
-            patches = _patches(hr_path, lr_path, scale, per_image, window, patch, seed)
+            hr, lr, regions = _regions(hr_path, lr_path, scale, per_image, window, patch, seed)
         except ConfigError:
             raise
         except UserError as error:
             skipped[hr_path.name] = str(error)
             continue
-        for region, part in patches:
-            assert part.hr is not None
-            results = finish(compare(models, part.lr, part.hr, tile="whole")).results
-            for method, result in zip(methods, results, strict=True):
-                work = method.stream(part.lr, part.region, settings, at_once=at_once)
-                found = yield from map_progress(work, partial(at, result.model))
-                rows.append(
-                    {
-                        "image": hr_path.name,
-                        "x": region.x,
-                        "y": region.y,
-                        "model": result.model,
-                        "di": np.nan if found.di is None else found.di,
-                        "completeness_gap": found.completeness_gap,
-                        "psnr_y": region_scores(result.sr, part.hr, part.region)[0],
-                        "seconds": found.seconds,
-                    }
-                )
+        for region in regions:
+            work = explain_window(models, lr, region, hr=hr, side=patch, settings=settings, at_once=at_once)
+            explanation = yield from map_progress(work, partial(_tell, at))
+            for row in explanation.rows:
+                found = {name: row[name] for name in ("model", "di", "completeness_gap", "psnr_y", "seconds")}
+                rows.append({"image": hr_path.name, "x": region.x, "y": region.y, **found})
     if not rows:
         raise UserError(f"No image could be studied: {next(iter(skipped.values()), 'there is none.')}")
     return LamStudy(names, scale, window, patch, seed, settings, pd.DataFrame(rows), skipped)
 
 
-def _patches(
+def _tell(at: Callable[..., Studying], step: Comparing | Attributing | Explanation) -> Studying:
+    return at(step.model, step.progress) if isinstance(step, Attributing) else at()
+
+
+def _regions(
     hr_path: Path, lr_path: Path | None, scale: int, per_image: int, window: int, side: int, seed: int
-) -> list[tuple[Region, Patch]]:
-    """Regions of an image, in its own output pixels, and the patch around each."""
+) -> tuple[Tensor, Tensor, list[Region]]:
+    """Return an HR image, its LR image, and the windows to look at, in output pixels."""
     hr, lr = load_pair(hr_path, scale, lr_path)
     if hr.shape[2:] != (scale * lr.shape[2], scale * lr.shape[3]):
         raise UserError(f"The LR image of {hr_path.name} is not {hr_path.name} shrunk by {scale}.")
@@ -196,4 +189,4 @@ def _patches(
     regions = find_regions(lr, scale, count=per_image, window=window, seed=own_seed)
     if not regions:
         raise UserError(f"{hr_path.name} has no textured window of {window} pixels: leave it out.")
-    return [(region, patch_around(region, side, scale, lr, hr)) for region in regions]
+    return hr, lr, regions

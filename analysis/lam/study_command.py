@@ -8,10 +8,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, complain, follow, show
 from promptsr.evaluation.evaluate import find_pairs
 from promptsr.support.files import replacing
-from promptsr.support.progress import finish
 from promptsr.zoo.load import load_models
 
 
@@ -41,19 +40,12 @@ def lam_study(
     check_targets((table_path, figure_path), json_target)
     from analysis.common.figure_style import publish
     from analysis.lam.attribution import PathSettings
-    from analysis.lam.study import Studying, study
+    from analysis.lam.study import study
     from analysis.lam.study_figure import draw_di
 
     pairs, models, settings = find_pairs(folder, lr), load_models(model), PathSettings(steps, rule=rule)
     work = study(models, pairs, per_image=per_image, window=window, patch=patch, settings=settings, seed=seed)
-    with progress_bar() as bar:
-        task = bar.add_task("images", total=len(pairs), note="")
-
-        def tell(step: Studying) -> None:
-            bar.update(task, completed=step.done, note=escape(f"{step.image} {step.model}"))
-
-        found = finish(work, tell)
-        bar.update(task, completed=len(pairs), note="")
+    found = follow(work, "images", lambda step: (step.done, len(pairs), f"{step.image} {step.model}"))
     for name, reason in found.skipped.items():
         complain(f"{name} was left out: {reason}")
     with replacing(table_path) as temporary:

@@ -10,7 +10,7 @@ _FONT = 9
 
 
 def draw_di(study: LamStudy) -> Figure:
-    """A line per model: the images as faint points, their mean and its 95 % interval on top.
+    """Draw a line per model: the images as faint points, their mean and its 95 % interval on top.
 
     Draw it on a white ground, with `style.publish`.
     """

@@ -1,4 +1,4 @@
-"""The boxes of the paper's Fig. 2, in the order an image meets them: names, equations, and a sentence for students."""
+"""Boxes of the paper's Fig. 2, in the order of the forward pass: names, equations, and a sentence for students."""
 
 from dataclasses import dataclass, replace
 
@@ -18,17 +18,20 @@ class Box:
     """LaTeX, without delimiters."""
     sentence: str
     module: str
-    """Path of the module that does it, with `{group}` and `{block}` counted from 0."""
-    level: str
-    """Where it stands: "network", "group" (one for each residual group) or "block" (one for each CPB)."""
+    """Path of its module, with `{group}` and `{block}` counted from 0."""
     numbers: str = ""
-    """Of the equation, in the paper; empty for what is not in it."""
+    """Numbers of the equation in the paper; empty for steps that are not in it."""
     part_of: str = ""
-    """The layer that `module` is, if this box is only a step of it."""
+    """Name of the layer of `module`, if this box is only a step of it."""
+
+    @property
+    def level(self) -> str:
+        """Return its place: "network", "group" (one for each residual group) or "block" (one for each CPB)."""
+        return next((level for level in ("block", "group") if f"{{{level}}}" in self.module), "network")
 
 
 def boxes(config: ModelConfig) -> tuple[Box, ...]:
-    """The boxes of a network of this configuration, in forward order."""
+    """Return the boxes of a network of this configuration, in forward order."""
     gapl = _GAPL if config.anchor_prompting else (_PLAIN,)
     coarse = _COARSE if config.coarse_prompting else _windows_only(_COARSE)
     fine = {"fine": _FINE, "coarse": _FINE_BY_COARSE, "off": _windows_only(_FINE)}[config.fine_prompting]
@@ -37,7 +40,7 @@ def boxes(config: ModelConfig) -> tuple[Box, ...]:
 
 
 def _aligned(*lines: str) -> str:
-    """Equations below each other, in line at their first equals sign."""
+    """Write equations below each other, aligned at their first equals sign."""
     rows = r" \\ ".join(line.replace("=", "&=", 1) for line in lines)
     return rf"\begin{{aligned}} {rows} \end{{aligned}}"
 
@@ -51,13 +54,12 @@ _ENCODER = Box(
     r"X_0 = f_{\text{encoder}}(I_{LR}) = \operatorname{Conv}_{3\times3}(I_{LR})",
     "A single convolution turns the three colours of every pixel into C numbers, its first features.",
     "encoder",
-    "network",
     "1",
 )
 
 
 def _gapl(key: str, title: str, short: str, equation: str, sentence: str, numbers: str) -> Box:
-    return Box(key, title, short, equation, sentence, _BLOCK + "global_prompting", "block", numbers, "GAPL")
+    return Box(key, title, short, equation, sentence, _BLOCK + "global_prompting", numbers, "GAPL")
 
 
 _GAPL = (
@@ -113,7 +115,6 @@ _PLAIN = Box(
     _aligned(r"X' = \operatorname{WSA}(X) + X", r"X' = \operatorname{FFN}(\operatorname{LN}(X')) + X'"),
     "This ablation has no anchors: pixels only attend to the others in their own window.",
     _BLOCK + "global_prompting",
-    "block",
 )
 _COARSE = Box(
     "coarse",
@@ -125,7 +126,6 @@ _COARSE = Box(
     ),
     "Pixels attend to their window, and to others that the same anchor looks at most, however far away.",
     _BLOCK + "coarse_prompting",
-    "block",
     "13, 14",
 )
 _FINE = Box(
@@ -138,7 +138,6 @@ _FINE = Box(
     ),
     "The same once more with windows moved by half their size, and with the categories the pixels themselves chose.",
     _BLOCK + "fine_prompting",
-    "block",
     "15, 16",
 )
 _CONVOLUTION = Box(
@@ -148,7 +147,6 @@ _CONVOLUTION = Box(
     r"X_i = f_{\text{RG}_i}(X_{i-1}) = \operatorname{Conv}_{3\times3}\big(\text{CPBs}(X_{i-1})\big) + X_{i-1}",
     "A convolution smooths what the blocks found and adds it to the features that entered the group.",
     "groups.{group}.convolution",
-    "group",
     "2",
 )
 _FUSION = Box(
@@ -158,7 +156,6 @@ _FUSION = Box(
     r"X_{df} = \operatorname{Conv}_{3\times3}(X_K)",
     "After the last group a convolution gathers the deep features; the first ones are added to them again.",
     "fusion",
-    "network",
     "3",
 )
 _DECODER = Box(
@@ -168,7 +165,6 @@ _DECODER = Box(
     r"I_{SR} = f_{\text{decoder}}(X_{df} + X_0)",
     "Every pixel predicts the s × s pixels that take its place: the enlarged image.",
     "decoder",
-    "network",
     "4",
 )
 

@@ -1,4 +1,4 @@
-"""The pictures of a walk through the network."""
+"""Pictures of a walk through the network."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -15,18 +15,18 @@ from analysis.tour.views import View
 from analysis.tour.walk import Tour
 
 _LONGEST_SIDE = 4.2
-"""Of a picture, in inches."""
+"""Longest side of a picture in inches."""
 _ROW_WIDTH = 10.0
-"""Of pictures side by side, in inches."""
+"""Width of pictures side by side, in inches."""
 _ROW_LETTERS = 130
-"""That fit into a row."""
+"""Letters of their titles that fit into a row."""
 _GAP = 0.06
-"""Between them, as a share of a picture's width."""
+"""Space between them, as a share of a picture's width."""
 _HALO = [patheffects.withStroke(linewidth=3.2, foreground="black")]
 
 
 def draw_view(view: View, tour: Tour) -> Figure:
-    """One picture of a tour, with a colour bar where colours stand for numbers."""
+    """Draw one picture of a tour, with a colour bar where colours stand for numbers."""
     height, width = tour.photo.shape[:2]
     longest = max(height, width)
     figure = Figure(figsize=(_LONGEST_SIDE * width / longest, _LONGEST_SIDE * height / longest))
@@ -35,7 +35,7 @@ def draw_view(view: View, tour: Tour) -> Figure:
 
 
 def draw_views(views: Sequence[View], tour: Tour) -> Figure:
-    """Pictures of a tour side by side, each below its title."""
+    """Draw pictures of a tour side by side, each below its title."""
     height, width = tour.photo.shape[:2]
     across = len(views) + (len(views) - 1) * _GAP
     figure = Figure(figsize=(_ROW_WIDTH, _ROW_WIDTH / across * height / width))
@@ -58,21 +58,23 @@ def _draw(axes: Axes, view: View, tour: Tour) -> None:
         axes.imshow(view.values, extent=extent)
     elif view.kind == "categories":
         labels = view.values.astype(int)
-        axes.imshow(category_colors(labels, *_anchor_grid(tour)), extent=extent, alpha=0.7)
+        axes.imshow(category_colors(labels, *tour.grid.anchor_grid), extent=extent, alpha=0.7)
     else:
         colors, low, high = _scale(view)
         # Attention covers the photo as far as it goes; the square root lets the faint parts show.
         alpha = np.sqrt(view.values / high) if view.kind == "share" else 1.0
         axes.imshow(view.values, extent=extent, cmap=colors, vmin=low, vmax=high, alpha=alpha)
         draw_scale(axes, colors, low, high)
-    _outline_windows(axes, view, tour)
+    if view.window:
+        first = view.shift or view.window
+        axes.vlines(np.arange(first, width, view.window), 0, height, "white", linewidth=0.8, alpha=0.65)
+        axes.hlines(np.arange(first, height, view.window), 0, width, "white", linewidth=0.8, alpha=0.65)
     _mark_focus(axes, view, tour)
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    axes.set(xlim=(0, width), ylim=(height, 0))
 
 
 def _scale(view: View) -> tuple[str, float, float]:
-    """Colour map and limits for values that are numbers."""
+    """Return colour map and limits for values that are numbers."""
     low, high = float(view.values.min()), float(view.values.max())
     if view.kind == "share":
         return "inferno", 0.0, max(high, 1e-12)
@@ -82,26 +84,11 @@ def _scale(view: View) -> tuple[str, float, float]:
     return "viridis", low, max(high, low + 1e-12)
 
 
-def _anchor_grid(tour: Tour) -> tuple[int, int]:
-    """Rows and columns of anchors on the padded image, to which the numbers of categories refer."""
-    anchors = tour.stops.get("anchors")
-    height, width = anchors.input_shape[1:3] if anchors else tour.photo.shape[:2]  # B x H x W x C, H x W x 3
-    return -(-height // tour.stride), -(-width // tour.stride)
-
-
-def _outline_windows(axes: Axes, view: View, tour: Tour) -> None:
-    height, width = tour.photo.shape[:2]
-    if view.window:
-        first = view.shift or view.window
-        axes.vlines(np.arange(first, width, view.window), 0, height, "white", linewidth=0.8, alpha=0.65)
-        axes.hlines(np.arange(first, height, view.window), 0, width, "white", linewidth=0.8, alpha=0.65)
-
-
 def _mark_focus(axes: Axes, view: View, tour: Tour) -> None:
     x, y = tour.focus
     if view.marked == "pixel":
         axes.plot(x + 0.5, y + 0.5, "o", markersize=9, fillstyle="none", color="white", path_effects=_HALO)
     elif view.marked == "anchor":
-        side = tour.stride
+        side = tour.grid.config.anchor_stride
         corner = (x // side * side, y // side * side)
         axes.add_patch(Rectangle(corner, side, side, edgecolor="white", fill=False, linewidth=1.6, path_effects=_HALO))

@@ -1,25 +1,23 @@
-"""A walk through the network: one image, one residual group, one block, and what leaves every box on the way.
+"""A walk through the network: one image, one residual group, one block, and the output of every box on the way.
 
 tour = walk(network, image, group=0, block=1, focus=(40, 24))
 tour.stops["coarse_map"].views[0].values  # where the anchor at pixel (40, 24) reads
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.attention.maps import check_block
+from analysis.common.module_flow import record_modules
 from analysis.common.token_grid import TokenGrid
 from analysis.tour.boxes import Box, boxes
 from analysis.tour.views import VIEWS, Scene, View
 from promptsr.complexity.counting import LayerCost, count
-from promptsr.config import ModelConfig
 from promptsr.imaging.picture import to_array
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record, tap_names
@@ -27,11 +25,11 @@ from promptsr.model.taps import record, tap_names
 
 @dataclass(frozen=True, eq=False)
 class Stop:
-    """A box, and what it did to this image."""
+    """A box at work on this image."""
 
     box: Box
     cost: LayerCost
-    """Of the whole layer, for an image of this size."""
+    """Cost of the whole layer, for an image of this size."""
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     """Both as they flow through the network: with the batch, and padded to whole windows and anchors."""
@@ -43,17 +41,17 @@ class Tour:
     """The whole walk."""
 
     photo: np.ndarray
-    """The input image, H x W x 3 in [0, 1]."""
+    """Input image, H x W x 3 in [0, 1]."""
     focus: tuple[int, int]
     """The chosen pixel, x and y."""
-    stride: int
-    """Input pixels along the side of an anchor."""
+    grid: TokenGrid
+    """Tokens of the photo."""
     stops: dict[str, Stop]
     """By the key of their box, in forward order."""
 
 
 def shrink(image: Tensor, longest: int) -> Tensor:
-    """Scales B x 3 x H x W in [0, 1] down (bicubic) until no side is longer than `longest` pixels."""
+    """Scale B x 3 x H x W in [0, 1] down (bicubic) until no side is longer than `longest` pixels."""
     height, width = image.shape[2:]
     factor = min(1.0, longest / max(height, width))
     size = [max(1, round(side * factor)) for side in (height, width)]
@@ -64,7 +62,7 @@ def shrink(image: Tensor, longest: int) -> Tensor:
 def walk(
     network: PromptSR, image: Tensor, *, group: int = 0, block: int = 0, focus: tuple[int, int] | None = None
 ) -> Tour:
-    """Sends an image through the network and looks into one block of one residual group.
+    """Send an image through the network and look into one block of one residual group.
 
     Args:
         network: in evaluation mode, on the device of `image`.
@@ -80,7 +78,8 @@ def walk(
     height, width = image.shape[2:]
     x, y = focus or (width // 2, height // 2)
     check_block(config, group, block)
-    TokenGrid(config, height, width).check_pixel(x, y)
+    grid = TokenGrid(config, height, width)
+    grid.check_pixel(x, y)
 
     path = f"groups.{group}.blocks.{block}."
     before = f"groups.{group}.blocks.{block - 1}.global_prompting.anchor_prompts"
@@ -88,35 +87,17 @@ def walk(
     taps = [name for name in taps if "category_attention" not in name]
     places = {box.key: box.module.format(group=group, block=block) for box in boxes(config)}
     modules = {**places, "convolution": f"groups.{group}"}  # with the residual around the convolution
-    with record(network, taps) as seen, _flow(network, modules) as flow:
+    with record(network, taps) as seen, record_modules(network, modules) as flow:
         output = network(image)
 
     within = {name.removeprefix(path): value for name, value in seen.items()}
-    scene = Scene(config, image, output, (x, y), within, seen.get(before), flow)
-    costs = {layer.name: layer for layer in _costs(config, height, width)}
-    stops = {box.key: Stop(box, costs[places[box.key]], *VIEWS[box.key](scene)) for box in boxes(config)}
-    return Tour(to_array(image), (x, y), config.anchor_stride, stops)
+    scene = Scene(grid, image, output, (x, y), within, seen.get(before), flow)
+    costs = {layer.name: layer for layer in _count(config, height, width).layers}
+    stops = {}
+    for box in boxes(config):
+        entered, left, views = VIEWS[box.key](scene)
+        stops[box.key] = Stop(box, costs[places[box.key]], tuple(entered.shape), tuple(left.shape), views)
+    return Tour(to_array(image), (x, y), grid, stops)
 
 
-@lru_cache(maxsize=16)
-def _costs(config: ModelConfig, height: int, width: int) -> list[LayerCost]:
-    return count(config, height, width).layers
-
-
-@contextmanager
-def _flow(network: nn.Module, places: dict[str, str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Collects what enters and what leaves the modules at `places` (key -> module path), by key."""
-    flow: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def note(key: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
-            flow[key] = inputs[0], output[0] if isinstance(output, tuple) else output
-
-        return hook
-
-    handles = [network.get_submodule(path).register_forward_hook(note(key)) for key, path in places.items()]
-    try:
-        yield flow
-    finally:
-        for handle in handles:
-            handle.remove()
+_count = lru_cache(maxsize=16)(count)  # a page asks again and again about one size

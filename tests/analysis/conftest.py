@@ -1,4 +1,8 @@
-"""A small image set and a small network for the studies of anchor prompts."""
+"""A small image set and small networks for the studies of anchor prompts and of ablations."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +12,8 @@ from PIL import Image
 from analysis.anchors.image_folders import ImageSet, find_image_set
 from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR
+from promptsr.zoo.checkpoints import save_checkpoint
+from promptsr.zoo.load import OWN_MODELS
 from promptsr.zoo.sr_model import SRModel
 
 
@@ -35,3 +41,25 @@ def small_model() -> SRModel:
         torch.manual_seed(0)
         network = PromptSR(config).eval().requires_grad_(False)
     return SRModel("small", 2, network, 8)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(small_model: SRModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `small_model`."""
+    path, network = tmp_path_factory.mktemp("models") / "small.safetensors", small_model.network
+    assert isinstance(network, PromptSR)
+    save_checkpoint(path, network.config, network.state_dict(), {})
+    return path
+
+
+@pytest.fixture
+def save_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, ModelConfig], None]:
+    """Saves a network of this configuration, but small, by name in the user's own folder, which holds a damaged one."""
+    monkeypatch.setenv(OWN_MODELS, str(tmp_path))
+    (tmp_path / "b.safetensors").write_bytes(b"no weights at all")
+
+    def save(name: str, config: ModelConfig) -> None:
+        small = replace(config, channels=8, groups=1, heads=2)
+        save_checkpoint(tmp_path / f"{name}.safetensors", small, PromptSR(small).state_dict(), {})
+
+    return save

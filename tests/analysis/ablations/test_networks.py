@@ -1,8 +1,8 @@
 """Ablations: what switching off takes away and what it leaves, and which trained networks make up a table."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +14,11 @@ from analysis.ablations.networks import TABLE_IV, switched, switched_off_series,
 from analysis.comparison.compare import Comparison, Region, Result
 from analysis.lam.attribution import Attribution, PathSettings
 from analysis.lam.figure import draw_lam
-from analysis.lam.method import LocalAttributionMap
 from promptsr.config import ModelConfig, preset
 from promptsr.model.network import PromptSR
 from promptsr.model.taps import record
 from promptsr.support.errors import UserError
-from promptsr.zoo.checkpoints import save_checkpoint
-from promptsr.zoo.load import OWN_MODELS, load_model
+from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
 SIDE = 32
@@ -49,10 +47,6 @@ def reach(network: nn.Module, image: Tensor) -> np.ndarray:
     assert image.grad is not None
     seen: np.ndarray = (image.grad[0].abs().sum(0) > 0).numpy()
     return seen
-
-
-def test_with_everything_on_it_is_the_same_network(network: PromptSR, image: Tensor) -> None:
-    assert torch.equal(switched(network)(image), network(image))
 
 
 def test_without_promptings_nothing_beyond_the_windows_is_seen(network: PromptSR, image: Tensor) -> None:
@@ -100,7 +94,10 @@ def test_every_block_is_switched() -> None:
 
 def test_the_original_stays_as_it_was(network: PromptSR, image: Tensor) -> None:
     before, modules = network(image), [name for name, _ in network.named_modules()]
+    assert torch.equal(switched(network)(image), before)
     copy = switched(network, **OFF)
+    copy(image).sum().backward()  # it can be trained
+    assert copy.encoder.weight.grad is not None and copy.encoder.weight.grad.abs().sum() > 0
     with torch.no_grad(), record(copy, ["*.coarse_category"]) as seen:
         copy(image)
         for parameter in copy.parameters():
@@ -110,30 +107,18 @@ def test_the_original_stays_as_it_was(network: PromptSR, image: Tensor) -> None:
     assert not any(module._forward_hooks for part in (network, copy) for module in part.modules())
 
 
-def test_switched_networks_can_be_trained(network: PromptSR, image: Tensor) -> None:
-    copy = switched(network, **OFF)
-    copy(image).sum().backward()
-    assert copy.encoder.weight.grad is not None and copy.encoder.weight.grad.abs().sum() > 0
-
-
 def test_a_prompting_that_is_not_there_cannot_be_switched_off() -> None:
     network = PromptSR(replace(CONFIG, fine_prompting="off"))
-    with pytest.raises(UserError, match="without fine prompting"):
-        switched(network, fine=False)
     for model in (SRModel("mine", 2, network), load_model("bicubic-x4")):
-        with pytest.raises(UserError, match=f"{model.name} is no PromptSR with all three promptings"):
+        with pytest.raises(UserError, match=f"{model.name} is not a PromptSR with all three promptings"):
             switched_off_series(model)
 
 
 def test_the_series_goes_from_nothing_to_the_whole_network(image: Tensor) -> None:
     model = load_model("promptsr-tiny-x4")
     series = switched_off_series(model)
-    assert [part.name for part in series] == [
-        "promptsr-tiny-x4, all three switched off",
-        "promptsr-tiny-x4, anchor only",
-        "promptsr-tiny-x4, anchor + coarse",
-        "promptsr-tiny-x4",
-    ]
+    labels = ["all three switched off", "anchor only", "anchor + coarse"]
+    assert [part.name for part in series[:-1]] == [f"promptsr-tiny-x4, {label}" for label in labels]
     assert series[-1] is model
     none, anchor, coarse, _ = (dict(part.network.named_modules()).keys() for part in series)
     projection, block = "global_prompting.projection", "groups.3.blocks.1"
@@ -161,37 +146,15 @@ def test_the_names_of_the_series_fit_below_their_pictures() -> None:
     assert not any(box.overlaps(picture) for box in boxes for picture in pictures)
 
 
-def test_more_prompting_lets_more_pixels_take_part(network: PromptSR, image: Tensor) -> None:
-    region, settings = Region(30, 30, 4), PathSettings(steps=3)
-    far = np.ones((SIDE, SIDE), dtype=bool)
-    far[4:28, 4:28] = False
-    plain, anchored = (
-        LocalAttributionMap(switched(network, **OFF | {"anchor": anchor})).explain(image, region, settings)
-        for anchor in (False, True)
-    )
-    assert not plain.map[far].any() and (anchored.map[far] > 0).all()
-    assert plain.di is not None and anchored.di is not None and plain.di < anchored.di
-
-
-def test_none_are_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(OWN_MODELS, raising=False)
-    assert trained_ablations(4) == []  # the whole network alone is no ablation
-
-
-def test_trained_networks_are_found_by_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def save(name: str, config: ModelConfig) -> None:
-        small = replace(config, channels=8, groups=1, heads=2)
-        save_checkpoint(tmp_path / f"{name}.safetensors", small, PromptSR(small).state_dict(), {})
-
-    for name, row in zip(["d", "c", "b"], TABLE_IV, strict=False):
-        save(name, preset(row))
-    save("another-size", preset(TABLE_IV[3], anchor_stride=4))
-    save("another-scale", preset(TABLE_IV[3], scale=2))
-    (tmp_path / "a.safetensors").write_bytes(b"nothing of the kind")
-    monkeypatch.setenv(OWN_MODELS, str(tmp_path))
-    assert [model.name for model in trained_ablations(4)] == ["d", "c", "b"]
+def test_trained_networks_are_found_by_what_they_are(save_own: Callable[[str, ModelConfig], None]) -> None:
+    assert trained_ablations(4) == []  # none are bundled: the whole network alone is no ablation
+    for name, row in zip(["e", "d", "c"], TABLE_IV, strict=False):
+        save_own(name, preset(row))
+    save_own("another-size", preset(TABLE_IV[3], anchor_stride=4))
+    save_own("another-scale", preset(TABLE_IV[3], scale=2))
+    assert [model.name for model in trained_ablations(4)] == ["e", "d", "c"]
     assert trained_ablations(2) == trained_ablations(3) == []
-    save("a-whole-one", preset(TABLE_IV[3]))
+    save_own("a-whole-one", preset(TABLE_IV[3]))
     found = trained_ablations(4)
-    assert [model.name for model in found] == ["d", "c", "b", "a-whole-one"]
+    assert [model.name for model in found] == ["e", "d", "c", "a-whole-one"]
     assert isinstance(found[1].network, PromptSR) and found[1].network.config.fine_prompting == "off"

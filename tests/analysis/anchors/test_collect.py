@@ -5,8 +5,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +18,13 @@ import torch
 from analysis.ablations.networks import untrained, update_off
 from analysis.anchors.collect import CollectedPrompts, Collecting, collect
 from analysis.anchors.image_folders import ImageSet, find_image_set
+from promptsr.config import preset
 from promptsr.data import load_pair
 from promptsr.model.network import PromptSR
-from promptsr.model.taps import MapTap, Tap, record
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.model.taps import record
+from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.support.ranks import Ranks
-from promptsr.zoo.checkpoints import save_checkpoint
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
@@ -36,6 +39,7 @@ model, root, folder = sys.argv[1:]
 for step in collect({"trained": load_model(model)}, find_image_set(Path(root)), Path(folder), batch=2):
     print(step.done, flush=True)
 """
+Collect = Callable[..., tuple[CollectedPrompts, list[Collecting]]]
 
 
 class Unwaiting(Ranks):
@@ -45,35 +49,45 @@ class Unwaiting(Ranks):
         pass
 
 
-def variants_of(model: SRModel) -> dict[str, SRModel]:
-    return {"trained": model, "untrained": untrained(model, 3), "update_off": update_off(model)}
-
-
-def rows(collected: CollectedPrompts) -> dict[str, np.ndarray]:
-    return {name: np.array(found.rows) for name, found in collected.prompts.items()}
+def run(
+    variants: dict[str, SRModel], images: ImageSet, folder: Path, **settings: Any
+) -> tuple[CollectedPrompts, list[Collecting]]:
+    """A collection, two images at once, and its progress."""
+    told: list[Collecting] = []
+    return finish(collect(variants, images, folder, **{"batch": 2} | settings), told.append), told
 
 
 def assert_same(first: CollectedPrompts, second: CollectedPrompts) -> None:
     assert first.prompts.keys() == second.prompts.keys()
-    for name, values in rows(first).items():
-        np.testing.assert_array_equal(values, rows(second)[name])
+    for name, found in first.prompts.items():
+        np.testing.assert_array_equal(found.rows, second.prompts[name].rows)
 
 
 @pytest.fixture(scope="module")
-def whole(photos: ImageSet, small_model: SRModel, tmp_path_factory: pytest.TempPathFactory) -> CollectedPrompts:
-    """Collected without any interruption, two images at once."""
-    return finish(collect({"trained": small_model}, photos, tmp_path_factory.mktemp("whole"), batch=2))
+def collect_photos(photos: ImageSet, small_model: SRModel) -> Collect:
+    """`run` for one network and the photographs: takes the folder and settings."""
+    return partial(run, {"trained": small_model}, photos)
+
+
+@pytest.fixture(scope="module")
+def whole(collect_photos: Collect, tmp_path_factory: pytest.TempPathFactory) -> CollectedPrompts:
+    """Collected without any interruption."""
+    return collect_photos(tmp_path_factory.mktemp("whole"))[0]
 
 
 @pytest.mark.parametrize("block", [None, 1, 2])
 def test_prompts_are_those_at_the_taps(
     photos: ImageSet, small_model: SRModel, tmp_path: Path, block: int | None
 ) -> None:
-    variants = variants_of(small_model)
-    collected = finish(collect(variants, photos, tmp_path / "new", block=block, batch=8))
+    variants = {"trained": small_model, "untrained": untrained(small_model, 3), "update_off": update_off(small_model)}
+    collected, told = run(variants, photos, tmp_path / "new", block=block, batch=4)
+    # church: 2 of one size, 2 of another; then 8 of the first size
+    assert [step.done for step in told] == [0, 2, 4, 8, 12] and {step.total for step in told} == {12}
+    assert told[1].name == "church/2.png"
     assert collected.skipped == {} and collected.used.tolist() == list(range(12))
     for name, model in variants.items():
         found = collected.prompts[name]
+        assert isinstance(found.rows, np.memmap)
         assert found.rows.dtype == np.float32 and found.rows.shape == (10 * 36 + 2 * 24, 2, 8)
         assert found.grids[0].tolist() == [6, 6] and found.grids[2].tolist() == [4, 6]  # 24 x 20 padded to 24 x 24
         for i in (0, 2, 11):
@@ -87,50 +101,11 @@ def test_prompts_are_those_at_the_taps(
     assert np.abs(first - second).max() > 0.1
 
 
-def test_attention_stays_fused(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
-    """Maps pass through their taps only where attention is explicit."""
-    passed: set[type[Tap]] = set()
-    taps = [module for module in small_model.network.modules() if isinstance(module, Tap)]
-    hooks = [tap.register_forward_hook(lambda tap, *_: passed.add(type(tap))) for tap in taps]
-    finish(collect({"trained": small_model}, photos, tmp_path))
-    for hook in hooks:
-        hook.remove()
-    assert {type(tap) for tap in taps} == {Tap, MapTap} and passed == {Tap}
-
-
-def test_progress_and_memory_mapping(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
-    told: list[Collecting] = []
-    collected = finish(collect({"trained": small_model}, photos, tmp_path, batch=4), told.append)
-    # church: 2 of one size, 2 of another; then 8 of the first size
-    assert [step.done for step in told] == [0, 2, 4, 8, 12] and {step.total for step in told} == {12}
-    assert told[1].name == "church/2.png"
-    assert isinstance(collected.prompts["trained"].rows, np.memmap)
-
-
-def test_stopped_runs_are_resumed(
-    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
-) -> None:
-    work = collect({"trained": small_model}, photos, tmp_path, batch=2)
-    for _ in range(3):
-        next(work)
-    work.close()
-    told: list[Collecting] = []
-    resumed = finish(collect({"trained": small_model}, photos, tmp_path, batch=2), told.append)
-    assert told[0].done == 4
-    assert_same(resumed, whole)
-    told.clear()
-    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2), told.append), whole)
-    assert [step.done for step in told] == [12]  # nothing is computed again
-
-
 def test_a_killed_process_is_resumed_bit_for_bit(
-    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
+    collect_photos: Collect, photos: ImageSet, small_checkpoint: Path, whole: CollectedPrompts, tmp_path: Path
 ) -> None:
-    network = small_model.network
-    assert isinstance(network, PromptSR)
-    save_checkpoint(tmp_path / "small.safetensors", network.config, network.state_dict(), {})
     folder = tmp_path / "collected"
-    command = [sys.executable, "-c", _COLLECT, *map(str, (tmp_path / "small.safetensors", photos.root, folder))]
+    command = [sys.executable, "-c", _COLLECT, *map(str, (small_checkpoint, photos.root, folder))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while process.stdout.readline().strip() not in ("4", ""):
@@ -139,17 +114,19 @@ def test_a_killed_process_is_resumed_bit_for_bit(
     assert process.returncode == -signal.SIGKILL
     done = np.load(folder / "done.npy")
     assert 4 <= np.count_nonzero(done) < 12
-    told: list[Collecting] = []
-    resumed = finish(collect({"trained": small_model}, photos, folder, batch=2), told.append)
+    resumed, told = collect_photos(folder)
     assert told[0].done == np.count_nonzero(done)
     assert_same(resumed, whole)
+    again, told = collect_photos(folder)
+    assert_same(again, whole)
+    assert [step.done for step in told] == [12]  # nothing is computed again
 
 
 @pytest.mark.parametrize("moment", ["before the plan", "before the flags", "between two flags"])
 def test_every_moment_leaves_what_can_be_resumed(
-    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path, moment: str
+    collect_photos: Collect, whole: CollectedPrompts, tmp_path: Path, moment: str
 ) -> None:
-    finish(collect({"trained": small_model}, photos, tmp_path, batch=2))
+    collect_photos(tmp_path)
     if moment == "before the plan":
         (tmp_path / "plan.json").unlink()
     lost = [8] if moment == "between two flags" else [8, 9]
@@ -159,18 +136,15 @@ def test_every_moment_leaves_what_can_be_resumed(
     written = np.lib.format.open_memmap(tmp_path / "trained.npy", "r+")
     offsets = whole.prompts["trained"].offsets
     written[offsets[lost[0]] : offsets[lost[-1] + 1] - 5] = np.nan  # the last rows were written
-    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2)), whole)
+    assert_same(collect_photos(tmp_path)[0], whole)
 
 
-def test_a_rank_does_its_share_alone(
-    photos: ImageSet, small_model: SRModel, whole: CollectedPrompts, tmp_path: Path
-) -> None:
-    first, second = Unwaiting(0, 2), Unwaiting(1, 2)
-    finish(collect({"trained": small_model}, photos, tmp_path, batch=2, ranks=first))
+def test_a_rank_does_its_share_alone(collect_photos: Collect, whole: CollectedPrompts, tmp_path: Path) -> None:
+    collect_photos(tmp_path, ranks=Unwaiting(0, 2))
     assert np.load(tmp_path / "done.npy").tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0]
-    finish(collect({"trained": small_model}, photos, tmp_path, batch=2, ranks=second))  # its share of what is left
+    collect_photos(tmp_path, ranks=Unwaiting(1, 2))  # its share of what is left
     assert np.load(tmp_path / "done.npy").tolist() == [1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
-    assert_same(finish(collect({"trained": small_model}, photos, tmp_path, batch=2)), whole)
+    assert_same(collect_photos(tmp_path)[0], whole)
 
 
 def test_images_that_cannot_be_used_are_skipped_for_good(
@@ -182,8 +156,7 @@ def test_images_that_cannot_be_used_are_skipped_for_good(
     cut = (root / "tench" / "2.png").read_bytes()
     (root / "tench" / "2.png").write_bytes(cut[: len(cut) // 2])
     damaged = find_image_set(root)
-    told: list[Collecting] = []
-    collected = finish(collect({"trained": small_model}, damaged, tmp_path / "out", batch=2), told.append)
+    collected, told = run({"trained": small_model}, damaged, tmp_path / "out")
     assert told[-1].done == 12
     assert list(collected.skipped) == ["dog/1.png", "tench/2.png"]
     assert "not an image we read" in collected.skipped["dog/1.png"]
@@ -193,37 +166,36 @@ def test_images_that_cannot_be_used_are_skipped_for_good(
     assert found.of_image(5).shape == (0, 2, 8) and not found.of_image(10).any()
     for i in collected.used:  # other images share their batches now
         np.testing.assert_allclose(found.of_image(i), expected.of_image(i), rtol=0, atol=1e-5)
-    again = finish(collect({"trained": small_model}, damaged, tmp_path / "out", batch=2), told.append)
-    assert again.skipped == collected.skipped and told[-2].done == 12
+    again, told = run({"trained": small_model}, damaged, tmp_path / "out")
+    assert again.skipped == collected.skipped and [step.done for step in told] == [12]
 
 
-def test_pixels_must_fit_the_header(
-    photos: ImageSet, small_model: SRModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pixels_must_fit_the_header(collect_photos: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analysis.anchors.collect.image_size", lambda path: (48, 40))
-    collected = finish(collect({"trained": small_model}, photos, tmp_path))
+    collected, _ = collect_photos(tmp_path)
     assert list(collected.skipped) == ["church/2.png", "church/3.png"]
     assert "pixels that do not fit its header" in collected.skipped["church/2.png"]
 
 
 def test_a_folder_with_something_else_is_refused(photos: ImageSet, small_model: SRModel, tmp_path: Path) -> None:
-    finish(collect({"trained": small_model}, photos, tmp_path))
+    trained, other = {"trained": small_model}, untrained(small_model, 1)
+    run(trained, photos, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     fewer = replace(photos, files=photos.files[1:], categories=photos.categories[1:])
-    other = untrained(small_model, 1)
-    for work in (
-        collect({"trained": small_model}, fewer, tmp_path),
-        collect({"trained": small_model}, replace(photos, files=photos.files[::-1]), tmp_path),
-        collect({"trained": other}, photos, tmp_path),
-        collect({"trained": small_model, "untrained": other}, photos, tmp_path),
-        collect({"trained": small_model}, photos, tmp_path, block=1),
-        collect({"trained": small_model}, photos, tmp_path, batch=3),
-    ):
+    requests: list[tuple[dict[str, SRModel], ImageSet, dict[str, int]]] = [
+        (trained, fewer, {}),
+        (trained, replace(photos, files=photos.files[::-1]), {}),
+        ({"trained": other}, photos, {}),
+        ({"trained": small_model, "untrained": other}, photos, {}),
+        (trained, photos, {"block": 1}),
+        (trained, photos, {"batch": 3}),
+    ]
+    for variants, images, settings in requests:
         with pytest.raises(UserError, match="choose another --out, or delete that folder"):
-            finish(work)
+            run(variants, images, tmp_path, **settings)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(UserError, match="delete that folder"):
-        finish(collect({"trained": small_model}, photos, tmp_path))
+        run(trained, photos, tmp_path)
     (tmp_path / "plan.json").write_bytes(before["plan.json"])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -231,20 +203,18 @@ def test_a_folder_with_something_else_is_refused(photos: ImageSet, small_model: 
 def test_impossible_requests_are_refused_before_any_file(
     photos: ImageSet, small_model: SRModel, tmp_path: Path
 ) -> None:
-    network = small_model.network
-    assert isinstance(network, PromptSR)
-    plain = replace(network.config, anchor_prompting=False, coarse_prompting=False, fine_prompting="off")
-    for model in (load_model("bicubic-x2"), replace(small_model, network=PromptSR(plain))):
-        with pytest.raises(UserError, match=f"{model.name} has no anchor prompts"):
-            finish(collect({"trained": model}, photos, tmp_path / "new"))
-    for block in (0, 3):
-        with pytest.raises(ConfigError, match=f"choose a block from 1 to 2, not {block}"):
-            finish(collect({"trained": small_model}, photos, tmp_path / "new", block=block))
-    with pytest.raises(ConfigError, match="batch must be 1 or more"):
-        finish(collect({"trained": small_model}, photos, tmp_path / "new", batch=0))
-    mixed = {"trained": small_model, "alpha": load_model("promptsr-tiny-x4")}
-    with pytest.raises(ConfigError, match="one scale"):
-        finish(collect(mixed, photos, tmp_path / "new"))
+    plain = preset("ablation-windows-only", scale=2, channels=8, groups=1, heads=2)
+    windows = replace(small_model, network=PromptSR(plain))
+    requests: list[tuple[list[SRModel], dict[str, int], str]] = [
+        ([load_model("bicubic-x2")], {}, "bicubic-x2 has no anchor prompts"),
+        ([windows], {}, "small has no anchor prompts"),
+        ([small_model], {"block": 0}, "choose a block from 1 to 2, not 0"),
+        ([small_model], {"block": 3}, "choose a block from 1 to 2, not 3"),
+        ([small_model, load_model("promptsr-tiny-x4")], {}, "one scale"),
+    ]
+    for models, settings, hint in requests:
+        with pytest.raises(UserError, match=hint):
+            run({model.name: model for model in models}, photos, tmp_path / "new", **settings)
     assert not (tmp_path / "new").exists()
 
 
@@ -253,4 +223,4 @@ def test_a_folder_without_any_usable_image_is_refused(small_model: SRModel, tmp_
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.png").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"No image in .* can be read"):
-        finish(collect({"trained": small_model}, find_image_set(tmp_path), tmp_path / "out"))
+        run({"trained": small_model}, find_image_set(tmp_path), tmp_path / "out")

@@ -1,6 +1,5 @@
 """The panels of Fig. 11 show the points they should, in colours that mean the same; numbers stand at their height."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,31 +11,24 @@ from analysis.anchors.embedding import Planes
 from analysis.anchors.figure import draw_numbers, draw_tsne
 from analysis.anchors.points import Points
 from analysis.anchors.separation import Separation, Separations
-from analysis.common.figure_style import publish
 
 
 def planted(n: int, categories: int, groups: int = 4) -> tuple[Points, Planes]:
     """Points at places that are all different."""
     rng = np.random.default_rng(0)
-    planes = Planes(rng.normal(size=(groups * n, 2)) * [9, 3], rng.normal(size=(groups, n, 2)), 5, 0)
+    planes = Planes(rng.normal(size=(groups * n, 2)) * [9, 3], rng.normal(size=(groups, n, 2)), 5)
     names = tuple(f"category {i}" for i in range(categories))
     category = np.arange(n) % categories
     return Points(np.zeros((groups, n, 3)), np.arange(n), category, names, tuple(map(str, range(n)))), planes
 
 
-def dots(axes: Any) -> dict[tuple[float, float], tuple[str, int]]:
-    """By place: colour, and the number of corners of the marker."""
-    found = {}
-    for collection in axes.collections:
-        corners = len(collection.get_paths()[0].vertices)
-        for place, color in zip(collection.get_offsets(), collection.get_facecolors(), strict=True):
-            found[tuple(place)] = (to_hex(color), corners)
-    return found
-
-
 def looks(axes: Any, plane: np.ndarray, labels: np.ndarray) -> list[tuple[str, int]]:
-    """The look of every label; all its points must have the same, and no other point."""
-    found = dots(axes)
+    """Colour and number of corners of the marker of every label; all its points must have the same."""
+    found = {
+        tuple(place): (to_hex(color), len(collection.get_paths()[0].vertices))
+        for collection in axes.collections
+        for place, color in zip(collection.get_offsets(), collection.get_facecolors(), strict=True)
+    }
     assert len(found) == len(plane)
     by_label = [{found[tuple(place)] for place in plane[labels == label]} for label in np.unique(labels)]
     assert all(len(each) == 1 for each in by_label)
@@ -92,18 +84,14 @@ def test_numbers_stand_at_their_height() -> None:
     bars = sorted((bar.get_x(), bar.get_y(), bar.get_height()) for bar in axes.patches)
     np.testing.assert_allclose([low for _, low, _ in bars], [22] * 3 + [7] * 6)
     np.testing.assert_allclose([height for _, _, height in bars], [5] * 9)
-    assert [label.get_text() for label in axes.get_xticklabels()] == [
-        "residual\ngroups",
-        "categories,\ngroup 1",
-        "categories,\ngroup 2",
-    ]
+    names = ["residual\ngroups", "categories,\ngroup 1", "categories,\ngroup 2"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
     assert {"100", "90", "80", "30", "12", "48"} <= {text.get_text() for text in axes.texts}
     assert [text.get_text() for text in axes.get_legend().get_texts()][:3] == ["trained", "untrained", "update off"]
 
 
-def test_legends_and_titles_are_on_the_page(tmp_path: Path) -> None:
-    for number, figure in enumerate((draw_tsne(*planted(200, 14)), numbers()[0])):
-        publish(figure, tmp_path / f"{number}.png")
+def test_legends_and_titles_are_on_the_page() -> None:
+    for figure in (draw_tsne(*planted(200, 14)), numbers()[0]):
         figure.draw_without_rendering()
         page = figure.bbox
         for axes in figure.axes:

@@ -1,42 +1,19 @@
-"""Category maps against the brute-force argmax of similarity maps, and their measures against counting by hand."""
+"""Category maps against the paper's equations, and their measures against counting by hand."""
 
 import math
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from analysis.attention.categories import CategoryMap, CategoryMaps, categories, mean_patches, shuffle
 from analysis.common.token_grid import TokenGrid
-from promptsr.config import ModelConfig
 from promptsr.model import attention
 from promptsr.model.network import PromptSR
-from promptsr.model.taps import record
 from promptsr.support.errors import UserError
-
-CONFIG = ModelConfig(
-    scale=2, channels=8, groups=2, blocks_per_group=2, anchor_stride=4, window_size=8, category_size=16, heads=2
-)
-HEIGHT, WIDTH = 20, 30  # padded to 24 x 32, with 6 x 8 anchors
-
-
-@pytest.fixture(scope="module")
-def network() -> PromptSR:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        network = PromptSR(CONFIG).eval()
-        for parameter in network.parameters():  # so that many anchors are chosen
-            torch.nn.init.normal_(parameter, std=0.25)
-    return network
-
-
-@pytest.fixture(scope="module")
-def image() -> Tensor:
-    return torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5))
+from tests.analysis.attention.conftest import CONFIG, HEIGHT, WIDTH, WINDOWS_ONLY, by_equations, hooks, on_image, uneven
 
 
 @pytest.fixture(scope="module")
@@ -44,71 +21,19 @@ def maps(network: PromptSR, image: Tensor) -> CategoryMaps:
     return categories(network, image)
 
 
-def on_image(values: Tensor) -> np.ndarray:
-    return values.reshape(24, 32)[:HEIGHT, :WIDTH].numpy()
-
-
-def test_every_block_has_its_two_maps_in_forward_order(maps: CategoryMaps) -> None:
+def test_maps_are_the_argmax_of_the_equations(network: PromptSR, image: Tensor, maps: CategoryMaps) -> None:
     order = [(g, b, kind) for g in (1, 2) for b in (1, 2) for kind in ("coarse", "fine")]
     assert [(m.group, m.block, m.kind) for m in maps.maps] == order
-    assert maps.anchor_grid == (6, 8)
-    assert all(m.labels.shape == (HEIGHT, WIDTH) and m.labels.dtype == np.int32 for m in maps.maps)
-    assert min(len(np.unique(m.labels)) for m in maps.maps) > 3
-    assert [m.name for m in maps.of("fine")][1] == "group 1, block 2, fine"
-
-
-def test_maps_are_the_argmax_of_the_explicit_similarity_maps(
-    network: PromptSR, image: Tensor, maps: CategoryMaps
-) -> None:
-    with torch.no_grad(), record(network, ["*_category"]) as fused:
-        network(image)
-    # Both paths round in their own ways, so equals may be told apart differently: the explicit one goes on with the
-    # categories of the other, lest a difference spread.
-    with torch.no_grad(), ExitStack() as stack:
-        seen = stack.enter_context(record(network, ["*.coarse_map", "*.fine_map"]))
-        for name, value in fused.items():
-            hook = network.get_submodule(name).register_forward_hook(lambda *_, value=value: value)
-            stack.callback(hook.remove)
-        network(image)
     for found in maps.maps:
-        path = f"groups.{found.group - 1}.blocks.{found.block - 1}.global_prompting.{found.kind}_"
-        chosen = fused[path + "category"][0]
-        np.testing.assert_array_equal(found.labels, on_image(chosen))
-        similarities = seen[path + "map"][0].T if found.kind == "coarse" else seen[path + "map"][0]  # HW x n
-        gap = similarities.amax(1) - similarities.gather(1, chosen[:, None])[:, 0]
-        assert float(gap.max()) <= 1e-5 * float(similarities.max() - similarities.min())
-        assert float((gap > 0).double().mean()) < 0.01
-
-
-def test_no_other_anchor_is_more_similar_in_double_precision(network: PromptSR, image: Tensor) -> None:
-    layer: Any = network.get_submodule("groups.1.blocks.1.global_prompting")
-    inputs: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _module, args, _out: inputs.extend(args))
-    try:
-        maps = categories(network, image)
-    finally:
-        handle.remove()
-    x, previous = (value.double() for value in inputs)
-    weights = {name: value.detach().double() for name, value in layer.state_dict().items()}
-
-    def linear(name: str, values: Tensor) -> Tensor:
-        return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
-
-    def convolved(name: str, values: Tensor, stride: int, padding: int) -> Tensor:
-        w, b = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return torch.nn.functional.conv2d(values, w, b, stride, padding, groups=8)[0].flatten(1).T
-
-    tokens = x.reshape(24 * 32, 8)
-    anchors = linear("anchor", convolved("downscale", x.permute(0, 3, 1, 2), 4, 2))
-    coarse = anchors @ linear("key", tokens).T / math.sqrt(8)
-    prompts = 0.01 * previous[0] + 0.99 * coarse.softmax(1) @ linear("value", tokens)
-    keys = convolved("prompt_key", prompts.T.reshape(1, 8, 6, 8), 1, 1)
-    fine = linear("query", tokens) @ (keys + anchors).T / math.sqrt(8)
-    for found, similarity in zip(maps.maps[-2:], (coarse.T, fine), strict=True):
-        rows = similarity.reshape(24, 32, 48)[:HEIGHT, :WIDTH].numpy()
-        chosen = np.take_along_axis(rows, found.labels[..., None].astype(int), axis=2)[..., 0]
-        np.testing.assert_allclose(chosen, rows.max(2), atol=1e-5)
-        assert (rows.argmax(2) == found.labels).mean() > 0.99
+        path = f"groups.{found.group - 1}.blocks.{found.block - 1}.global_prompting"
+        similarities = by_equations(network, image, path)[f"{found.kind}_map"]
+        similarities = similarities.T if found.kind == "coarse" else similarities  # HW x n
+        assert found.labels.shape == (HEIGHT, WIDTH) and found.labels.dtype == np.int32
+        assert len(np.unique(found.labels)) > 3
+        chosen = np.stack([on_image(column) for column in similarities.T], axis=2)  # H x W x n
+        gap = chosen.max(2) - np.take_along_axis(chosen, found.labels[..., None].astype(int), axis=2)[..., 0]
+        # Single precision may tell equals apart in another way.
+        assert gap.max() <= 1e-5 * np.ptp(similarities) and (gap > 0).mean() < 0.01
 
 
 def test_attention_stays_fused_and_hooks_go(network: PromptSR, image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +42,13 @@ def test_attention_stays_fused_and_hooks_go(network: PromptSR, image: Tensor, mo
     monkeypatch.setattr(network.decoder, "forward", lambda _x: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         categories(network, image)
-    assert not any(module._forward_hooks for module in network.modules())
+    assert hooks(network) == []
 
 
 def planted(*labels: Any) -> CategoryMaps:
-    """Maps of an 8 x 8 image with 2 x 2 anchors, coarse and fine in turn."""
+    """Maps of successive blocks for an 8 x 8 image with 2 x 2 anchors, coarse and fine in turn."""
     kinds: Any = ("coarse", "fine")
-    maps = (
-        CategoryMap(1 + i // 4, 1 + i // 2 % 2, kinds[i % 2], np.asarray(values, dtype=np.int32))
-        for i, values in enumerate(labels)
-    )
+    maps = [CategoryMap(1, 1 + i // 2, kinds[i % 2], np.array(values, np.int32)) for i, values in enumerate(labels)]
     return CategoryMaps(TokenGrid(CONFIG, 8, 8), tuple(maps))
 
 
@@ -178,7 +100,7 @@ def test_mean_patches_by_hand() -> None:
     photo, labels = rng.random((6, 7, 3)), rng.integers(0, 4, (6, 7)) * 10
     patches = mean_patches(labels, photo, count=3, side=3)
     sizes = {label: int((labels == label).sum()) for label in (0, 10, 20, 30)}
-    assert [patch.pixels for patch in patches] == sorted(sizes.values(), reverse=True)[:3]
+    assert [pixels for _, pixels, _ in patches] == sorted(sizes.values(), reverse=True)[:3]
     for category, pixels, patch in patches:
         assert pixels == sizes[category]
         around = [
@@ -196,6 +118,5 @@ def test_shuffling_keeps_the_sizes() -> None:
 
 
 def test_networks_without_anchors_have_no_categories(image: Tensor) -> None:
-    config = ModelConfig(channels=8, anchor_prompting=False, coarse_prompting=False, fine_prompting="off")
-    with pytest.raises(UserError, match="no anchor prompting, so it has no categories: choose"):
-        categories(PromptSR(config), image)
+    with pytest.raises(UserError, match="without anchor prompting: choose"):
+        categories(uneven(**WINDOWS_ONLY), image)

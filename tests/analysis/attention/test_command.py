@@ -1,72 +1,86 @@
-"""`python -m analysis attention`: the files and numbers it writes, the maps they follow from, and what is refused."""
+"""The commands `attention`, `categories` and `receptive-field`: their files, the JSON that scripts rely on, the maps
+that both follow from, and what is refused.
+"""
 
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 from scipy.stats import spearmanr
-from skimage import data
+from torch import Tensor
 
-import analysis.attention.maps as attention_maps
-from analysis.attention.maps import look, maps_bytes
-from promptsr.config import ModelConfig
+from analysis.ablations.networks import promptsr_of
+from analysis.attention.categories import categories
+from analysis.attention.maps import look
+from analysis.attention.receptive_field import receptive_field
+from analysis.attention.superpixels import superpixels
 from promptsr.data import load_pair
 from promptsr.imaging.decode import decode
+from promptsr.imaging.picture import to_array
 from promptsr.model.network import PromptSR
 from promptsr.zoo.checkpoints import save_checkpoint
 from promptsr.zoo.load import load_model
+from tests.analysis.attention.conftest import WINDOWS_ONLY, uneven
 
 Run = Callable[..., tuple[int, str, str]]
-MODEL = ("--model", "promptsr-tiny-x4")
+TINY = ("--model", "promptsr-tiny-x4")
+BICUBIC = ("--model", "bicubic-x4")
 FILES = ["attention.json", "attention.npz", "attention.png", "attention.svg"]
 
 
-@pytest.fixture
-def attention(analysis: Run) -> Run:
-    """Runs `python -m analysis attention` in this process, for speed: exit code, stdout, stderr."""
-    return partial(analysis, "attention")
+@pytest.fixture(scope="module")
+def network() -> PromptSR:
+    return promptsr_of(load_model(TINY[1]))
 
 
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Part of a face, 28 x 22 pixels: padded to 32 x 24."""
-    path = tmp_path_factory.mktemp("photos") / "[red]face.png"
-    Image.fromarray(data.astronaut()[::4, ::4][18:40, 40:68]).save(path)
-    return path
+def image(face: Path) -> Tensor:
+    return decode(face).to_tensor()
 
 
-def test_files_and_numbers(photo: Path, tmp_path: Path) -> None:
+def check_files(folder: Path, names: list[str], result: dict[str, Any]) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert json.loads(next(folder.glob("*.json")).read_text()) == result
+    for path in folder.glob("*.png"):
+        with Image.open(path) as figure:
+            assert min(figure.size) > {"attention.png": 1000}.get(path.name, 500)
+            assert np.asarray(figure.convert("L")).std() > 10
+    for path in folder.glob("*.svg"):
+        assert path.read_text().startswith("<?xml") and "<svg" in path.read_text()
+
+
+def test_attention_in_a_shell(face: Path, tmp_path: Path, network: PromptSR, image: Tensor) -> None:
     out = tmp_path / "new"
-    command = [sys.executable, "-m", "analysis", "attention", str(photo), *MODEL, "--x", "17", "--y", "5"]
+    command = [sys.executable, "-m", "analysis", "attention", str(face), *TINY, "--x", "17", "--y", "5"]
     command += ["--group", "2", "--block", "1", "--out", str(out), "--json", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # and nothing else
-    assert sorted(path.name for path in out.iterdir()) == FILES
-    assert json.loads((out / "attention.json").read_text()) == result
-    expected = {"model": "promptsr-tiny-x4", "image": photo.name, "hr": False, "width": 28, "height": 22}
+    check_files(out, FILES, result)
+    expected = {"model": "promptsr-tiny-x4", "image": face.name, "hr": False, "width": 54, "height": 40}
     assert (expected | {"x": 17, "y": 5, "group": 2, "block": 1}).items() <= result.items()
-    maps = look(load_model(MODEL[1]).network, decode(photo).to_tensor(), group=1, block=0)  # type: ignore[arg-type]
+    maps = look(network, image, group=1, block=0)
     with np.load(out / "attention.npz") as arrays:
         found = {name: arrays[name] for name in arrays.files}
     about = json.loads(str(found.pop("about")))
     assert about["reach"] == result["reach"] and set(found) == {*result["reach"], *result["group_sizes"]}
     np.testing.assert_array_equal(found["composed"], maps.composed(17, 5).values)
+    np.testing.assert_array_equal(found["own_anchor"], maps.reading(2).values)  # of pixels 16 to 23 across, 0 to 7 down
     np.testing.assert_array_equal(found["windows_fine"], maps.windows(17, 5, "fine").values)
     np.testing.assert_array_equal(found["members_coarse"], maps.members(17, 5, "coarse"))
-    assert found["jacobian"].shape == (22, 28) and found["fine"].shape == (3, 4)
+    assert found["jacobian"].shape == (40, 54) and found["fine"].shape == (5, 7)
     rank = spearmanr(found["composed"].ravel(), found["jacobian"].ravel()).statistic
     assert result["spearman"] == pytest.approx(rank)
-    assert [anchor["index"] for anchor in result["anchors"]] == np.argsort(-found["fine"].ravel())[:3].tolist()
+    weights = [anchor["weight"] for anchor in result["anchors"]]
+    assert weights == pytest.approx(np.sort(found["fine"], axis=None)[:-4:-1])
     share = found["composed"].astype(np.float64) / found["composed"].sum(dtype=np.float64)
     rows, columns = np.indices(share.shape)
     reached = result["reach"]["composed"]
@@ -75,83 +89,124 @@ def test_files_and_numbers(photo: Path, tmp_path: Path) -> None:
     assert result["padding_share"]["composed"] == pytest.approx(1 - found["composed"].sum(dtype=np.float64), abs=1e-5)
     assert len(result["reach"]["windows_coarse"]) == 2
     assert result["group_sizes"]["members_fine"] == found["members_fine"].sum()
-    with Image.open(out / "attention.png") as figure:
-        assert min(figure.size) > 1000 and np.asarray(figure.convert("L")).std() > 10
-    assert (out / "attention.svg").read_text().startswith("<?xml")
 
 
-def test_defaults_are_the_middle_and_the_last_block(attention: Run, photo: Path, tmp_path: Path) -> None:
-    code, out, err = attention(photo, *MODEL, "--hr", "--out", tmp_path / "out")
-    assert code == 0, err
-    result = json.loads((tmp_path / "out" / "attention.json").read_text())
-    lr = load_pair(photo, 4)[1]
-    assert (result["height"], result["width"]) == lr.shape[2:] == (5, 7)
-    assert (result["x"], result["y"], result["group"], result["block"], result["hr"]) == (3, 2, 4, 2, True)
-    assert "composed" in out and f"{result['spearman']:.3f}" in out and "group 4, block 2" in out
-
-
-def test_depth(attention: Run, photo: Path, tmp_path: Path) -> None:
-    code, out, err = attention(photo, *MODEL, "--depth", "--pixels", 1, "--out", tmp_path, "--json", "-")
+def test_attention_over_depth(analysis: Run, face: Path, tmp_path: Path) -> None:
+    code, out, err = analysis("attention", face, *TINY, "--depth", "--pixels", 1, "--out", tmp_path, "--json", "-")
     assert code == 0, err
     assert "blocks" in err
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "depth.csv", "depth.png"])
+    result = json.loads(out)
+    check_files(tmp_path, [*FILES, "depth.csv", "depth.png"], result)
     table = pd.read_csv(tmp_path / "depth.csv")
     assert table[["group", "block"]].to_numpy().tolist() == [[g, b] for g in (1, 2, 3, 4) for b in (1, 2)]
     assert table["spearman"].between(-1, 1).all() and table["spearman"].nunique() == 8
-    rows = json.loads(out)["depth"]
-    assert [row["distance"] for row in rows] == pytest.approx(table["distance"].tolist())
-    assert rows[0]["spearman_low"] is None  # of a single pixel
+    assert [row["distance"] for row in result["depth"]] == pytest.approx(table["distance"].tolist())
+    assert result["depth"][0]["spearman_low"] is None  # of a single pixel
 
 
-def test_network_without_anchors(attention: Run, photo: Path, tmp_path: Path) -> None:
-    config = ModelConfig(
-        channels=8, groups=1, window_size=8, heads=2, anchor_prompting=False, coarse_prompting=False,
-        fine_prompting="off",
-    )  # fmt: skip
-    save_checkpoint(tmp_path / "plain.safetensors", config, PromptSR(config).state_dict(), {})
-    code, out, err = attention(photo, "-m", tmp_path / "plain.safetensors", "-o", tmp_path / "out", "--json", "-")
+def test_attention_without_anchors(analysis: Run, face: Path, tmp_path: Path) -> None:
+    network = uneven(**WINDOWS_ONLY)
+    save_checkpoint(tmp_path / "plain.safetensors", network.config, network.state_dict(), {})
+    command = ("attention", face, "-m", tmp_path / "plain.safetensors")
+    code, out, err = analysis(*command, "-o", tmp_path / "out", "--json", "-")
     assert code == 0, err
     result = json.loads(out)
     assert list(result["reach"]) == ["windows_coarse", "windows_fine"]
     assert (result["anchors"], result["spearman"], result["group_sizes"]) == ([], None, {})
-    code, _, err = attention(photo, "-m", tmp_path / "plain.safetensors", "-o", tmp_path / "no", "--depth")
+    code, _, err = analysis(*command, "-o", tmp_path / "no", "--depth")
     assert code == 2 and "without anchor prompting" in err and not (tmp_path / "no").exists()
 
 
+def test_categories(analysis: Run, face: Path, tmp_path: Path, network: PromptSR, image: Tensor) -> None:
+    code, out, err = analysis("categories", face, *TINY, "--out", tmp_path, "--segments", 20, "--json", "-")
+    assert code == 0, err
+    result = json.loads(out)
+    names = [f"categories.{suffix}" for suffix in ("csv", "json", "npz", "png", "svg")]
+    check_files(tmp_path, [*names, "agreement.png", "patches.png"], result)
+    assert (result["model"], result["image"], result["hr"]) == ("promptsr-tiny-x4", face.name, False)
+    assert (result["width"], result["height"], result["anchors"]) == (54, 40, [5, 7])
+    assert 10 <= result["superpixels"] <= 30 and result["finding"] in err.replace("\n", " ")
+    maps = categories(network, image)
+    with np.load(tmp_path / "categories.npz") as saved:
+        np.testing.assert_array_equal(saved["labels"], [each.labels for each in maps.maps])
+        assert saved["group"].tolist() == [group for group in (1, 2, 3, 4) for _ in range(4)]
+        assert saved["kind"].tolist() == ["coarse", "fine"] * 8 and saved["anchor_grid"].tolist() == [5, 7]
+        np.testing.assert_array_equal(saved["segments"], superpixels(to_array(image), 20))
+    table = pd.read_csv(tmp_path / "categories.csv")
+    assert list(table.columns[:6]) == ["group", "block", "kind", "used", "largest", "effective"]
+    for row, told, found in zip(table.itertuples(), result["maps"], maps.maps, strict=True):
+        assert (row.group, row.block, row.kind) == (found.group, found.block, found.kind)
+        assert row.used == told["used"] == len(told["sizes"]) == len(np.unique(found.labels))
+        assert row.ari_slic == pytest.approx(told["ari_slic"])
+
+
+def test_receptive_field(analysis: Run, face: Path, tmp_path: Path, image: Tensor) -> None:
+    code, out, err = analysis("receptive-field", face, *BICUBIC, *TINY, "--out", tmp_path, "--depth", "--json", "-")
+    assert code == 0, err
+    result = json.loads(out)
+    check_files(tmp_path, [f"receptive_field.{suffix}" for suffix in ("csv", "json", "npz", "png")], result)
+    assert (result["width"], result["height"], result["hr"]) == (54, 40, False)
+    blocks = [f"group {group}, block {block}" for group in (1, 2, 3, 4) for block in (1, 2)]
+    layers = [("bicubic-x4", "output"), *(("promptsr-tiny-x4", name) for name in [*blocks, "output"])]
+    assert [(field["model"], field["layer"]) for field in result["fields"]] == layers
+    bicubic, promptsr = (receptive_field(load_model(name), [image]) for _, name in (BICUBIC, TINY))
+    assert result["fields"][0]["extents"][3] == {"share": 0.99, "side": 5, "area": 25 / (54 * 40)}
+    assert result["fields"][-1]["extents"][3]["side"] == promptsr.extent(0.99).side > 20
+    with np.load(tmp_path / "receptive_field.npz") as saved:
+        np.testing.assert_allclose(saved["maps"][0], bicubic.map, atol=1e-9)
+        assert saved["layer"].tolist() == [layer for _, layer in layers] and len(saved["model"]) == 10
+    table = pd.read_csv(tmp_path / "receptive_field.csv")
+    assert list(table.columns) == ["model", "layer", "share", "side", "area"] and len(table) == 40
+
+
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
+    ("command", "model", "words"),
     [
-        (["PHOTO", "-m", "bicubic-x4"], "bicubic-x4 is no PromptSR"),
-        (["PHOTO", "-m", "nothing"], "There is no model nothing"),
-        (["NOTHING.png", *MODEL], "NOTHING.png"),
-        (["PHOTO", *MODEL, "--x", "28"], "(28, 11) lies outside of the 28 x 22 image"),
-        (["PHOTO", *MODEL, "--y", "-1"], "(14, -1) lies outside"),
-        (["PHOTO", *MODEL, "--group", "5"], "no block 2 in group 5"),
-        (["PHOTO", *MODEL, "--block", "0"], "no block 0 in group 4"),
-        (["PHOTO", *MODEL, "--depth", "--pixels", "0"], "1 or more"),
-        (["PHOTO", *MODEL, "--out", "FILE"], "FILE"),
-        (["PHOTO", *MODEL, "--json", "FILE/x.json"], "FILE"),
+        ("attention", TINY, ["composed", "Spearman", "pixel (6, 5), group 4, block 2"]),  # the middle, the last block
+        ("categories", TINY, ["ARI SLIC", "untrained", "4.2"]),
+        ("receptive-field", BICUBIC, ["bicubic-x4", "5 px", "99 %"]),
     ],
 )
-def test_bad_requests(arguments: list[str], hint: str, attention: Run, photo: Path, tmp_path: Path) -> None:
+def test_tables_and_shrinking(
+    analysis: Run, face: Path, tmp_path: Path, command: str, model: tuple[str, str], words: list[str]
+) -> None:
+    code, out, err = analysis(command, face, *model, "--hr", "--out", tmp_path)
+    assert code == 0, err
+    assert all(word in out for word in words)
+    assert command != "categories" or out.count("coarse") == out.count("fine") == 8
+    result = json.loads(next(tmp_path.glob("*.json")).read_text())
+    assert (result["height"], result["width"]) == load_pair(face, 4)[1].shape[2:] == (10, 13)
+    assert result["hr"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "hint"),
+    [
+        ("attention", ["PHOTO", *BICUBIC], "bicubic-x4 is no"),
+        ("attention", ["PHOTO", "-m", "nothing"], "There is no model nothing"),
+        ("attention", ["NOTHING.png", *TINY], "NOTHING.png"),
+        ("attention", ["PHOTO", *TINY, "--x", "54"], "(54, 20) lies outside of the 54 x 40 image"),
+        ("attention", ["PHOTO", *TINY, "--y", "-1"], "(27, -1) lies outside"),
+        ("attention", ["PHOTO", *TINY, "--group", "5"], "no block 2 in group 5"),
+        ("attention", ["PHOTO", *TINY, "--block", "0"], "no block 0 in group 4"),
+        ("attention", ["PHOTO", *TINY, "--depth", "--pixels", "0"], "1 or more"),
+        ("attention", ["PHOTO", *TINY, "--out", "FILE"], "FILE"),
+        ("attention", ["PHOTO", *TINY, "--json", "FILE/x.json"], "FILE"),
+        ("categories", ["PHOTO", *BICUBIC], "bicubic-x4 is no"),
+        ("categories", ["PHOTO", *TINY, "--segments", "1"], "must lie between 2 and 2160"),
+        ("categories", ["PHOTO", *TINY, "--json", "."], "is a folder: give a file name in it"),
+        ("receptive-field", ["PHOTO", *BICUBIC, "--depth"], "--depth looks into the blocks of a PromptSR: add one"),
+        ("receptive-field", ["PHOTO", *TINY, "--json", "."], "is a folder: give a file name in it"),
+    ],
+)
+def test_refusals_leave_nothing(
+    command: str, arguments: list[str], hint: str, analysis: Run, face: Path, tmp_path: Path
+) -> None:
     (tmp_path / "FILE").write_text("kept")
-    words = [str(photo) if word == "PHOTO" else word for word in arguments]
+    words = [str(face) if word == "PHOTO" else word for word in arguments]
     words = [str(tmp_path / word) if word.startswith(("FILE", "NOTHING")) else word for word in words]
     words += [] if "--out" in words else ["--out", str(tmp_path / "new")]
-    code, out, err = attention(*words)
+    code, out, err = analysis(command, *words)
     assert (code, out) == (2, "")
-    assert hint in err and err.count("Error:") == 1
+    assert hint in err.replace("\n", " ") and err.count("Error:") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["FILE"] and (tmp_path / "FILE").read_text() == "kept"
-
-
-def test_too_large_an_image_is_refused_with_its_bytes(
-    attention: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = load_model(MODEL[1]).network
-    assert isinstance(network, PromptSR)
-    monkeypatch.setattr(attention_maps, "MEMORY_BUDGET", maps_bytes(network.config, 16, 16))
-    monkeypatch.setattr(PromptSR, "forward", lambda *_: torch.zeros(()).backward())
-    code, _, err = attention(photo, *MODEL, "--out", tmp_path / "new")
-    need = maps_bytes(network.config, 22, 28)
-    assert code == 2 and f"{need:,} bytes" in err and "crop the image to 16 x 16 pixels" in err
-    assert list(tmp_path.iterdir()) == []

@@ -18,24 +18,17 @@ from analysis.attention.jacobian import attention_branch, rank_correlation
 from analysis.attention.maps import look
 from analysis.attention.weight_maps import reach
 from analysis.common.bootstrap import bootstrap_interval
-from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
-from promptsr.zoo.sr_model import SRModel
+from tests.analysis.attention.conftest import HEIGHT, WINDOWS_ONLY, noise, uneven
 
-HEIGHT, WIDTH = 20, 27  # padded to 24 x 32: 6 x 8 anchors, of which 5 x 7 touch the image
-
-
-@pytest.fixture(scope="module")
-def network(small_model: SRModel) -> PromptSR:
-    assert isinstance(small_model.network, PromptSR)
-    return small_model.network
+WIDTH = 27  # of the 6 x 8 anchors 5 x 7 touch the image
 
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
-    return torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(5))
+    return noise(HEIGHT, WIDTH)
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +87,7 @@ def test_one_block_at_a_time(network: PromptSR, image: Tensor, monkeypatch: pyte
     monkeypatch.setattr(attention_depth, "look", watched)
     steps: list[Descending] = []
     finish(over_depth(network, image, pixels=1), steps.append)
-    assert [(s.group, s.block, s.done, s.total) for s in steps] == [
-        (0, 0, 0, 4),
-        (0, 1, 1, 4),
-        (1, 0, 2, 4),
-        (1, 1, 3, 4),
-    ]
+    assert steps == [Descending(done // 2, done % 2, done, 4) for done in range(4)]
     assert len(alive) == 6
 
 
@@ -118,25 +106,18 @@ def test_pixels_are_spread_and_seeded(height: int, width: int, number: int) -> N
         assert pixels != sample_pixels(height, width, number, 2)
 
 
-def test_an_image_of_one_anchor_has_no_share_of_entropy(network: PromptSR) -> None:
-    config = ModelConfig(channels=8, groups=1, blocks_per_group=1, window_size=8, heads=2)
-    table = finish(over_depth(PromptSR(config).eval(), torch.rand(1, 3, 5, 7), pixels=1)).table
+def test_missing_numbers() -> None:
+    """An image of one anchor has no share of entropy, a layer without prompting no categories."""
+    network = uneven(groups=1, blocks_per_group=1, anchor_stride=8, coarse_prompting=False)
+    table = finish(over_depth(network, noise(5, 7), pixels=1)).table
     assert np.isnan(table["fine_entropy"][0]) and np.isfinite(table["coarse_entropy"][0])
-
-
-def test_partial_promptings_leave_columns_out(image: Tensor) -> None:
-    config = ModelConfig(
-        channels=8, groups=1, blocks_per_group=1, heads=2, window_size=8, coarse_prompting=False, category_size=16
-    )
-    table = finish(over_depth(PromptSR(config).eval(), image, pixels=1)).table
     assert "fine_categories" in table and "coarse_categories" not in table
 
 
 def test_refusals(network: PromptSR, image: Tensor) -> None:
     with pytest.raises(UserError, match="pixels must be 1 or more"):
         next(over_depth(network, image, pixels=0))
-    plain = PromptSR(ModelConfig(groups=1, anchor_prompting=False, coarse_prompting=False, fine_prompting="off"))
     with pytest.raises(UserError, match="without anchor prompting"):
-        next(over_depth(plain, image))
+        next(over_depth(uneven(**WINDOWS_ONLY), image))
     with pytest.raises(UserError, match="crop the image"):
-        next(over_depth(network, torch.zeros(1, 3, 1, 1).expand(1, 3, 4000, 4000)))
+        finish(over_depth(network, torch.zeros(1, 3, 1, 1).expand(1, 3, 4000, 4000)))

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
@@ -14,31 +13,14 @@ from analysis.attention.figure import draw_attention, draw_depth, group_overlay,
 from analysis.attention.pixel import PixelAttention, attention_of
 from analysis.attention.weight_maps import WeightMap
 from analysis.common.overlay import heat, log_share, paled, tint
-from promptsr.config import ModelConfig
-from promptsr.model.network import PromptSR
+from tests.analysis.attention.conftest import WINDOWS_ONLY, noise, uneven
 
 PHOTO = np.random.default_rng(3).random((6, 10, 3))
 
 
 def seen(height: int = 20, width: int = 30, heads: int = 2, **settings: Any) -> PixelAttention:
-    config = ModelConfig(
-        scale=2,
-        channels=8,
-        groups=1,
-        blocks_per_group=1,
-        anchor_stride=4,
-        window_size=8,
-        category_size=32,
-        heads=heads,
-        **settings,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        network = PromptSR(config).eval()
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.3)
-        image = torch.rand(1, 3, height, width)
-    return attention_of(network, image, group=0, block=0, x=width // 3, y=height // 2)
+    network = uneven(groups=1, blocks_per_group=1, category_size=32, heads=heads, **settings)
+    return attention_of(network, noise(height, width), group=0, block=0, x=width // 3, y=height // 2)
 
 
 def shown(axes: Axes) -> np.ndarray:
@@ -57,7 +39,7 @@ def test_log_share_by_hand() -> None:
 def test_overlay_orders_weights_by_brightness_and_leaves_out_what_is_not_read() -> None:
     values = np.zeros((6, 10))
     values[2, 3:7] = [0.0101, 0.05, 0.2, 1]
-    drawn = overlay(WeightMap(values, np.zeros(())), np.full((6, 10, 3), 0.5))
+    drawn = overlay(WeightMap(values), np.full((6, 10, 3), 0.5))
     np.testing.assert_array_equal(drawn[values == 0], paled(np.full((6, 10, 3), 0.5))[values == 0])
     assert (np.diff(drawn[2, 3:7].mean(axis=1)) > 0.05).all()
     assert drawn.min() >= 0 and drawn.max() <= 1
@@ -65,15 +47,15 @@ def test_overlay_orders_weights_by_brightness_and_leaves_out_what_is_not_read() 
 
 def test_overlay_of_anchors_and_of_heads() -> None:
     anchors = np.array([[1, 0, 0], [0, 0, 4.0]])  # 4 x 4 pixels each, over 6 x 10
-    drawn = overlay(WeightMap(anchors, np.zeros(()), 4), PHOTO)
+    drawn = overlay(WeightMap(anchors, stride=4), PHOTO)
     colored = (drawn != paled(PHOTO)).any(axis=2)
     expected = np.zeros((6, 10), bool)
     expected[:4, :4] = expected[4:, 8:] = True
     np.testing.assert_array_equal(colored, expected)
     heads = np.random.default_rng(1).random((2, 6, 10))
-    first = overlay(WeightMap(heads[0], np.zeros(())), PHOTO)
-    np.testing.assert_array_equal(overlay(WeightMap(heads, np.zeros(2)), PHOTO, 0), first)
-    assert (overlay(WeightMap(heads, np.zeros(2)), PHOTO, 1) != first).any()
+    first = overlay(WeightMap(heads[0]), PHOTO)
+    np.testing.assert_array_equal(overlay(WeightMap(heads), PHOTO, 0), first)
+    assert (overlay(WeightMap(heads), PHOTO, 1) != first).any()
 
 
 def test_groups_stand_out_of_their_category() -> None:
@@ -125,20 +107,15 @@ def test_one_pixel() -> None:
     window = panels["Window, fine layer, head 2"]
     np.testing.assert_array_equal(shown(window), overlay(found.weights["windows_fine"], found.photo, 1))
     assert (window.get_xlim(), window.get_ylim()) == ((1.5, 18.5), (18.5, 1.5))  # 8 pixels on each side
-
-
-def test_captions_tell_the_ends_of_the_scale() -> None:
-    found = seen()
     values = found.weights["fine"].values
     low, high = (f"{end / values.mean():.2g}" for end in (max(values.min(), values.max() / 1000), values.max()))
-    [panel] = [axes for axes in draw_attention(found, "x").axes if "M fine" in axes.get_title()]
-    assert panel.get_xlabel().splitlines()[0] == f"{low} to {high} × mean"
+    assert panels["Anchors it reads (M fine)"].get_xlabel().splitlines()[0] == f"{low} to {high} × mean"
 
 
 @pytest.mark.parametrize(
     ("settings", "panels"),
     [
-        ({"anchor_prompting": False, "coarse_prompting": False, "fine_prompting": "off"}, 5),
+        (WINDOWS_ONLY, 5),
         ({"coarse_prompting": False, "fine_prompting": "off"}, 11),
         ({"coarse_prompting": False}, 12),
         ({"heads": 4}, 17),
@@ -165,27 +142,19 @@ def test_nothing_is_clipped_distorted_or_covered(height: int, width: int, heads:
             assert apart, (index, box, other)
 
 
-def depth_table(blocks: int, spearman: bool) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    columns = ["coarse_entropy", "fine_entropy", "effective_pixels", "distance", "radius", "area", "window_coarse_1"]
-    columns += ["window_fine_1", "fine_categories", *(["spearman"] if spearman else [])]
-    table = pd.DataFrame(rng.random((blocks, len(columns))), columns=columns)
-    if spearman:
-        table["spearman_low"], table["spearman_high"] = table["spearman"] - 0.1, table["spearman"] + 0.1
-    table.insert(0, "block", [1 + row % 2 for row in range(blocks)])
-    table.insert(0, "group", [1 + row // 2 for row in range(blocks)])
-    return table
-
-
 @pytest.mark.parametrize("spearman", [False, True])
 @pytest.mark.parametrize("blocks", [1, 8, 16])
 def test_depth(blocks: int, spearman: bool) -> None:
-    table = depth_table(blocks, spearman)
+    columns = ["coarse_entropy", "fine_entropy", "effective_pixels", "distance", "radius", "area", "window_coarse_1"]
+    columns += ["window_fine_1", "fine_categories", *(["spearman"] if spearman else [])]
+    table = pd.DataFrame(np.random.default_rng(1).random((blocks, len(columns))), columns=columns)
+    if spearman:
+        table["spearman_low"], table["spearman_high"] = table["spearman"] - 0.1, table["spearman"] + 0.1
+    table["group"], table["block"] = [1 + row // 2 for row in range(blocks)], [1 + row % 2 for row in range(blocks)]
     figure = draw_depth(table)
     figure.draw_without_rendering()
     charts = {axes.get_title(): axes for axes in figure.axes}
     drawn = [np.asarray(line.get_ydata()) for axes in figure.axes for line in axes.lines]
-    columns = [name for name in table if name not in ("group", "block", "spearman_low", "spearman_high")]
     assert len(drawn) == len(columns)
     for name in columns:
         assert any(np.array_equal(line, table[name]) for line in drawn), name

@@ -1,57 +1,49 @@
 """Numbers for how far a map reaches, by hand."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from analysis.attention.weight_maps import reach, weight_map
+from analysis.attention.weight_maps import Reach, reach, weight_map
 from analysis.common.token_grid import TokenGrid
-from promptsr.config import ModelConfig
 from promptsr.support.errors import UserError
+from tests.analysis.attention.conftest import CONFIG
 
-GRID = TokenGrid(ModelConfig(channels=8, anchor_stride=4, window_size=8, heads=2), 10, 13)  # padded to 16 x 16
-
-
-def test_a_single_pixel() -> None:
-    values = np.zeros((6, 9), np.float32)
-    values[2, 7] = 0.3
-    found = reach(values, 3, 5)
-    assert found is not None
-    assert (found.entropy, found.effective, found.area) == (0.0, 1.0, 1)
-    assert (found.distance, found.radius) == pytest.approx((5.0, 5.0))  # 4 across and 3 up
+GRID = TokenGrid(CONFIG, 10, 13)  # padded to 16 x 16
 
 
-def test_an_even_map() -> None:
-    found = reach(np.full((10, 10), 0.01, np.float32), 0, 0)
-    assert found is not None
-    assert found.entropy == pytest.approx(math.log(100)) and found.effective == pytest.approx(100)
-    assert found.area == 90
-    distances = sorted(math.hypot(row, column) for row in range(10) for column in range(10))
-    assert found.distance == pytest.approx(sum(distances) / 100)
-    assert found.radius == pytest.approx(distances[89])
+FROM_THE_CORNER = sorted(math.hypot(row, column) for row in range(10) for column in range(10))
+TO_THE_SQUARE = math.hypot(9.5, 5.5)
 
 
-def test_half_here_and_half_in_four_places() -> None:
-    values = np.zeros((1, 20))
-    values[0, 4], values[0, [14, 15, 16, 17]] = 4, 1
-    found = reach(values, 4, 0)
-    assert found is not None
-    assert found.entropy == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(8))
-    assert found.distance == pytest.approx(0.5 * 11.5)
-    assert (found.area, found.radius) == (5, 13)  # 90 % need all four
-
-
-def test_distances_to_anchors_are_to_their_middles() -> None:
-    values = np.zeros((3, 4))
-    values[1, 2] = 1  # pixels 8 to 11 across, 4 to 7 down
-    found = reach(values, 0, 0, stride=4)
-    assert found is not None and found.distance == pytest.approx(math.hypot(9.5, 5.5)) and found.area == 1
-
-
-def test_nothing_reaches_nowhere() -> None:
-    assert reach(np.zeros((3, 4)), 0, 0) is None
+@pytest.mark.parametrize(
+    ("shape", "weights", "pixel", "stride", "expected"),
+    [
+        ((6, 9), {(2, 7): 0.3}, (3, 5), 1, Reach(0, 1, distance=5, radius=5, area=1)),  # 4 across and 3 up
+        (
+            (10, 10), {place: 0.01 for place in np.ndindex(10, 10)}, (0, 0), 1,
+            Reach(math.log(100), 100, distance=sum(FROM_THE_CORNER) / 100, radius=FROM_THE_CORNER[89], area=90),
+        ),
+        # Half here and half in four places: 90 % need all four.
+        (
+            (1, 20), {(0, 4): 4, (0, 14): 1, (0, 15): 1, (0, 16): 1, (0, 17): 1}, (4, 0), 1,
+            Reach(0.5 * math.log(2) + 0.5 * math.log(8), 4, distance=0.5 * 11.5, radius=13, area=5),
+        ),
+        # The middle of a square of pixels 8 to 11 across, 4 to 7 down.
+        ((3, 4), {(1, 2): 1}, (0, 0), 4, Reach(0, 1, distance=TO_THE_SQUARE, radius=TO_THE_SQUARE, area=1)),
+    ],
+)  # fmt: skip
+def test_reach_by_hand(
+    shape: tuple[int, int], weights: dict[Any, float], pixel: tuple[int, int], stride: int, expected: Reach
+) -> None:
+    values = np.zeros(shape, np.float32)
+    for place, weight in weights.items():
+        values[place] = weight
+    assert vars(reach(values, *pixel, stride)) == pytest.approx(vars(expected))
+    assert reach(np.zeros(shape), *pixel, stride) is None
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, (10, 13)), (4, (3, 4))])
@@ -62,13 +54,8 @@ def test_what_falls_on_padding_is_told(stride: int, size: tuple[int, int]) -> No
     whole = weights.reshape(2, side, side).double().numpy()
     np.testing.assert_array_equal(cut.values, whole[:, : size[0], : size[1]].astype(np.float32))
     lost = whole.sum((1, 2)) - whole[:, : size[0], : size[1]].sum((1, 2))
-    np.testing.assert_allclose(cut.on_padding, lost, atol=1e-6)
     assert cut.padding_share == pytest.approx(lost.sum() / whole.sum()) and cut.stride == stride
-
-
-def test_without_padding_none_is_lost() -> None:
-    grid = TokenGrid(GRID.config, 16, 16)
-    assert weight_map(grid, torch.rand(256).softmax(0)).padding_share == 0
+    assert weight_map(TokenGrid(CONFIG, 16, 16), weights, stride).padding_share == 0
 
 
 @pytest.mark.parametrize("pixel", [(13, 0), (0, 10), (-1, 0), (0, -1)])

@@ -1,4 +1,4 @@
-"""How figures become files, whoever asks."""
+"""Figures as files: one drawing thread, errors that reach the caller, grounds."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +27,11 @@ def test_fonts_are_opened_once_for_all_threads() -> None:
     for _ in range(4):
         with ThreadPoolExecutor(3) as threads:
             drawn |= set(threads.map(lambda _: png(figure()), range(6)))
-    assert len(drawn) == 1  # and nobody draws into the picture of another
+    assert len(drawn) == 1  # and no thread draws into the picture of another
     assert font_manager._get_font.cache_info().misses == opened  # type: ignore[attr-defined]
 
 
-def test_what_cannot_be_written_is_told_to_who_asked(tmp_path: Path) -> None:
+def test_errors_of_writing_reach_the_caller(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="choose another output folder"):
         publish(figure(), tmp_path / "file" / "figure.png")
@@ -40,9 +40,6 @@ def test_what_cannot_be_written_is_told_to_who_asked(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_published_figure_has_300_dots_per_inch_on_white(tmp_path: Path) -> None:
-    publish(figure(), tmp_path / "figure.png")
-    with Image.open(tmp_path / "figure.png") as image:
-        assert image.size == (300, 300) and image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+def test_figures_on_the_page_have_no_ground() -> None:
     with Image.open(io.BytesIO(png(figure()))) as image:
         assert image.mode == "RGBA" and image.getpixel((0, 0))[3] == 0  # type: ignore[index]

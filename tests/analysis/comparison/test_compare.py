@@ -2,39 +2,31 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
-from analysis.comparison.compare import (
-    Comparing,
-    Comparison,
-    Region,
-    compare,
-    luma_error,
-    region_scores,
-    score_texts,
-)
+from analysis.comparison.compare import Comparison, Region, compare, luma_error, region_scores, score_texts
 from promptsr.data import load_pair
 from promptsr.evaluation.evaluate import evaluate
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
-from promptsr.zoo.sr_model import SRModel, common_scale
+from promptsr.zoo.sr_model import SRModel
 
 SCALE = 2
 BICUBIC = load_model("bicubic-x2")
 
 
 class Nearest(nn.Module):
-    """Repeats pixels and adds a constant; has one parameter and remembers what it was given."""
+    """Repeats pixels and adds a constant; has one parameter and records the shapes of its inputs."""
 
     def __init__(self, offset: float) -> None:
         super().__init__()
@@ -53,11 +45,8 @@ def nearest(offset: float = 0.1) -> SRModel:
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """37 x 31 pixels: no multiple of 2."""
-    rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
-    smooth = np.asarray(small.resize((37, 31), Image.Resampling.BICUBIC)).astype(int)
     path = tmp_path_factory.mktemp("photos") / "photo.png"
-    Image.fromarray((smooth + rng.integers(-10, 11, smooth.shape)).clip(0, 255).astype(np.uint8)).save(path)
+    Image.fromarray(data.chelsea()[100:131, 120:157]).save(path)
     return path
 
 
@@ -121,24 +110,19 @@ def test_pictures_begin_with_what_is_the_truth(comparison: Comparison) -> None:
     assert comparison.hr is not None
     names, images = zip(*comparison.pictures, strict=True)
     assert names == ("HR", "bicubic-x2", "nearest-x2") and images[0] is comparison.hr
-    blind = replace(comparison, hr=None)
+    blind = finish(compare([BICUBIC], comparison.lr))
     names, images = zip(*blind.pictures, strict=True)
-    assert names == ("Input", "bicubic-x2", "nearest-x2")
+    assert names == ("Input", "bicubic-x2")
     np.testing.assert_array_equal(images[0].numpy(), comparison.lr.numpy().repeat(SCALE, 2).repeat(SCALE, 3))
     assert blind.scores(Region(0, 0, 20)) == []
-
-
-def test_without_hr_there_are_no_scores(pair: tuple[Tensor, Tensor]) -> None:
-    [result] = finish(compare([BICUBIC], pair[1])).results
-    assert result.psnr_y is None and result.ssim_y is None
+    assert (blind.results[0].psnr_y, blind.results[0].ssim_y) == (None, None)
 
 
 def test_progress_names_model_and_tiles_and_closing_stops(pair: tuple[Tensor, Tensor]) -> None:
     hr, lr = pair
     model = nearest()
     assert isinstance(model.network, Nearest)
-    steps: list[Comparing] = []
-    finish(compare([BICUBIC, model], lr, hr, tile=8), steps.append)
+    steps = list(compare([BICUBIC, model], lr, hr, tile=8))
     assert [step.model for step in steps if step.progress is None] == ["bicubic-x2", "nearest-x2"]
     tiles = [step.progress for step in steps if step.progress and step.model == "nearest-x2"]
     assert [(tile.done, tile.total) for tile in tiles] == [(n + 1, len(tiles)) for n in range(len(tiles))]
@@ -167,7 +151,7 @@ def test_impossible_comparisons_are_refused_before_any_work(pair: tuple[Tensor, 
     with pytest.raises(ConfigError, match="bicubic-x3 enlarges x3 and nearest-x2 x2"):
         next(compare([model, load_model("bicubic-x3")], lr, hr))
     with pytest.raises(ConfigError, match="no model to compare"):
-        common_scale([])
+        next(compare([], lr, hr))
     with pytest.raises(UserError, match="The HR image has 36 x 28 pixels where x2 makes 36 x 30"):
         next(compare([model], lr, hr[:, :, :28]))
     with pytest.raises(ConfigError, match="Tiles of 2 pixels are too small for nearest-x2"):

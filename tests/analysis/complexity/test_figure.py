@@ -39,24 +39,17 @@ def test_points_lie_where_they_belong() -> None:
     assert drawn == [(500, 26), (700, 27)]
     assert axes.get_ylabel() == "PSNR-Y on Urban100, ×4 (dB)"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published", "measured here"]
-
-
-def test_a_point_alone() -> None:
-    assert [name.get_text() for name in names_of(draw_accuracy([Point("a", 5e5, 26.0, "published")], "Set5", 2))] == [
-        "a"
-    ]
+    [alone] = names_of(draw_accuracy(points[:1], "Set5", 2))
+    assert alone.get_text() == "a"
 
 
 @pytest.mark.parametrize("timed", [False, True])
 def test_lines_have_their_exponents(timed: bool) -> None:
     quantities = ["attention", "maps", "memory", *(["seconds"] if timed else [])]
     tokens = (1024, 4096, 9216)
-    exponents = tuple(
-        Exponent(layer, quantity, None, 1.5, 0.25, tokens, (1.0, 8.0, 27.0))
-        for layer in LAYERS
-        for quantity in quantities
-    )
-    figure = draw_scaling(Scaling(exponents, ""))
+    values = (1.5, 0.25, tokens, (1.0, 8.0, 27.0))
+    exponents = tuple(Exponent(layer, quantity, None, *values) for layer in LAYERS for quantity in quantities)
+    figure = draw_scaling(Scaling(exponents))
     assert len(figure.axes) == (3 if timed else 2)
     for axes in figure.axes:
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

@@ -1,4 +1,4 @@
-"""The report of failure cases opens from disk in a browser, asks nobody for anything, and shows names as they are."""
+"""The report of failure cases opens from disk in a browser, requests nothing else, and shows names as they are."""
 
 import re
 from collections.abc import Iterator
@@ -7,52 +7,50 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 from skimage import data
 
 from analysis.failures.report import write_report
-from analysis.failures.search import FailureStudy, find_failures
+from analysis.failures.search import find_failures
+from analysis.failures.study import FailureStudy
 from promptsr.evaluation.evaluate import find_pairs
-from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
+from promptsr.zoo.sr_model import SRModel
 
 EVIL = "<img src=x onerror=document.title='owned'>$x^{.png"
 COMMAND = "python -m analysis failures '<b>photos</b>'"
+TINY, BICUBIC = load_model("promptsr-tiny-x4"), load_model("bicubic-x4")
+
+
+def search(model: SRModel, other: SRModel, folder: Path, window: int) -> FailureStudy:
+    Image.fromarray(data.astronaut()[:160, 150:310]).save(folder / EVIL)
+    return finish(find_failures(model, [other], find_pairs(folder, None), window=window, count=3))
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> FailureStudy:
     folder = tmp_path_factory.mktemp("photos")
-    Image.fromarray(data.astronaut()[:160, 150:310]).save(folder / EVIL)
     (folder / "<script>broken.png").write_bytes(b"no image")
-    models = load_model("bicubic-x4"), load_model("promptsr-tiny-x4")
-    return finish(find_failures(models[0], models[1:], find_pairs(folder, None), window=40, count=3))
+    return search(BICUBIC, TINY, folder, 40)
 
 
 @pytest.fixture(scope="module")
-def browser(chromium_path: str) -> Iterator[Browser]:
+def page(chromium_path: str, study: FailureStudy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The report, opened from disk in a browser without network, at the width of a phone."""
+    report = write_report(study, tmp_path_factory.mktemp("report") / "made" / "on the way", COMMAND)
+    asked: list[str] = []
+    complaints: list[str] = []
     with sync_playwright() as playwright:
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=chromium_path, args=flags)
-        yield browser
+        page = browser.new_context(viewport={"width": 390, "height": 800}, offline=True).new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(report.as_uri())
+        yield page
         browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser, study: FailureStudy, tmp_path: Path) -> Iterator[Page]:
-    """The report, opened from disk in a browser without network, at the width of a phone."""
-    report = write_report(study, tmp_path / "made" / "on the way", COMMAND)
-    context = browser.new_context(viewport={"width": 390, "height": 800}, offline=True)
-    page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(report.as_uri())
-    yield page
-    context.close()
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
     assert complaints == []
 
@@ -83,11 +81,8 @@ def test_numbers_are_those_of_the_study(page: Page, study: FailureStudy) -> None
     assert rows == [[name, f"{case.psnr_y[name]:.2f}", f"{case.ssim_y[name]:.4f}"] for name in study.models]
 
 
-def test_the_page_fits_a_phone(page: Page) -> None:
+def test_it_fits_a_phone_and_is_dark_where_that_is_wanted(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-
-
-def test_it_is_dark_where_that_is_wanted(page: Page) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     colors = []
     for scheme in ("light", "dark"):
@@ -97,7 +92,8 @@ def test_it_is_dark_where_that_is_wanted(page: Page) -> None:
 
 
 def test_tables(study: FailureStudy, tmp_path: Path) -> None:
-    write_report(study, tmp_path)
+    first, again = (write_report(study, tmp_path).read_bytes() for _ in range(2))
+    assert first == again
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "cases.csv", "texture.csv"}
     cases = pd.read_csv(tmp_path / "cases.csv")
     assert cases["rank"].tolist() == [1, 2, 3] and set(cases["image"]) == {EVIL}
@@ -109,20 +105,8 @@ def test_tables(study: FailureStudy, tmp_path: Path) -> None:
     assert texture["windows"].sum() == 2 * len(study.windows)
 
 
-def test_the_same_study_gives_the_same_page(study: FailureStudy, tmp_path: Path) -> None:
-    assert write_report(study, tmp_path / "a").read_bytes() == write_report(study, tmp_path / "b").read_bytes()
-
-
 def test_a_model_without_failures_gets_a_report_too(tmp_path: Path) -> None:
-    Image.fromarray(data.astronaut()[:160, 150:310]).save(tmp_path / "photo.png")
-    models = load_model("promptsr-tiny-x4"), load_model("bicubic-x4")
-    study = finish(find_failures(models[0], models[1:], find_pairs(tmp_path, None), window=160))
+    study = search(TINY, BICUBIC, tmp_path, 160)
     text = write_report(study, tmp_path).read_text()
     assert study.cases == () and "there is no failure to show" in text
     assert (tmp_path / "cases.csv").read_text().startswith("rank,image,x,y")
-
-
-def test_a_folder_that_cannot_be_made(study: FailureStudy, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file"):
-        write_report(study, tmp_path / "file" / "out")

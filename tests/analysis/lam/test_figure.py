@@ -5,29 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
-from analysis.comparison.compare import Comparison, Region, Result, region_scores
+from analysis.comparison.compare import Comparison, Region, region_scores
 from analysis.lam.attribution import Attribution, PathSettings
 from analysis.lam.figure import contribution_area, draw_lam, overlay
 from analysis.lam.study import LamStudy
 from analysis.lam.study_figure import draw_di
+from tests.support.comparisons import noise_comparison
 
 SCALE = 2
 REGION = Region(10, 6, 13)
-
-
-def made(height: int = 20, width: int = 30, models: int = 3, scored: bool = True) -> Comparison:
-    rng = np.random.default_rng(1)
-    hr = torch.from_numpy(rng.integers(32, 224, (1, 3, SCALE * height, SCALE * width)) / 255).float()
-    noise = torch.from_numpy(rng.choice([-1, 1], hr.shape)) / 255
-    results = [Result(f"model-{n}", (hr + 2 ** (4 - n) * noise).float(), 0, 0, 9, 0.5) for n in range(models)]
-    return Comparison(SCALE, hr[..., ::SCALE, ::SCALE], hr if scored else None, tuple(results))
 
 
 def attribution(values: np.ndarray, model: str = "model-0") -> Attribution:
@@ -83,7 +75,7 @@ def test_area_holds_what_is_above_the_level(one_pixel: Attribution) -> None:
 
 
 def test_columns_show_window_map_and_area_of_every_model() -> None:
-    comparison = made()
+    comparison = noise_comparison(models=3)
     attributions = maps(comparison)
     figure = draw_lam(comparison, attributions, "noise")
     whole = figure.axes[0]
@@ -104,7 +96,7 @@ def test_columns_show_window_map_and_area_of_every_model() -> None:
 
 
 def test_without_hr_the_input_stands_there_without_scores() -> None:
-    comparison = made(models=1, scored=False)
+    comparison = noise_comparison(models=1, scored=False)
     nothing = attribution(np.zeros((3, 20, 30)))
     figure = draw_lam(comparison, [nothing], "noise")
     assert texts(figure.axes[0]) == ["noise (×2), Input"]
@@ -115,7 +107,7 @@ def test_without_hr_the_input_stands_there_without_scores() -> None:
 @pytest.mark.parametrize(("height", "width"), [(20, 30), (14, 120), (120, 14)])
 @pytest.mark.parametrize("models", [1, 4])
 def test_nothing_is_clipped_distorted_or_covered(height: int, width: int, models: int) -> None:
-    comparison = made(height, width, models)
+    comparison = noise_comparison(SCALE * height, SCALE * width, models)
     figure = draw_lam(comparison, maps(comparison), "noise")
     figure.canvas.draw()
     pictures = [axes.get_window_extent() for axes in figure.axes]
@@ -128,12 +120,11 @@ def test_nothing_is_clipped_distorted_or_covered(height: int, width: int, models
         for child in axes.get_children()
         if isinstance(child, Annotation)
     ]
-    for index, extent in enumerate([*pictures, *labels]):
-        assert extent.x0 >= -1 and extent.y0 >= -1
-        assert extent.x1 <= figure.bbox.x1 + 1 and extent.y1 <= figure.bbox.y1 + 1
-        for other in [*pictures, *labels][:index]:
-            apart = extent.x0 >= other.x1 - 1 or other.x0 >= extent.x1 - 1
-            assert apart or extent.y0 >= other.y1 - 1 or other.y0 >= extent.y1 - 1
+    extents = [*pictures, *labels]
+    for index, extent in enumerate(extents):
+        inner = extent.padded(-1)
+        assert min(inner.x0, inner.y0) >= 0 and inner.x1 <= figure.bbox.x1 and inner.y1 <= figure.bbox.y1
+        assert not any(inner.overlaps(other) for other in extents[:index])
 
 
 def study(images: int) -> LamStudy:

@@ -23,7 +23,6 @@ from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.imaging.resize import upscale
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
 SCALE, SIDE = 2, 24
@@ -79,11 +78,6 @@ def test_networks_rank_by_how_far_they_look(folder: Path) -> None:
         ("reach-3", "reach-13"),
     ]
     assert pairs["low"][0] > 0 and pairs["high"][1] < 0 and pairs["high"][2] < 0  # sure of all three
-
-
-def test_promptsr_looks_farther_than_bicubic(folder: Path) -> None:
-    bicubic, promptsr = result(folder, [load_model("bicubic-x2"), load_model("promptsr-tiny-x2")], 1).means["di"]
-    assert bicubic < promptsr
 
 
 def test_rows_are_those_of_single_maps(folder: Path) -> None:
@@ -173,7 +167,7 @@ def test_progress_and_cancel(folder: Path) -> None:
     work: Generator[Studying, None, LamStudy] = study(
         [watched], find_pairs(folder, None), per_image=1, window=12, patch=SIDE, settings=PathSettings(20), at_once=4
     )
-    first, second = next(work), next(work)
+    first, second = next(work), next(step for step in work if step.progress is not None)
     assert (first.image, first.done, first.total, first.progress) == ("cat.png", 0, 3, None)
     assert second.model == "reach-3" and second.progress is not None and second.progress.done == 4
     passes = len(watched.network.batches)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from analysis.cli import main
-
+Run = Callable[..., tuple[int, str, str]]
 MODELS = ("--model", "bicubic-x4", "--model", "promptsr-tiny-x4")
 SMALL = ("--patch", "24", "--per-image", "1", "--steps", "2")
 
@@ -47,53 +47,24 @@ def test_json_csv_and_figure(photos: Path, tmp_path: Path) -> None:
         assert min(figure.size) > 300 and np.asarray(figure.convert("L")).std() > 10
 
 
-def test_table(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_table(photos: Path, tmp_path: Path, analysis: Run) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "cat.png").write_bytes((photos / "cat.png").read_bytes())
-    words = ["analysis", "lam-study", str(tmp_path / "one"), *MODELS[:2], *SMALL, "-o", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert not end.value.code
-    out, _ = capfd.readouterr()
+    code, out, err = analysis("lam-study", tmp_path / "one", *MODELS[:2], *SMALL, "-o", tmp_path / "out")
+    assert code == 0, err
     table = pd.read_csv(tmp_path / "out" / "study.csv")
     assert "bicubic-x4" in out and f"{table['di'][0]:.2f}" in out
     assert "unknown" in out and "nan" not in out  # the interval of one image
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint"),
+    ("hint", "arguments"),
     [
-        (["PHOTOS", *MODELS, "--patch", "6"], "too small for a window"),
-        (["PHOTOS", *MODELS, "--patch", "64"], "No image could be studied"),
-        (["PHOTOS", *MODELS, "--steps", "0"], "at least 1 step"),
-        (["PHOTOS", *MODELS, "--window", "0"], "window"),
-        (["PHOTOS", *MODELS, "--per-image", "0"], "1 or more"),
-        (["PHOTOS", "-m", "bicubic-x4", "-m", "bicubic-x2"], "one scale"),
-        (["PHOTOS", "-m", "bicubic-x4", "-m", "bicubic-x4"], "one name"),
-        (["NOTHING", *MODELS], "is not a folder"),
-        (["PHOTOS", *MODELS, "--out", "FILE"], "FILE"),
-        (["PHOTOS", *MODELS, "--json", "FILE/x.json"], "FILE"),
+        ("No image could be studied", ["--patch", 64]),
+        ("at least 1 step", ["--steps", 0]),
+        ("FILE", ["--out", "FILE"]),
+        ("FILE", ["--json", "FILE/x.json"]),
     ],
 )
-def test_bad_requests(
-    arguments: list[str],
-    hint: str,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    (tmp_path / "FILE").write_text("kept")
-    words = [str(photos) if word == "PHOTOS" else word for word in arguments]
-    words = [str(tmp_path / word) if word.startswith(("FILE", "NOTHING")) else word for word in words]
-    words += [] if "--out" in words else ["--out", str(tmp_path / "new")]
-    monkeypatch.setattr(sys, "argv", ["analysis", "lam-study", *words])
-    with pytest.raises(SystemExit) as end:
-        main()
-    out, err = capfd.readouterr()
-    assert (end.value.code, out) == (2, "")
-    assert hint in err and err.count("Error:") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["FILE"] and (tmp_path / "FILE").read_text() == "kept"
+def test_bad_requests(refused: Callable[..., None], photos: Path, hint: str, arguments: list[object]) -> None:
+    refused(hint, "lam-study", photos, *MODELS, "--out", "new", *arguments)

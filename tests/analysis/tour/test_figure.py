@@ -8,18 +8,19 @@ import pytest
 from PIL import Image
 
 from analysis.common.figure_style import png
+from analysis.common.token_grid import TokenGrid
 from analysis.tour.figure import draw_view, draw_views
 from analysis.tour.views import View
 from analysis.tour.walk import Tour
+from tests.analysis.attention.conftest import CONFIG, HEIGHT, WIDTH
 
-HEIGHT, WIDTH = 20, 30
 FOCUS = (13, 9)
 
 
 @pytest.fixture(scope="module")
 def tour() -> Tour:
     """A tour of a photo of noise, with anchors of 4 x 4 pixels and no stops."""
-    return Tour(np.random.default_rng(0).random((HEIGHT, WIDTH, 3)), FOCUS, 4, {})
+    return Tour(np.random.default_rng(0).random((HEIGHT, WIDTH, 3)), FOCUS, TokenGrid(CONFIG, HEIGHT, WIDTH), {})
 
 
 def pixels(shown: View, tour: Tour) -> np.ndarray:
