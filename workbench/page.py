@@ -1,4 +1,4 @@
-"""Puts the tabs together and serves them, to this machine alone and without asking any other."""
+"""Put the tabs together and serves them, to this machine alone and without asking any other."""
 
 import gc
 import os
@@ -36,7 +36,7 @@ _HEADER = """
 
 
 def build() -> gr.Blocks:
-    """The page."""
+    """Build the page."""
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
         gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(encoding="utf-8"), apply_default_css=False)
         with gr.Tabs() as tabs:
@@ -60,7 +60,7 @@ def launch(
     public: bool = False,
     limits: Path | None = None,
 ) -> None:
-    """Serves the page until the program is stopped.
+    """Serve the page until the program is stopped.
 
     Args:
         host: address to listen on; by default only this machine reaches it, and all do if it is public.

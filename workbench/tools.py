@@ -1,21 +1,25 @@
 """Tools for programs and assistants (Model Context Protocol), a call each; they are not shown on the page."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import gradio as gr
 
+from analysis.comparison.compare import compare
+from analysis.lam.attribution import PathSettings
 from analysis.lam.method import WINDOW
+from analysis.lam.run import explain_window
 from promptsr.imaging import encode
 from promptsr.inference.upscaler import Upscaler
+from promptsr.zoo.sr_model import common_scale
+from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
+from workbench.sessions.attribution import INPUT
+from workbench.sessions.compare import ask, region_of
+from workbench.sessions.pictures import new_folder, write_figure
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.sessions.upscale import new_folder
-from workbench.tabs import attribution as attribution_tab
-from workbench.tabs import compare as compare_tab
 from workbench.ui.components import RUN, TOOL, choice, photo, toast
 from workbench.ui.status import announced
 
@@ -23,13 +27,13 @@ _STEPS = 20
 
 
 def build() -> None:
-    """Adds them to the page."""
+    """Add them to the page."""
     names = models.usable()
     with gr.Row(visible=False):
         image, _ = photo(label="Photograph")
         model = choice(choices=names, value=models.favourite(), label="Model")
         several = choice(choices=names, value=models.pair(4), multiselect=True, label="Models")
-        x, y = (gr.Number(value, precision=0, label=label) for value, label in ((32, "Left edge"), (32, "Upper edge")))
+        x, y = (gr.Number(value, precision=0, label=axis) for value, axis in ((32, "x"), (32, "y")))
         picture, scores = gr.Image(format="png", type="filepath"), gr.JSON()
         for tool, inputs, output in (
             (enlarge, [image, model], picture),
@@ -40,8 +44,8 @@ def build() -> None:
 
 
 @on_device
-def enlarge(image: str | None, model: str) -> Iterator[Any]:
-    """Enlarges a photograph with a super-resolution network.
+def enlarge(image: Text | None, model: Text) -> Iterator[Any]:
+    """Enlarge a photograph with a super-resolution network.
 
     Args:
         image: the photograph, within the limits of the page.
@@ -54,15 +58,15 @@ def enlarge(image: str | None, model: str) -> Iterator[Any]:
         UserError: no such model, or an unusable photograph.
     """
     upscaler = Upscaler(models.load(model), max_output_pixels=in_force().output_pixels)
-    with closing(upscaler.stream(read_photograph(image))) as steps:
-        result = yield from announced(steps, lambda _: gr.skip())
+    result = yield from announced(upscaler.stream(read_photograph(image)), _quiet)
     file = new_folder() / f"{sent_file(image).stem}-{model}.png"
     encode(result.picture, file)
     yield str(file)
 
 
-def score(image: str | None, names: list[str]) -> Iterator[Any]:
-    """Measures how well networks restore a photograph that was shrunk before.
+@on_device
+def score(image: Text | None, names: Texts) -> Iterator[Any]:
+    """Measure how well networks restore a photograph that was shrunk before.
 
     Args:
         image: the photograph, which is taken for the truth.
@@ -74,13 +78,17 @@ def score(image: str | None, names: list[str]) -> Iterator[Any]:
     Raises:
         UserError: no such model, models of several scales, or an unusable photograph.
     """
-    with closing(compare_tab.compare_models(image, "shrink", None, names, "auto")) as steps:
-        for _, rows, _ in steps:
-            yield rows
+    networks = models.load_several(names)
+    question = ask(sent_file(image), "shrink", None, common_scale(networks))
+    for network in networks:
+        models.check_pass(network, "auto", *question.lr.shape[2:])
+    comparison = yield from announced(compare(networks, question.lr, question.hr), _quiet)
+    yield comparison.rows
 
 
-def explain(image: str | None, names: list[str], x: int, y: int) -> Iterator[Any]:
-    """Shows which pixels of a photograph networks use for a window of 16 x 16 pixels: local attribution maps (LAM).
+@on_device
+def explain(image: Text | None, names: Texts, x: Whole, y: Whole) -> Iterator[Any]:
+    """Show which pixels of a photograph networks use for a window of 16 x 16 pixels: local attribution maps (LAM).
 
     Args:
         image: the photograph, which is enlarged.
@@ -94,9 +102,14 @@ def explain(image: str | None, names: list[str], x: int, y: int) -> Iterator[Any
     Raises:
         UserError: no such model, models of several scales, a window outside, or an unusable photograph.
     """
-    scale = models.scale_of(names[0]) if names else 0
-    with closing(attribution_tab.attribute(image, "enlarge", scale, names, x, y, WINDOW, _STEPS)) as steps:
-        for step in steps:
-            shown = step[0]
-            yield gr.skip()
-    yield attribution_tab.draw_figure(shown)[0]
+    networks = models.load_several(names)
+    question = ask(sent_file(image), "enlarge", None, common_scale(networks))
+    settings, region = PathSettings(_STEPS), region_of(x, y, WINDOW)
+    work = explain_window(networks, question.lr, region, side=INPUT, settings=settings, at_once=1)
+    explanation = yield from announced(work, _quiet)
+    name = sent_file(image).stem
+    yield write_figure(explanation.figure(name), f"{name}-lam", [".png"])[0]
+
+
+def _quiet(_: object) -> Any:
+    return gr.skip()

@@ -1,23 +1,22 @@
 """A running workbench with a model of its own, the client and the browser that use it, and what people do there."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
-from gradio_client import Client  # type: ignore[import-untyped]
+from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
-from benchmarks.served import ROOT, answers, free_port
+from benchmarks import served
+from benchmarks.served import Workbench
 from promptsr import Upscaler, build_model, load_model
 from promptsr.config import preset
 from promptsr.imaging import Metadata, Picture, decode, encode
@@ -41,17 +40,29 @@ PATIENCE = 60_000  # milliseconds: the processor may be shared
 huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process
 
 
-@dataclass(frozen=True)
-class Server:
-    """A workbench that serves this machine only."""
+NAMES = ["bicubic-x4", "own-tiny"]
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "upscale": {"model": "own-tiny", "compare_with": "bicubic", "tile": "16", "output_format": "PNG"},
+    "compare": {"way": "shrink", "hr_image": None, "names": NAMES, "tile": "whole"},
+    "lam": {"way": "shrink", "scale": 4, "models": NAMES, "x": 41, "y": 28, "window": 16, "steps": 4},
+    "failures": {"model": "own-tiny", "against": ["bicubic"], "window": 24, "cases": 3},
+    "attention": {"model": "own-tiny", "group": 2, "block": 2, "x": 30, "y": 9, "jacobian": True},
+    "anchors": {"model": "own-tiny", "way": "mean", "per_category": 4, "block": 2, "perplexity": 5, "seed": 0},
+    "architecture": {"model": "own-tiny", "group": 2, "block": 1, "box": "encoder", "x": 9, "y": 17},
+}
+"""Arguments of each endpoint that takes photographs, after these."""
+QUESTIONS["attention_figure"] = QUESTIONS["attention"]
 
-    url: str
-    weights: Path
-    """Of the model that the page calls `own-tiny`, an x4 network with windows of 8."""
-    passes: Path
-    """Lists every pass through a network, see `benchmarks.served.read_passes`."""
 
-    def expected(self, source: Path, target: Path, tile: int) -> bytes:
+class Server(Workbench):
+    """A workbench with a model of its own, which the page calls `own-tiny`: an x4 network with windows of 8."""
+
+    @property
+    def weights(self) -> Path:
+        """The file of that model."""
+        return self.folder / "models" / "own-tiny.safetensors"
+
+    def expected(self, source: Path, target: Path, tile: str | int = "auto") -> bytes:
         """The file that `promptsr upscale` writes with `own-tiny` for this image and tile; `target` says the format."""
         encode(Upscaler(load_model(self.weights), tile=tile)(decode(source)).picture, target)
         return target.read_bytes()
@@ -60,37 +71,19 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("workbench")
-    weights = folder / "models" / "own-tiny.safetensors"
+    models = folder / "models"
     network = build_model("promptsr-tiny")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for parameter in network.decoder.parameters():  # it starts as zero, and the network as bicubic
             torch.nn.init.normal_(parameter, std=0.02)
-    save_checkpoint(weights, preset("promptsr-tiny"), network.state_dict(), {})
-    (folder / "models" / "broken.safetensors").write_bytes(b"no weights")
-    passes = folder / "passes.txt"
-    passes.touch()
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "benchmarks" / "served.py", str(port), passes, "--mcp"],
-        env={
-            **os.environ,
-            "GRADIO_ANALYTICS_ENABLED": "True",  # what the page itself has to switch off
-            "HF_HUB_OFFLINE": "0",
-            OWN_MODELS: str(weights.parent),
-            "GRADIO_TEMP_DIR": str(folder / "cache"),
-        },
-        stdout=(folder / "log.txt").open("w"),
-        stderr=subprocess.STDOUT,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        if not answers(url, process):
-            pytest.fail(f"The workbench did not start:\n{(folder / 'log.txt').read_text()}")
-        yield Server(url, weights, passes)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    save_checkpoint(models / "own-tiny.safetensors", preset("promptsr-tiny"), network.state_dict(), {})
+    (models / "broken.safetensors").write_bytes(b"no weights")
+    command = (sys.executable, served.__file__, folder / "passes.txt", "--mcp")
+    # The page itself has to switch analytics off.
+    environment = {"GRADIO_ANALYTICS_ENABLED": "True", "HF_HUB_OFFLINE": "0", OWN_MODELS: str(models)}
+    with served.serving(folder, *command, **environment) as workbench:
+        yield Server(**vars(workbench))
 
 
 @pytest.fixture(scope="session")
@@ -125,13 +118,25 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """One session for all tests of this file, as one page stays open."""
-    folder = tmp_path_factory.mktemp("downloads")
+@contextmanager
+def session(server: Server, folder: Path | bool = False) -> Iterator[Client]:
+    """A session of its own, as a page that has just been opened; answers are downloaded to `folder`, if any."""
     client = Client(server.url, verbose=False, analytics_enabled=False, download_files=folder)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """One session for all tests of this file, as one page stays open."""
+    with session(server, tmp_path_factory.mktemp("downloads")) as client:
+        yield client
+
+
+def ask(client: Client, name: str, sent: Path | list[Path] | None, **changed: Any) -> Any:
+    """The answer of an endpoint to a photograph, or to several: `QUESTIONS[name]`, but for what is changed."""
+    files = [handle_file(each) for each in sent] if isinstance(sent, list) else sent and handle_file(sent)
+    return client.predict(files, *(QUESTIONS[name] | changed).values(), api_name=f"/{name}")
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +212,18 @@ def open_tab(page: Page, name: str) -> None:
 
 def send(page: Page, photo: Path, tab: str = "upscale") -> None:
     page.locator(f"#{tab}-image input[type=file]").set_input_files(photo)
+
+
+def numbers(page: Page, tab: str, *names: str) -> tuple[int, ...]:
+    """The values of these number fields of a tab."""
+    return tuple(int(page.locator(f"#{tab}-{name} input").first.input_value()) for name in names)
+
+
+def fill(field: Locator, value: str) -> None:
+    """Type into a field as people do: a button pressed within the same instant may be missed under load."""
+    field.fill(value)
+    field.press("Tab")
+    field.page.wait_for_timeout(500)
 
 
 def choose(page: Page, dropdown: str, value: str) -> None:

@@ -1,11 +1,8 @@
-"""The workbench without a browser: what its endpoints return, and what they refuse."""
+"""The page without a browser: the tabs *Upscale* and *Architecture*, and what the endpoints of all tabs refuse."""
 
-from __future__ import annotations
-
-import json
-import urllib.request
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +12,8 @@ from PIL import Image
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import decode
-from tests.workbench.conftest import pixels
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
-
-
-def upscale(client: Client, image: Path | None, **changed: str) -> tuple[Any, ...]:
-    arguments = {"model": "own-tiny", "compare_with": "bicubic", "tile": "16", "output_format": "PNG", **changed}
-    sent = None if image is None else handle_file(image)
-    result: tuple[Any, ...] = client.predict(sent, *arguments.values(), api_name="/upscale")
-    return result
+from promptsr.zoo.load import list_models
+from tests.workbench.conftest import Server, ask, pixels, session
 
 
 def rounded(deep: np.ndarray) -> np.ndarray:
@@ -36,89 +24,132 @@ def rounded(deep: np.ndarray) -> np.ndarray:
 def test_download_is_what_the_command_line_writes(
     client: Client, server: Server, deep_photo: Path, tmp_path: Path
 ) -> None:
-    _, _, file, news = upscale(client, deep_photo)
+    (left, right), result, file, news = ask(client, "upscale", deep_photo)
     assert Path(file).name == "deep-own-tiny.png"
     assert Path(file).read_bytes() == server.expected(deep_photo, tmp_path / "expected.png", tile=16)
-    result = decode(Path(file))
-    assert (result.width, result.height, result.bit_depth) == (208, 144, 16)
-    assert result.alpha is not None and len(np.unique(result.alpha)) > 100
-    assert result.metadata.icc == decode(deep_photo).metadata.icc is not None
     assert "52 × 36" in news and "208 × 144" in news and "16 pixels" in news
+    for path, model in ((left, load_model("bicubic-x4")), (right, load_model(server.weights))):
+        expected = Upscaler(model, tile=16)(decode(deep_photo)).picture
+        assert expected.alpha is not None
+        np.testing.assert_array_equal(pixels(path), rounded(np.dstack([expected.color, expected.alpha])))
+    np.testing.assert_array_equal(pixels(result), pixels(right))
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("JPEG", ".jpg"), ("WebP", ".webp"), ("TIFF", ".tif")])
 def test_download_comes_in_the_chosen_format(
     client: Client, server: Server, plain_photo: Path, tmp_path: Path, name: str, suffix: str
 ) -> None:
-    file = Path(upscale(client, plain_photo, output_format=name)[2])
+    file = Path(ask(client, "upscale", plain_photo, output_format=name)[2])
     assert file.name == f"plain-own-tiny{suffix}"
     assert file.read_bytes() == server.expected(plain_photo, tmp_path / f"expected{suffix}", tile=16)
 
 
-def test_slider_shows_both_results_at_8_bits(client: Client, deep_photo: Path, server: Server) -> None:
-    (left, right), result, _, _ = upscale(client, deep_photo)
-    source = decode(deep_photo)
-    for path, model in ((left, load_model("bicubic-x4")), (right, load_model(server.weights))):
-        expected = Upscaler(model, tile=16)(source).picture
-        assert expected.alpha is not None
-        np.testing.assert_array_equal(pixels(path), rounded(np.dstack([expected.color, expected.alpha])))
-    np.testing.assert_array_equal(pixels(result), pixels(right))
-    assert not np.array_equal(pixels(left), pixels(right))
-
-
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("name", "changed", "message"),
     [
-        ({"model": "own-huge"}, "There is no model own-huge: choose one of"),
-        ({"model": "../models/own-tiny"}, "There is no model"),
-        ({"model": "promptsr-star-x2", "compare_with": "bicubic"}, "No weights come with promptsr-star-x2 yet"),
-        ({"compare_with": "bicubic-x3"}, "compare models of one scale"),
-        ({"tile": "7"}, "Tiles of 7 pixels are too small for own-tiny: use 8 or more."),
-        ({"tile": "huge"}, 'The tile size must be "auto", "whole" or a number of pixels, not "huge".'),
-        ({"tile": "-16"}, "The tile size must be"),
-        ({"output_format": "BMP"}, "There is no format BMP: choose one of PNG, JPEG, WebP, TIFF."),
+        ("upscale", {"model": "own-huge"}, "There is no model own-huge: choose one of"),
+        ("upscale", {"model": "../models/own-tiny"}, "There is no model"),
+        ("upscale", {"model": "promptsr-star-x2"}, "No weights come with promptsr-star-x2 yet"),
+        ("upscale", {"compare_with": "bicubic-x3"}, "bicubic-x3 enlarges x3, not x4: compare models of one scale."),
+        ("upscale", {"tile": "7"}, "Tiles of 7 pixels are too small for own-tiny: use 8 or more."),
+        ("upscale", {"tile": "huge"}, 'The tile size must be "auto", "whole" or a number of pixels, not "huge".'),
+        ("upscale", {"tile": "-16"}, "The tile size must be"),
+        ("upscale", {"output_format": "BMP"}, "There is no format BMP: choose one of PNG, JPEG, WebP, TIFF."),
+        ("compare", {"names": ["bicubic-x4", "bicubic-x3"]}, "bicubic-x3 enlarges x3 and bicubic-x4 x4: compare"),
+        ("compare", {"names": [*"abcde"]}, "Choose 1 to 4 different models, not a, b, c, d, e."),
+        ("compare", {"names": ["own-tiny"] * 2}, "Choose 1 to 4 different models, not own-tiny, own-tiny."),
+        ("compare", {"names": []}, "Choose 1 to 4 different models, not none."),
+        ("compare", {"way": "hr"}, "There is no HR image yet"),
+        (
+            "lam",
+            {"x": 144},
+            "A window of 16 pixels at (144, 28) does not lie in the 160 x 96 image with 1 pixel to spare",
+        ),
+        ("lam", {"x": None}, "x must be a valid integer, not nothing."),
+        ("lam", {"window": 0}, "A window of 0 pixels"),
+        ("lam", {"window": 129}, "A window of 129 pixels is too large: use one of up to 128."),
+        ("lam", {"steps": 201}, "The number of steps must be 1 to 200, not 201."),
+        ("lam", {"models": ["bicubic-x3"]}, "bicubic-x3 enlarges x3, not x4: compare models of one scale."),
+        ("lam", {"way": "hr"}, "is not in the list of choices: ['shrink', 'enlarge']"),
+        ("failures", {"against": []}, "Choose 1 to 3 different models, not none."),
+        ("failures", {"against": ["own-tiny"]}, "Two models are called own-tiny"),
+        ("failures", {"window": 10}, "A window of 10 pixels is too small"),
+        ("failures", {"cases": 0}, "The number of cases must be 1 or more"),
+        ("attention", {"x": 40}, "40"),
+        ("attention_figure", {"y": -1}, "-1"),
+        ("anchors", {"model": "../own"}, "There is no model"),
+        ("anchors", {"per_category": 1}, "Take 2 to 500 images per category, not 1."),
+        ("anchors", {"per_category": 10**6}, "Take 2 to 500 images per category"),
+        ("anchors", {"seed": -1}, "The seed must be 0 or more"),
+        ("anchors", {"block": 3}, "greater than maximum"),
+        ("architecture", {"model": "bicubic-x4"}, "bicubic-x4 is no PromptSR network"),
+        ("architecture", {"group": 5}, "There is no block 1 in group 5: this network has 4 groups of 2 blocks."),
+        ("architecture", {"block": 0}, "There is no block 0 in group 2"),
+        ("architecture", {"box": "cellar"}, "This network has no box cellar: choose one of encoder, anchors,"),
+        ("architecture", {"x": 40}, "lies outside of the 40 x 24 image"),
     ],
 )
 def test_impossible_settings_are_refused(
-    client: Client, plain_photo: Path, changed: dict[str, str], message: str
+    client: Client, plain_photo: Path, name: str, changed: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(AppError) as refusal:
-        upscale(client, plain_photo, **changed)
-    assert message in str(refusal.value)
+    sent: Any = {"failures": [plain_photo], "anchors": None}.get(name, plain_photo)
+    if name == "lam":
+        changed = {"way": "enlarge", **changed}
+    with pytest.raises(AppError, match=re.escape(message)):
+        ask(client, name, sent, **changed)
 
 
-def test_unusable_files_are_refused(client: Client, deep_photo: Path, tmp_path: Path) -> None:
-    text, cut, wide = tmp_path / "notes.png", tmp_path / "cut.png", tmp_path / "wide.png"
+def test_unusable_files_are_refused(client: Client, deep_photo: Path, plain_photo: Path, tmp_path: Path) -> None:
+    text, cut, wide, tiny, large = (tmp_path / f"{name}.png" for name in ("notes", "cut", "wide", "tiny", "large"))
     text.write_text("No image at all.")
     cut.write_bytes(deep_photo.read_bytes()[:-400])
-    Image.new("L", (2**12 + 1, 2**11)).save(wide)
-    for path, message in (
-        (text, "notes.png is not an image we read"),
-        (cut, "cut.png is damaged or incomplete"),
-        (wide, "wide.png has 4097 x 2048 pixels"),
-        (None, "There is no photograph yet"),
-    ):
-        with pytest.raises(AppError) as refusal:
-            upscale(client, path)
-        assert message in str(refusal.value)
+    for path, size in ((wide, (2**12 + 1, 2**11)), (tiny, (40, 3)), (large, (1024, 1024))):
+        Image.new("L", size).save(path)
+    twin = tmp_path / plain_photo.name
+    twin.write_bytes(plain_photo.read_bytes())
+    questions: list[tuple[str, Any, dict[str, Any], str]] = [
+        ("upscale", text, {}, "notes.png is not an image we read"),
+        ("upscale", cut, {}, "cut.png is damaged or incomplete"),
+        ("upscale", wide, {}, "wide.png has 4097 x 2048 pixels"),
+        ("upscale", None, {}, "There is no photograph yet"),
+        ("compare", tiny, {}, "tiny.png is smaller than 4 pixels"),
+        (
+            "compare",
+            large,
+            {"way": "enlarge"},
+            "Results of 4096 x 4096 pixels are too large to compare (the limit is 8.4",
+        ),
+        (
+            "compare",
+            plain_photo,
+            {"way": "hr", "hr_image": handle_file(plain_photo)},
+            "The HR image has 40 x 24 pixels",
+        ),
+        ("failures", [plain_photo, text], {}, "notes.png is not an image we read"),
+        ("failures", [plain_photo, twin], {}, "Two photographs have the same name"),
+        ("failures", [plain_photo], {"window": 32}, "plain.png (40 x 24) is smaller than a window"),
+    ]
+    for name, sent, changed, message in questions:
+        with pytest.raises(AppError, match=re.escape(message)):
+            ask(client, name, sent, **changed)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "http://192.0.2.1/photo.png"])
-def test_only_what_was_sent_is_read(server: Server, path: str) -> None:
-    image = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    request = urllib.request.Request(
-        f"{server.url}/gradio_api/call/upscale",
-        json.dumps({"data": [image, "own-tiny", "bicubic-x4", "16", "PNG"]}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    event = json.load(urllib.request.urlopen(request, timeout=30))["event_id"]
-    answer = urllib.request.urlopen(f"{server.url}/gradio_api/call/upscale/{event}", timeout=30).read().decode()
-    assert answer.startswith("event: error")
-    assert "root:" not in answer and str(server.weights.parent) not in answer
+def test_results_are_refused_before_there_are_any(server: Server) -> None:
+    with session(server) as fresh:
+        for name, values, message in (
+            ("magnify", (5, 5, 6), "nothing to magnify yet"),
+            ("compare_at", (0, 0, 8), "nothing to show yet"),
+            ("lam_overlay", (0.9, 0.05), "There is no map yet"),
+            ("lam_figure", (), "There is no map yet"),
+            ("failures_case", (1,), "There is no case: choose photographs"),
+            ("anchors_point", (3, 0), "Nothing has been studied yet"),
+        ):
+            with pytest.raises(AppError, match=message):
+                fresh.predict(*values, api_name=f"/{name}")
 
 
 def test_magnifier_shows_the_same_square_of_all_three(client: Client, deep_photo: Path) -> None:
-    (left, right), *_ = upscale(client, deep_photo)
+    (left, right), *_ = ask(client, "upscale", deep_photo)
     source = decode(deep_photo)
     assert source.alpha is not None
     whole = rounded(np.dstack([source.color, source.alpha])), pixels(left), pixels(right)
@@ -141,20 +172,15 @@ def _places(whole: np.ndarray, part: np.ndarray) -> list[tuple[int, int]]:
     return [(int(row), int(column)) for row, column in np.argwhere((views == part).all(axis=(2, 3, 4)))]
 
 
-def test_magnifier_refuses_what_is_not_there(server: Server, client: Client, plain_photo: Path) -> None:
-    with pytest.raises(AppError, match="nothing to magnify yet"):
-        Client(server.url, verbose=False, analytics_enabled=False).predict(5, 5, 6, api_name="/magnify")
-    upscale(client, plain_photo)
-    with pytest.raises(AppError, match=r"\(160, 5\) lies outside of the 160 x 96 result"):
-        client.predict(160, 5, 6, api_name="/magnify")
-    with pytest.raises(AppError, match="less than minimum value 1"):
-        client.predict(5, 5, 0, api_name="/magnify")
+def test_magnifier_refuses_what_is_not_there(client: Client, plain_photo: Path) -> None:
+    ask(client, "upscale", plain_photo)
+    for x, zoom, message in ((160, 6, r"\(160, 5\) lies outside of the 160 x 96 result"), (5, 0, "less than minimum")):
+        with pytest.raises(AppError, match=message):
+            client.predict(x, 5, zoom, api_name="/magnify")
 
 
 def test_architecture_describes_a_box(client: Client, plain_photo: Path) -> None:
-    text, views = client.predict(
-        handle_file(plain_photo), "own-tiny", 2, 1, "coarse_map", 9, 17, api_name="/architecture"
-    )
+    text, views = ask(client, "architecture", plain_photo, box="coarse_map")
     # 24 x 40 pixels make 3 x 5 anchors of 8 x 8.
     assert "## Coarse similarity map" in text and r"$$M_{coarse} = A K^T / \sqrt{C}$$" in text
     assert "1 × 15 × 32" in text and "1 × 15 × 960" in text and "Untrained" not in text
@@ -163,45 +189,20 @@ def test_architecture_describes_a_box(client: Client, plain_photo: Path) -> None
         assert view["caption"]
         with Image.open(view["image"]) as drawn:
             assert drawn.width > 300 and len(drawn.convert("RGB").getcolors(2**24) or []) > 20
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"model": "bicubic-x4"}, "bicubic-x4 is no PromptSR network"),
-        ({"group": 5}, "There is no block 1 in group 5: this network has 4 groups of 2 blocks."),
-        ({"block": 0}, "There is no block 0 in group 2"),
-        ({"box": "cellar"}, "This network has no box cellar: choose one of encoder, anchors,"),
-        ({"x": 40}, "lies outside of the 40 x 24 image"),
-        ({"y": -1}, "lies outside of the 40 x 24 image"),
-    ],
-)
-def test_architecture_refuses_what_is_not_there(
-    client: Client, plain_photo: Path, changed: dict[str, Any], message: str
-) -> None:
-    question = {"model": "own-tiny", "group": 2, "block": 1, "box": "encoder", "x": 9, "y": 17, **changed}
-    with pytest.raises(AppError) as refusal:
-        client.predict(handle_file(plain_photo), *question.values(), api_name="/architecture")
-    assert message in str(refusal.value)
+    untrained = next(model.name for model in list_models() if not model.has_weights)
+    assert "Untrained" in ask(client, "architecture", plain_photo, model=untrained, group=1)[0]
 
 
 def test_only_these_endpoints_are_shown(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
-    compare = {"/compare", "/compare_pair", "/compare_differences", "/compare_at", "/compare_figure"}
-    assert set(api["named_endpoints"]) == {
-        "/upscale",
-        "/magnify",
-        "/architecture",
-        *compare,
-        "/lam",
-        "/lam_overlay",
-        "/lam_figure",
-        "/failures",
-        "/failures_case",
-        *("/attention", "/attention_figure", "/attention_depth", "/categories"),
-        *("/anchors", "/anchors_plane", "/anchors_point"),
-        *("/enlarge", "/score", "/explain"),
+    assert {name.removeprefix("/") for name in api["named_endpoints"]} == {
+        *("upscale", "magnify", "architecture"),
+        *("compare", "compare_pair", "compare_differences", "compare_at", "compare_figure"),
+        *("lam", "lam_overlay", "lam_figure", "failures", "failures_case"),
+        *("attention", "attention_figure", "attention_depth", "categories"),
+        *("anchors", "anchors_plane", "anchors_point"),
+        *("enlarge", "score", "explain"),
     }
     names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale"]["parameters"]]
     assert names == ["image", "model", "compare_with", "tile", "output_format"]

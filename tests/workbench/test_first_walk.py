@@ -1,19 +1,13 @@
 """The first walk of somebody new, as `make walk` does it."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import BrowserContext
 
 from docs.walk import walk
-from tests.workbench.conftest import watched
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
+from tests.workbench.conftest import Server, watched
 
 
 def test_from_opening_to_a_downloaded_figure(browser: BrowserContext, server: Server, tmp_path: Path) -> None:

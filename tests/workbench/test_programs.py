@@ -1,7 +1,5 @@
 """What programs and assistants see: snippets that work as they stand, and tools in one call."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import os
@@ -9,7 +7,7 @@ import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from promptsr.imaging import decode, encode
-from promptsr.inference.upscaler import Upscaler
-from promptsr.zoo.load import load_model
-from promptsr.zoo.sr_model import SRModel
 from tests.conftest import QUIET
-from tests.workbench.conftest import PATIENCE
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
+from tests.workbench.conftest import PATIENCE, Server
 
 
 def call(server: Server, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
@@ -55,8 +46,7 @@ def picture_of(result: types.CallToolResult) -> Image.Image:
 
 def test_an_assistant_enlarges(server: Server, plain_photo: Path, tmp_path: Path) -> None:
     result = call(server, "enlarge", {"image": data(plain_photo), "model": "own-tiny"})
-    model: SRModel = load_model(server.weights)
-    encode(Upscaler(model)(decode(plain_photo)).picture, tmp_path / "expected.png")
+    server.expected(plain_photo, tmp_path / "expected.png")
     assert not result.isError
     assert np.array_equal(np.asarray(picture_of(result)), np.asarray(Image.open(tmp_path / "expected.png")))
 

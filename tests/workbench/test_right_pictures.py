@@ -1,26 +1,21 @@
 """What the page shows and offers is, pixel by pixel, what the command line writes; and the browser draws that."""
 
-from __future__ import annotations
-
 import base64
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file  # type: ignore[import-untyped]
+from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
 from playwright.sync_api import Page
 
 from analysis.common.samples import write_samples
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
+from tests.workbench.conftest import Server, ask
 
 HEIGHT, WIDTH, SCALE = 20, 28, 4
 _y, _x = np.mgrid[:HEIGHT, :WIDTH]
@@ -78,8 +73,7 @@ def test_the_page_shows_what_the_command_line_writes(
     client: Client, written: dict[str, tuple[Path, Path]], name: str
 ) -> None:
     source, expected = written[name]
-    answer: Any = client.predict(handle_file(source), "own-tiny", "bicubic", "16", "PNG", api_name="/upscale")
-    (_, right), result, download, _ = answer
+    (_, right), result, download, _ = ask(client, "upscale", source)
     assert Path(download).read_bytes() == expected.read_bytes()
     picture = decode(expected)
     sides = (HEIGHT, WIDTH) if not name.startswith("rotated") else (WIDTH, HEIGHT)

@@ -12,7 +12,7 @@ _LEAST = 10
 
 
 def users() -> list[tuple[str, str]]:
-    """Names and passwords.
+    """Return names and passwords.
 
     Raises:
         UserError: there are none, or one of them is unusable.
@@ -33,7 +33,7 @@ def users() -> list[tuple[str, str]]:
 
 
 def is_own(host: str) -> bool:
-    """Whether what listens there is reached by this machine alone."""
+    """Return whether only this machine reaches what listens there."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

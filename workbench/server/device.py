@@ -13,7 +13,7 @@ _TOKEN = threading.RLock()
 
 
 def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler (function or generator) that holds the device while it works; a generator lends it between its steps.
+    """Make a handler (function or generator) hold the device while it works; a generator lends it between steps.
 
     Gradio's queue starts one such handler after the other. But it counts a cancelled one as ended while the step that
     it was at, a tile or a pass, still runs in its thread: without this, the next would run beside it.

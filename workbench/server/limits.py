@@ -18,40 +18,40 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 
 @dataclass(frozen=True)
 class Limits:
-    """All are positive whole numbers; what is beyond one is refused with a sentence that names it."""
+    """Positive whole numbers; a request beyond one is refused with a sentence that names the limit."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     upload_bytes: Count = 64 * 2**20
-    """Of one file."""
+    """Bytes of one file."""
     free_bytes: Count = 2**28
-    """That uploads leave on the disk."""
+    """Bytes that uploads leave free on the disk."""
     input_pixels: Count = 8 * 2**20
-    """Of a photograph, by its header, before any pixel is decoded."""
+    """Pixels of a photograph, read from its header before any pixel is decoded."""
     output_pixels: Count = 64 * 2**20
-    """Of an enlarged photograph."""
+    """Pixels of an enlarged photograph."""
     compared_pixels: Count = 8 * 2**20
-    """Of each result where several lie in memory at once."""
+    """Pixels of each result where several lie in memory at once."""
     pass_bytes: Count = 2 * 2**30
     """Working memory of one forward pass: what limits the tiles, and a whole image."""
     models_at_once: Count = 4
-    """In one question."""
+    """Models in one question."""
     models_kept: Count = 4
-    """In memory, for all people together."""
+    """Models in memory, for all people together."""
     steps: Count = 200
-    """Of a local attribution map."""
+    """Steps of a local attribution map."""
     photos: Count = 24
-    """In one search for failures."""
+    """Photographs in one search for failures."""
     archive_images: Count = 2000
-    """In a ZIP file."""
+    """Images in a ZIP file."""
     archive_bytes: Count = 256 * 2**20
-    """Of all its images unpacked."""
+    """Bytes of all its images, unpacked."""
     images_per_category: Count = 500
-    """In a study of anchor prompts."""
+    """Images in a study of anchor prompts."""
     seconds: Count = 1800
-    """Of work on one question, from when it is begun."""
+    """Seconds of work on one question, from its start."""
     sessions: Count = 100
-    """Open pages whose results are remembered, those used last; half a megabyte each."""
+    """Open pages whose results are remembered, those used last; up to five megabytes each."""
     waiting: Count = 128
     """Events in the queue, light ones too, of all people together."""
     waiting_each: Count = 8
@@ -74,13 +74,13 @@ PUBLIC = replace(
     seconds=180,
     waiting_each=2,
 )
-"""Where others than the owner of the machine ask."""
+"""Limits for visitors from other machines."""
 
 _in_force = Limits()
 
 
 def in_force() -> Limits:
-    """The limits of this program."""
+    """Return the limits of this program."""
     return _in_force
 
 
@@ -91,7 +91,7 @@ def enforce(limits: Limits) -> None:
 
 
 def read_limits(path: Path, base: Limits) -> Limits:
-    """A TOML file of limits by name, such as `seconds = 60`; those that it does not name are as in `base`.
+    """Read a TOML file of limits by name, such as `seconds = 60`; those that it does not name are as in `base`.
 
     Raises:
         ConfigError: no such file, no TOML, an unknown name, or a value that is no positive whole number.

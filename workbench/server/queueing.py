@@ -14,7 +14,7 @@ _NOWHERE = {"index": None, "value": None}
 
 
 def share_fairly(page: gr.Blocks) -> None:
-    """One person has only so many questions that need a network in the queue; to be called after `page.queue`.
+    """Limit the questions of one person that wait for a network; to be called after `page.queue`.
 
     A person is who has logged in; without that, an open page.
     """
@@ -43,7 +43,7 @@ def share_fairly(page: gr.Blocks) -> None:
 
 
 def refuse_other_requests(page: gr.Blocks) -> None:
-    """Values that no component of the page would send become an error with a sentence, and not a silent one."""
+    """Turn values that no component of the page would send into an error with a sentence."""
     preprocess = page.preprocess_data
 
     async def preprocess_data(*args: Any, **options: Any) -> Any:

@@ -22,7 +22,7 @@ class RouteGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Answer one request, or hand it on."""
         path = route(scope)
         if scope["type"] == "http" and path.startswith((*_SHUT, *_ADDRESSES)):
             await answer(send, 404, "Not Found")
@@ -43,7 +43,7 @@ def _free_bytes() -> int:
 
 
 def route(scope: Scope) -> str:
-    """The path of a request without the prefix of Gradio's API and slashes in front, in lower case."""
+    """Return the path of a request without the prefix of Gradio's API and slashes in front, in lower case."""
     path: str = scope.get("path", "")
     return path.lstrip("/").removeprefix("gradio_api/").lstrip("/").lower()
 

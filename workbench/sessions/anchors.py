@@ -9,10 +9,10 @@ import numpy as np
 
 from analysis.anchors.export import FILES, write_study
 from analysis.anchors.figure import CATEGORY_COLORS, GROUP_COLORS
-from analysis.anchors.neighbours import nearest
+from analysis.anchors.separation import nearest
 from analysis.anchors.study import TRAINED, AnchorStudy
 from promptsr.support.errors import UserError
-from workbench.sessions.upscale import new_folder
+from workbench.sessions.pictures import new_folder
 
 ALL = 0
 """The plane of all residual groups; the others are the numbers of the groups."""
@@ -24,10 +24,10 @@ class Points(NamedTuple):
     places: np.ndarray
     """N x 2."""
     labels: list[int]
-    """Of each point, an index into `names`."""
+    """Index into `names` of each point."""
     names: list[str]
     colors: list[str]
-    """Of the labels."""
+    """Colour of each label."""
     title: str
 
 
@@ -36,14 +36,14 @@ class Studied:
     """A study as files: a session holds on to names and numbers alone."""
 
     folder: Path
-    """Of the files."""
+    """Folder of the files."""
     root: Path
-    """Of the images."""
+    """Folder of the images."""
     model: str
     groups: int
     k: int
     rows: tuple[dict[str, Any], ...]
-    """What is to be read in the table, as plain values."""
+    """Rows of the table, as plain values."""
 
     @property
     def files(self) -> list[str]:
@@ -51,7 +51,7 @@ class Studied:
         return [str(self.folder / name) for name in FILES]
 
     def points(self, plane: int) -> Points:
-        """The points of a plane."""
+        """Return the points of a plane."""
         self._check(plane)
         with np.load(self.folder / "anchors.npz") as stored:
             if plane == ALL:
@@ -65,7 +65,7 @@ class Studied:
             return Points(places, labels, names, _colors(CATEGORY_COLORS, len(names)), title)
 
     def look(self, plane: int, point: int) -> tuple[dict[str, str], list[tuple[Path, str]]]:
-        """A point of a plane: facts, and its image with those of its nearest neighbours in feature space.
+        """Return a point of a plane: facts, and its image with those of its nearest neighbours in feature space.
 
         Raises:
             UserError: no such plane or point.
@@ -107,7 +107,7 @@ class Studied:
 
 
 def keep_study(study: AnchorStudy, root: Path) -> Studied:
-    """Writes the files of a study; `root` is the folder of its images, from where the page may show them."""
+    """Write the files of a study; `root` is the folder of its images, from where the page may show them."""
     folder = new_folder()
     write_study(study, folder)
     return Studied(folder, root, study.model, len(study.planes.single), study.k, tuple(_rows(study)))

@@ -13,7 +13,7 @@ from workbench.server.limits import in_force
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Writes the images of an archive to `folder`, below the name of the folder that each lies in.
+    """Write the images of an archive to `folder`, below the name of the folder that each lies in.
 
     Nothing but images in folders is taken, and nothing is written elsewhere, whatever the archive says.
 
@@ -69,5 +69,5 @@ def _is_image(entry: zipfile.ZipInfo) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name of letters, digits, dots, blanks, underscores and hyphens that is no path, of 80 bytes at most."""
+    """Return a file name of letters, digits, dots, blanks, underscores and hyphens, of 80 bytes at most."""
     return re.sub(r"[^\w. -]+", "_", name).strip(". ").encode()[:80].decode(errors="ignore") or "unnamed"

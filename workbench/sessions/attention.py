@@ -10,18 +10,16 @@ from torch import Tensor
 
 from analysis.attention.figure import draw_attention, group_overlay, overlay
 from analysis.attention.jacobian import AttentionBranch, attention_branch
-from analysis.attention.maps import AttentionMaps, look
-from analysis.attention.pixel import LAYERS, PixelAttention, attention_at
+from analysis.attention.maps import LAYERS, AttentionMaps, look
+from analysis.attention.pixel import PixelAttention, attention_at
 from analysis.common.figure_style import publish
 from analysis.comparison.compare import Region
 from analysis.tour.walk import shrink
 from promptsr.imaging import Metadata, encode
 from promptsr.imaging.picture import to_array
 from workbench.sessions import models
-from workbench.sessions.attribution import BLUE, framed
-from workbench.sessions.compare import from_array, to_picture
+from workbench.sessions.pictures import BLUE, framed, from_array, new_folder, to_picture
 from workbench.sessions.uploads import read_photograph
-from workbench.sessions.upscale import new_folder
 
 LONGEST_SIDE = 96
 """Photographs are scaled down to this many pixels: the maps of a block are stored."""
@@ -43,7 +41,7 @@ class Looked:
     """One block at work on a photograph."""
 
     photo: np.ndarray
-    """What went in, H x W x 3 in [0, 1]."""
+    """Input of the network, H x W x 3 in [0, 1]."""
     maps: AttentionMaps
     branch: AttentionBranch | None
     """None where the network has no anchors."""
@@ -62,7 +60,7 @@ def small(image: str) -> Tensor:
 # Maps take up to some hundred megabytes, so they are kept for the last blocks of all sessions and not for each.
 @lru_cache(maxsize=2)
 def looked(image: str, model: str, group: int, block: int) -> Looked:
-    """Looks at one block, counted from 1 as its group; a second question about it costs nothing.
+    """Look at one block, counted from 1 as its group; a second question about it costs nothing.
 
     Raises:
         UserError: no such model or block, or an unreadable image.
@@ -75,7 +73,7 @@ def looked(image: str, model: str, group: int, block: int) -> Looked:
 
 
 def magnification(height: int, width: int) -> int:
-    """How many times larger than the input pictures are, so that there is room for a click."""
+    """Return how many times larger than the input pictures are, so that there is room for a click."""
     return max(1, _ROOM // max(height, width))
 
 
@@ -87,7 +85,7 @@ def view(image: str, x: int, y: int) -> str:
 
 
 def draw(seen: PixelAttention) -> list[tuple[str, str]]:
-    """Files with titles: every map of a pixel over the input."""
+    """Write every map of a pixel over the input; return the files with their titles."""
     folder = new_folder()
     pictures: dict[str, tuple[np.ndarray, str]] = {}
     for name, title in _TITLES.items():
@@ -115,7 +113,7 @@ def draw(seen: PixelAttention) -> list[tuple[str, str]]:
 
 
 def rows(seen: PixelAttention) -> list[dict[str, Any]]:
-    """The numbers of every map, as plain values."""
+    """Return the numbers of every map, as plain values."""
     found = []
     for name, weights in seen.weights.items():
         for head, reach in enumerate(seen.reach(name), start=1):
@@ -128,7 +126,7 @@ def rows(seen: PixelAttention) -> list[dict[str, Any]]:
 
 
 def keep(seen: PixelAttention, name: str) -> list[str]:
-    """Files for a paper and to measure again: PNG, SVG and npz."""
+    """Write a figure (PNG, SVG) and the arrays (npz)."""
     folder = new_folder()
     figure = draw_attention(seen, name)
     for suffix in (".png", ".svg"):

@@ -1,26 +1,20 @@
 """Attributions as the page keeps them: the patch of a photograph, and maps as files to draw and measure again."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from analysis.common.figure_style import publish
 from analysis.comparison.compare import Comparison, Region
-from analysis.lam.attribution import Attribution
-from analysis.lam.figure import contribution_area, draw_lam, overlay
+from analysis.lam.figure import contribution_area, overlay
 from analysis.lam.patches import Patch, patch_around
+from analysis.lam.run import Explanation
 from promptsr.imaging import Metadata, encode
-from promptsr.imaging.metrics import quantize
+from promptsr.imaging.picture import to_array
 from promptsr.support.errors import UserError
 from promptsr.support.files import write_json
-from workbench.sessions.compare import RED, Compared, Question, boxed, from_array, to_picture
-from workbench.sessions.upscale import CLOSEUP, new_folder
+from workbench.sessions.compare import Question, write_crops
+from workbench.sessions.pictures import BLUE, CLOSEUP, framed, from_array, new_folder, to_picture, write_figure
 
 INPUT = 64
 """Longest side of what goes through the networks, in input pixels: memory and time grow with it, and so does what the
@@ -28,8 +22,6 @@ diffusion index can be compared with. LAM's authors took 64 x 64 pixels too."""
 _DIMMED = 0.4
 _ROOM = 512
 """Pixels that a picture to click on fills if it can."""
-_FIGURES = (".png", ".pdf")
-BLUE = (0.1, 0.35, 1.0)
 
 
 def cut(question: Question, scale: int, window: Region) -> Patch:
@@ -65,44 +57,34 @@ def view(question: Question, scale: int, window: Region) -> str:
 
 
 def magnification(question: Question, scale: int) -> int:
-    """How many times larger than the output `view` is, so that there is room for a click: 1 for large pictures."""
+    """Return how many times larger than the output `view` is: 1 for large pictures, more where clicks need room."""
     return max(1, _ROOM // (scale * max(question.lr.shape[2:])))
 
 
 @dataclass(frozen=True, eq=False)
 class Attributed:
-    """Attributions of one window by several models as files: a session holds on to names and numbers alone."""
+    """Attributions of one window by several models, as a session keeps them: of a patch, so they are small."""
 
-    compared: Compared
-    """The same models on the same patch."""
-    rows: tuple[dict[str, Any], ...]
+    name: str
+    """Name of the photograph."""
+    explanation: Explanation
+    rows: list[dict[str, Any]]
     """For each model what is to be read in the table, as plain values."""
-    maps: tuple[Path, ...]
-    """For each model a `.npz` file."""
-    others: tuple[dict[str, Any], ...]
-    """For each model what `Attribution` holds, except for the values."""
+    files: list[str]
+    """To download: the maps, and all numbers as JSON."""
+    metadata: Metadata
 
-    @property
-    def files(self) -> list[str]:
-        """To download: the maps, and all numbers as JSON."""
-        summary = self.maps[0].with_name(f"{self.compared.name}-lam.json")
-        return [*map(str, self.maps), str(summary)]
-
-    def load(self) -> list[Attribution]:
-        """The attributions as they were."""
-        found = []
-        for path, other in zip(self.maps, self.others, strict=True):
-            with np.load(path) as stored:
-                found.append(Attribution(values=stored["attribution"], **other))
-        return found
+    def crops(self) -> list[tuple[str, str]]:
+        """Write files, and return them with captions: the window of every result, enlarged."""
+        return write_crops(self.explanation.comparison, self.explanation.patch.region, self.metadata)
 
     def draw(self, strength: float, level: float) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Files with captions: the maps over the input, and the contribution areas."""
-        image = self.compared.load().lr[0].permute(1, 2, 0).numpy()  # 1 x 3 x H x W -> H x W x 3
+        """Write files, and return them with captions: the maps over the input, and the contribution areas."""
+        image = to_array(self.explanation.patch.lr)  # H x W x 3
         folder, factor = new_folder(), max(1, CLOSEUP // max(image.shape))
         maps: list[tuple[str, str]] = []
         areas: list[tuple[str, str]] = []
-        for attribution, row in zip(self.load(), self.rows, strict=True):
+        for attribution, row in zip(self.explanation.attributions, self.rows, strict=True):
             note = f" Preview at {attribution.settings.steps} steps." if row["preview"] else ""
             share = f"{100 * attribution.activated(level):.1f} % of the pixels are above {100 * level:g} % of the map."
             for kind, picture, into, text in (
@@ -121,49 +103,24 @@ class Attributed:
         return maps, areas
 
     def figures(self) -> list[str]:
-        """Files with the figure for a paper: PNG and PDF."""
-        figure = draw_lam(self.compared.load(), self.load(), self.compared.name)
-        folder = new_folder()
-        files = [folder / f"{self.compared.name}-lam{suffix}" for suffix in _FIGURES]
-        for file in files:
-            publish(figure, file)
-        return list(map(str, files))
+        """Write the figure for a paper: PNG and PDF."""
+        return write_figure(self.explanation.figure(self.name), f"{self.name}-lam", (".png", ".pdf"))
 
 
-def keep_maps(compared: Compared, found: Sequence[Attribution], patch: Patch, preview: bool) -> Attributed:
-    """Writes attributions to files.
+def keep_maps(name: str, explanation: Explanation, metadata: Metadata, preview: bool) -> Attributed:
+    """Write the files of maps.
 
     Args:
-        compared: the same models on the patch.
-        found: in the order of the models.
-        patch: what went through them.
+        name: of the photograph.
+        explanation: of a window of it.
+        metadata: of the photograph.
         preview: whether finer ones follow.
     """
-    scale = compared.scale
-    place = {"x": scale * patch.x + patch.region.x, "y": scale * patch.y + patch.region.y}  # in the photograph
-    looked_at = {"x": patch.x, "y": patch.y, "width": patch.lr.shape[3], "height": patch.lr.shape[2]}
-    scores = compared.load().scores(patch.region) or [(math.nan, math.nan)] * len(found)
-    rows, maps, folder = [], [], new_folder()
-    for attribution, score in zip(found, scores, strict=True):
-        psnr, ssim = (value if math.isfinite(value) else None for value in score)  # JSON has no others
-        row = {**attribution.to_dict(), "psnr_y": psnr, "ssim_y": ssim, "preview": preview}
-        row["settings"] |= {**place, "patch": looked_at}
-        rows.append(row)
-        maps.append(folder / f"{compared.name}-{attribution.model}-lam.npz")
-        attribution.save(maps[-1], row)
-    others = tuple({key: value for key, value in vars(each).items() if key != "values"} for each in found)
-    attributed = Attributed(compared, tuple(rows), tuple(maps), others)
-    write_json(Path(attributed.files[-1]), {"maps": rows})
-    return attributed
-
-
-def framed(
-    image: Tensor, region: Region, factor: int, scale: int = 1, color: tuple[float, float, float] = RED
-) -> Tensor:
-    """1 x 3 x H x W with every pixel repeated and a frame around a region, at 8-bit levels: 1 x 3 x fH x fW.
-
-    The region counts in pixels that are `scale` times smaller than those of the image.
-    """
-    large = image.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    x, y, size = (factor * value // scale for value in (region.x, region.y, region.size))
-    return quantize(boxed(large, Region(x, y, size), color))
+    folder = new_folder()
+    rows = [{**row, "preview": preview} for row in explanation.rows]
+    files = [folder / f"{name}-{row['model']}-lam.npz" for row in rows]
+    for attribution, file, row in zip(explanation.attributions, files, rows, strict=True):
+        attribution.save(file, row)
+    summary = folder / f"{name}-lam.json"
+    write_json(summary, {"maps": rows})
+    return Attributed(name, explanation, rows, [*map(str, files), str(summary)], metadata)

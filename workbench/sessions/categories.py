@@ -10,17 +10,17 @@ from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_array
 from promptsr.support.files import replacing
+from workbench.server.arguments import Text
 from workbench.server.device import on_device
 from workbench.sessions import models
 from workbench.sessions.attention import magnification, small
-from workbench.sessions.compare import from_array, to_picture
+from workbench.sessions.pictures import from_array, new_folder, to_picture
 from workbench.sessions.uploads import sent_file
-from workbench.sessions.upscale import new_folder
 
 
 @on_device
-def categories(image: str | None, model: str) -> tuple[list[tuple[str, str]], str, str, list[str]]:
-    """Draws into which categories every block sorts the pixels of a photograph.
+def categories(image: Text | None, model: Text) -> tuple[list[tuple[str, str]], str, str, list[str]]:
+    """Draw into which categories every block sorts the pixels of a photograph.
 
     Args:
         image: path of the file that was sent; it is shrunk to at most 96 pixels a side.
@@ -38,7 +38,7 @@ def categories(image: str | None, model: str) -> tuple[list[tuple[str, str]], st
     photo, name, folder = to_array(lr), Path(image).stem, new_folder()
     pictures = []
     for found in study.maps.maps:
-        large = category_overlay(found.labels, study.maps.anchor_grid, photo, magnification(*photo.shape[:2]))
+        large = category_overlay(found.labels, study.maps.grid.anchor_grid, photo, magnification(*photo.shape[:2]))
         file = folder / f"{found.group}-{found.block}-{found.kind}.png"
         encode(to_picture(quantize(from_array(large)), Metadata()), file)
         used = len(found.largest_first[0])

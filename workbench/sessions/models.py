@@ -17,12 +17,12 @@ _FAVOURITE = "promptsr-tiny-x4"
 
 @lru_cache(maxsize=1)
 def known() -> dict[str, ModelInfo]:
-    """All models by name, as they were when the page was made."""
+    """Return all models by name, as they were when the page was made."""
     return {model.name: model for model in list_models()}
 
 
 def usable() -> list[str]:
-    """Names of those with weights, trained networks first."""
+    """Return the names of models with weights, trained networks first."""
     return sorted((name for name, model in known().items() if model.has_weights), key=lambda n: n.startswith(BICUBIC))
 
 
@@ -56,7 +56,7 @@ def pair(scale: int, gradients: bool = False) -> list[str]:
 
 
 def scale_of(name: str) -> int:
-    """How many times a model enlarges.
+    """Return how many times a model enlarges.
 
     Raises:
         UserError: no such name.
@@ -66,12 +66,12 @@ def scale_of(name: str) -> int:
 
 
 def with_bicubic(name: str) -> list[str]:
-    """A model beside bicubic interpolation of its scale."""
+    """Return a model beside bicubic interpolation of its scale."""
     return list(dict.fromkeys([f"{BICUBIC}-x{scale_of(name)}", name]))
 
 
 def load_rival(name: str, scale: int) -> SRModel:
-    """The model to compare with; `bicubic` means bicubic interpolation by whatever `scale`.
+    """Return the model to compare with; `bicubic` means bicubic interpolation by whatever `scale`.
 
     Raises:
         UserError: no such name, no weights, or another scale.
@@ -83,7 +83,7 @@ def load_rival(name: str, scale: int) -> SRModel:
 
 
 def load(name: str) -> SRModel:
-    """A model with weights.
+    """Return a model with weights.
 
     Raises:
         UserError: no such name, or no weights.
@@ -110,7 +110,7 @@ def load_several(names: Sequence[str], scale: int | None = None, beside: int = 0
 
 
 def check_pass(model: SRModel, tile: str | int, height: int, width: int) -> None:
-    """Refuses tiles that take more memory than the page gives; "auto" never does.
+    """Refuse tiles that take more memory than the page gives; "auto" never does.
 
     Raises:
         UserError: a forward pass of a tile (or of the whole image of `height` x `width`) would.
@@ -128,12 +128,12 @@ def check_pass(model: SRModel, tile: str | int, height: int, width: int) -> None
 
 @lru_cache(maxsize=1)
 def _kept() -> Callable[[str], SRModel]:
-    """Loads models, and keeps as many as the limits allow."""
+    """Load models, and keeps as many as the limits allow."""
     return lru_cache(maxsize=in_force().models_kept)(load_model)
 
 
 def network(name: str) -> PromptSR:
-    """The PromptSR network of this name; one with fresh weights, always the same, where there are no trained ones.
+    """Return the PromptSR network of this name; without trained weights it has fresh ones, always the same.
 
     Raises:
         UserError: no such name, or another kind of model.
@@ -154,7 +154,7 @@ def _untrained(kind: str, scale: int) -> PromptSR:
 
 
 def networks() -> list[str]:
-    """Names of the PromptSR networks, those with weights first."""
+    """Return the names of the PromptSR networks, those with weights first."""
     names = [name for name, model in known().items() if model.architecture == PromptSR.__name__]
     return sorted(names, key=lambda name: not known()[name].has_weights)
 
@@ -165,7 +165,7 @@ def network_choices() -> list[tuple[str, str]]:
 
 
 def first_network() -> str:
-    """The PromptSR network that a tab starts with."""
+    """Return the PromptSR network that a tab starts with."""
     return favourite() if favourite() in networks() else networks()[0]
 
 

@@ -11,7 +11,7 @@ from workbench.sessions.compare import fit
 from workbench.sessions.uploads import read_photograph
 
 SIDE = 64
-"""Of the region around a pixel, in pixels of the result."""
+"""Side of the region around a pixel, in pixels of the result."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Place:
     """A region of what models of one scale make of a photograph."""
 
     image: Path
-    """A file that browsers show."""
+    """File that browsers show."""
     way: str
     """"shrink" takes it for the HR image and shrinks it first; "enlarge" takes it as it is."""
     models: tuple[str, ...]
@@ -28,7 +28,7 @@ class Place:
 
     @classmethod
     def around(cls, image: str | None, way: str, names: Sequence[str], x: int | None, y: int | None) -> "Place":
-        """The region around a pixel of the result, moved into the image; in the middle where no pixel is given.
+        """Return the region around a pixel of the result, moved into the image; in the middle where no pixel is given.
 
         Raises:
             UserError: there is no image, or no model.
@@ -44,7 +44,7 @@ class Place:
 
     @property
     def scale(self) -> int:
-        """Of the models."""
+        """Scale of the models."""
         return models.scale_of(self.models[0])
 
     @property

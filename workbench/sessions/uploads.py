@@ -5,11 +5,11 @@ from pathlib import Path
 from promptsr.imaging import Picture, decode, encode
 from promptsr.support.errors import UserError
 from workbench.server.limits import in_force
-from workbench.sessions.upscale import new_folder
+from workbench.sessions.pictures import new_folder
 
 
 def sent_file(image: str | None) -> Path:
-    """The file of a photograph that was sent.
+    """Return the file of a photograph that was sent.
 
     Raises:
         UserError: there is none yet.
@@ -29,7 +29,7 @@ def read_photograph(image: str | Path | None) -> Picture:
 
 
 def displayable(path: Path) -> str:
-    """The path of an image that browsers show: TIFF becomes PNG, which holds all that we read from TIFF.
+    """Return the path of an image that browsers show; TIFF becomes PNG, which holds all that we read from TIFF.
 
     Raises:
         UserError: as `read_photograph`.

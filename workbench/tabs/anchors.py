@@ -1,7 +1,6 @@
 """The tab *Anchors*: anchor prompts of many images as points (Fig. 11), the image behind each, and the numbers."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,34 @@ from analysis.anchors.study import Stage, analyse, check_settings, collect_varia
 from analysis.common.samples import write_crops
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import UserError
+from workbench.server.arguments import Real, Text, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.anchors import ALL, Studied, keep_study
 from workbench.sessions.archives import unpack
-from workbench.sessions.upscale import new_folder
+from workbench.sessions.pictures import new_folder
 from workbench.ui import status
-from workbench.ui.components import PRIVATE, RUN, archive, choice, event_value, gallery, picture, toast
+from workbench.ui.components import (
+    PRIVATE,
+    RUN,
+    archive,
+    choice,
+    event_value,
+    gallery,
+    picture,
+    stoppable,
+    table_of,
+    toast,
+)
 from workbench.ui.scatter import ON_LOAD, scatter
 from workbench.ui.tab_header import tab
 
-_WAYS = [("their mean", "mean"), ("in a row", "flattened"), ("each", "anchors")]
+_WAYS = [
+    ("the mean of its anchors", "mean"),
+    ("all anchors in one vector", "flattened"),
+    ("one dot per anchor", "anchors"),
+]
 _PER_CATEGORY = 30
 _PERPLEXITY, _K, _PERMUTATIONS = 30, 5, 999
 _POINTS = LIMIT // 2
@@ -50,18 +65,18 @@ value.map((row, i) => {
 
 
 def build() -> None:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     offered = [name for name in models.networks() if models.known()[name].has_weights]
     first = models.favourite() if models.favourite() in offered else next(iter(offered), None)
     with tab("anchors"):
         studied = gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            images = archive(label="ZIP file with a folder of images per category (none: crops of the samples)")
+            images = archive(label="ZIP file with a folder of images per category (leave empty to use the samples)")
             with gr.Group():
                 model = choice(choices=offered, value=first, label="Network", elem_id="anchors-model")
-                way = gr.Radio(_WAYS, value="mean", label="An image becomes points by its anchors:")
+                way = gr.Radio(_WAYS, value="mean", label="Represent each image by")
                 blocks = models.network(first).config.blocks_per_group if first else 1
-                block = gr.Slider(1, blocks, blocks, step=1, label="Block of every group", elem_id="anchors-block")
+                block = gr.Slider(1, blocks, blocks, step=1, label="Which block", elem_id="anchors-block")
                 with gr.Row():
                     per_category, perplexity, seed = (
                         gr.Number(value, precision=precision, label=label, min_width=120, elem_id=f"anchors-{name}")
@@ -72,39 +87,34 @@ def build() -> None:
                         )
                     )
             with gr.Row():
-                start = gr.Button("Study", variant="primary", elem_id="anchors-start")
+                start = gr.Button("Run t-SNE", variant="primary", elem_id="anchors-start")
                 cancel = gr.Button("Cancel", elem_id="anchors-cancel")
             gr.Markdown(_HELP, elem_id="anchors-help")
         with gr.Column(scale=5, min_width=320):
             news = gr.HTML(
-                status.idle("Choose a network and press Study: images are shrunk, and their anchor prompts compared."),
+                status.idle(
+                    "Choose a network and press Run t-SNE: images are shrunk, and their anchor prompts compared."
+                ),
                 elem_id="anchors-status",
             )
             with gr.Column(elem_id="anchors-results"):
                 with gr.Row(equal_height=False):
                     with gr.Column(scale=3, min_width=300):
-                        plane = choice(
-                            choices=[("All groups", ALL)], value=ALL, label="Points of", elem_id="anchors-plane"
-                        )
+                        plane = choice(choices=[("All groups", ALL)], value=ALL, label="Show", elem_id="anchors-plane")
                         plot = gr.HTML(js_on_load=ON_LOAD, apply_default_css=False, elem_id="anchors-plot")
                         point = gr.Number(None, precision=0, visible="hidden", elem_id="anchors-point")
                     with gr.Column(scale=2, min_width=240):
                         facts = gr.HTML(elem_id="anchors-facts")
                         shown = gallery("The image and its neighbours", "anchors-shown", allow_preview=False)
                 findings = gr.Markdown(elem_id="anchors-findings")
-                table = gr.HTML(
-                    [], html_template=_TABLE, js_on_load=None, apply_default_css=False, elem_id="anchors-table",
-                    elem_classes="scores",
-                )  # fmt: skip
+                table = table_of(_TABLE, "anchors-table")
                 figure = picture("Figure", elem_id="anchors-figure")
                 files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
 
     question = [images, model, way, per_category, block, perplexity, seed]
     outputs = [studied, table, findings, figure, files, news]
     run = start.click(toast(study), question, outputs, api_name="anchors", **RUN)
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run], queue=False, **PRIVATE)
-    # To Gradio a cancelled run may or may not be a failed one.
-    run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    stoppable(cancel, news, run)
     model.input(toast(_last_block), model, block, **PRIVATE)
     light: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
     drawing = toast(draw), [plane, studied], plot
@@ -118,15 +128,15 @@ def build() -> None:
 
 @on_device
 def study(
-    images: str | None,
-    model: str | None,
-    way: str,
-    per_category: int,
-    block: int,
-    perplexity: float,
-    seed: int,
+    images: Text | None,
+    model: Text | None,
+    way: Text,
+    per_category: Whole,
+    block: Whole,
+    perplexity: Real,
+    seed: Whole,
 ) -> Iterator[tuple[Any, ...]]:
-    """Compares the anchor prompts of many images: which residual group are they of, which category is the image?
+    """Compare the anchor prompts of many images: which residual group are they of, which category is the image?
 
     Args:
         images: path of the ZIP file that was sent, with a folder for each category; none: crops of the samples.
@@ -161,13 +171,14 @@ def study(
     else:
         write_crops(root, per_category)
     found = find_image_set(root, per_category, seed)
-    check_settings(found, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS)
-    with closing(collect_variants(network, found, folder / "collected", block=block, seed=seed)) as collecting:
-        collected = yield from status.announced(collecting, _tell)
-    with closing(
-        analyse(collected, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS, seed=seed, limit=_POINTS)
-    ) as measuring:
-        done = yield from status.announced(measuring, _tell)
+    check_settings(found, way=way, perplexity=perplexity, k=_K)
+    collected = yield from status.announced(
+        collect_variants(network, found, folder / "collected", block=block, seed=seed), _tell
+    )
+    done = yield from status.announced(
+        analyse(collected, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS, seed=seed, limit=_POINTS),
+        _tell,
+    )
     yield *[gr.skip()] * 5, status.running("Drawing")
     kept = keep_study(done, root)
     said = "\n".join(f"- {sentence}" for sentence in done.findings)
@@ -178,8 +189,8 @@ def study(
     yield kept, list(kept.rows), said, figure, kept.files, status.done(facts)
 
 
-def draw(plane: int, studied: Studied | None) -> str:
-    """The points of a plane as HTML: 0 for all residual groups, or the number of one.
+def draw(plane: Whole, studied: Studied | None) -> str:
+    """Draw the points of a plane as HTML: 0 for all residual groups, or the number of one.
 
     Raises:
         UserError: nothing has been studied yet, or no such plane.
@@ -187,8 +198,8 @@ def draw(plane: int, studied: Studied | None) -> str:
     return scatter(*_there(studied).points(plane))
 
 
-def look(point: int | None, plane: int, studied: Studied | None) -> tuple[str, list[tuple[str, str]]]:
-    """The image behind a point, and those behind its nearest neighbours.
+def look(point: Whole | None, plane: Whole, studied: Studied | None) -> tuple[str, list[tuple[str, str]]]:
+    """Show the image behind a point, and those behind its nearest neighbours.
 
     Args:
         point: its number in the plane, from 0.
@@ -207,7 +218,7 @@ def look(point: int | None, plane: int, studied: Studied | None) -> tuple[str, l
 
 def _there(studied: Studied | None) -> Studied:
     if studied is None:
-        raise UserError("Nothing has been studied yet: choose a network and press Study.")
+        raise UserError("Nothing has been studied yet: choose a network and press Run t-SNE.")
     return studied
 
 
@@ -216,13 +227,13 @@ def _planes(studied: Studied) -> gr.Dropdown:
     return gr.Dropdown(choices=[("All groups", ALL), *groups], value=ALL)
 
 
-def _last_block(model: str) -> gr.Slider:
+def _last_block(model: Text) -> gr.Slider:
     blocks = models.network(model).config.blocks_per_group
     return gr.Slider(maximum=blocks, value=blocks)
 
 
 def _forget() -> tuple[None, str, list[Any]]:
-    """In another picture, the numbers stand for other points."""
+    """Empty the choice: in another picture the numbers stand for other points."""
     return None, "", []
 
 

@@ -10,11 +10,12 @@ from analysis.tour.boxes import boxes
 from analysis.tour.figure import draw_view
 from analysis.tour.walk import Stop, Tour, shrink, walk
 from promptsr.support.errors import UserError
+from workbench.server.arguments import Text, Whole
 from workbench.server.device import on_device
 from workbench.sessions import models
+from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.sessions.upscale import new_folder
 from workbench.tabs.links import Destination, Source, new_question, onward
 from workbench.ui.components import HEAVY, PRIVATE, choice, event_value, gallery, photo, point, samples, toast
 from workbench.ui.network_diagram import ON_LOAD, diagram
@@ -33,7 +34,7 @@ _UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictur
 
 
 def build() -> tuple[Source, Destination]:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     first = models.first_network()
     sample = sample_paths(_SAMPLE_SIDE)[1]
     with tab(TAB) as opened:
@@ -77,15 +78,15 @@ def build() -> tuple[Source, Destination]:
 
 @on_device
 def architecture(
-    image: str | None,
-    model: str,
-    group: int,
-    block: int,
-    box: str,
-    x: int,
-    y: int,
+    image: Text | None,
+    model: Text,
+    group: Whole,
+    block: Whole,
+    box: Text,
+    x: Whole,
+    y: Whole,
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Shows one box at work on a photograph.
+    """Show one box at work on a photograph.
 
     Args:
         image: path of the file that was sent.
@@ -121,7 +122,7 @@ def architecture(
 # A walk takes some megabytes, so the last ones of all sessions are kept and not one for each.
 @lru_cache(maxsize=4)
 def _walked(image: str, model: str, group: int, block: int, x: int, y: int) -> Tour:
-    """The photograph's way through the network; a second box of it costs nothing."""
+    """Walk a photograph through the network; a second box of the same walk costs nothing."""
     picture = read_photograph(image)
     small = shrink(picture.to_tensor(), LONGEST_SIDE)
     focus = (x * small.shape[3] // picture.width, y * small.shape[2] // picture.height)
@@ -141,7 +142,7 @@ def _case(place: Place) -> list[Any]:
     return [image, name, diagram_of, box, group, block, *place.pixel, asked]
 
 
-def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
+def _here(image: Text | None, name: Text, x: Whole | None, y: Whole | None) -> Place:
     """Return the place around the pixel."""
     scale = models.scale_of(name)
     x, y = (None if start is None else scale * start + scale // 2 for start in (x, y))
@@ -163,7 +164,7 @@ def _describe(stop: Stop, trained: bool) -> str:
     )
 
 
-def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
+def _pick(model: Text, event: gr.EventData) -> tuple[str, str, int, int]:
     box, group, block = (
         event_value(event, "box", str),
         event_value(event, "group", int),
@@ -172,10 +173,10 @@ def _pick(model: str, event: gr.EventData) -> tuple[str, str, int, int]:
     return diagram(models.network(model).config, group, block, box), box, group, block
 
 
-def _restart(model: str) -> tuple[str, str, int, int]:
+def _restart(model: Text) -> tuple[str, str, int, int]:
     return diagram(models.network(model).config, 1, 1, _FIRST_BOX), _FIRST_BOX, 1, 1
 
 
-def _middle(image: str | None) -> tuple[int, int]:
+def _middle(image: Text | None) -> tuple[int, int]:
     picture = read_photograph(image)
     return picture.width // 2, picture.height // 2

@@ -1,7 +1,6 @@
 """The tab *Attention*: click on a pixel, and see which anchors it asks, what they read, and who is of its kind."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,29 @@ from analysis.attention.figure import draw_depth
 from analysis.common.figure_style import publish
 from promptsr.inference.upscaler import Progress
 from promptsr.support.files import replacing
+from workbench.server.arguments import Flag, Text, Whole
 from workbench.server.device import on_device
 from workbench.sessions import categories as category_pictures
 from workbench.sessions import models
 from workbench.sessions.attention import draw, keep, looked, magnification, rows, small, view
+from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.sessions.upscale import new_folder
 from workbench.tabs.links import Destination, Source, new_question, onward
 from workbench.ui import status
-from workbench.ui.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.ui.components import (
+    HEAVY,
+    PRIVATE,
+    RUN,
+    choice,
+    gallery,
+    photo,
+    picture,
+    point,
+    samples,
+    table_of,
+    toast,
+)
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.tab_header import tab
 
@@ -45,7 +57,7 @@ value.map(row => {
 
 
 def build() -> tuple[Source, Destination]:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     first = models.first_network()
     config = models.network(first).config
     sample = str(sample_paths(_SAMPLE_SIDE)[1])
@@ -80,10 +92,7 @@ def build() -> tuple[Source, Destination]:
                     draw_button = gr.Button("Draw the figure for a paper", elem_id="attention-draw")
                     files = gr.Files(label="Figure and maps", interactive=False, elem_id="attention-files")
             maps = gallery("What the pixel looks at", "attention-maps")
-            table = gr.HTML(
-                [], html_template=_TABLE, js_on_load=None, apply_default_css=False, elem_id="attention-table",
-                elem_classes="scores",
-            )  # fmt: skip
+            table = table_of(_TABLE, "attention-table")
             with gr.Accordion("Over depth: how the reach changes from block to block", open=False):
                 descend = gr.Button("Compute all blocks", elem_id="attention-descend")
                 depth_news = gr.HTML(elem_id="attention-depth-status")
@@ -128,9 +137,9 @@ def build() -> tuple[Source, Destination]:
 
 @on_device
 def attention(
-    image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool
+    image: Text | None, model: Text, group: Whole, block: Whole, x: Whole, y: Whole, jacobian: Flag
 ) -> tuple[str, list[tuple[str, str]], list[dict[str, Any]], str]:
-    """Shows where one block looks for one pixel.
+    """Show where one block looks for one pixel.
 
     Args:
         image: path of the file that was sent; it is shrunk to at most 96 pixels a side.
@@ -163,8 +172,10 @@ def attention(
 
 
 @on_device
-def figure(image: str | None, model: str, group: int, block: int, x: int, y: int, jacobian: bool) -> list[str]:
-    """One pixel as a figure for a paper (PNG, SVG) and as arrays (npz); arguments as for `attention`.
+def figure(
+    image: Text | None, model: Text, group: Whole, block: Whole, x: Whole, y: Whole, jacobian: Flag
+) -> list[str]:
+    """Draw one pixel as a figure for a paper (PNG, SVG) and as arrays (npz); arguments as for `attention`.
 
     Raises:
         UserError: as `attention`.
@@ -174,7 +185,7 @@ def figure(image: str | None, model: str, group: int, block: int, x: int, y: int
 
 
 @on_device
-def depth(image: str | None, model: str) -> Iterator[tuple[Any, ...]]:
+def depth(image: Text | None, model: Text) -> Iterator[tuple[Any, ...]]:
     """Numbers for the reach of attention in every block.
 
     Args:
@@ -193,8 +204,7 @@ def depth(image: str | None, model: str) -> Iterator[tuple[Any, ...]]:
         text = f"Group {step.group + 1}, block {step.block + 1}"
         return gr.skip(), gr.skip(), status.running(text, Progress(step.done, step.total), "blocks")
 
-    with closing(over_depth(models.network(model), small(image), pixels=_PIXELS)) as work:
-        study = yield from status.announced(work, tell)
+    study = yield from status.announced(over_depth(models.network(model), small(image), pixels=_PIXELS), tell)
     folder = new_folder()
     chart, numbers = folder / f"{Path(image).stem}-depth.png", folder / f"{Path(image).stem}-depth.csv"
     publish(draw_depth(study.table), chart)
@@ -203,7 +213,7 @@ def depth(image: str | None, model: str) -> Iterator[tuple[Any, ...]]:
     yield str(chart), [str(numbers), str(chart)], status.done({"Means over": f"{len(study.pixels)} pixels"})
 
 
-def _attention_asked(asked: tuple[Any, ...], jacobian: bool) -> tuple[Any, ...]:
+def _attention_asked(asked: tuple[Any, ...], jacobian: Flag) -> tuple[Any, ...]:
     _, image, name, group, block, x, y = asked
     return attention(image, name, group, block, x, y, jacobian)
 
@@ -219,7 +229,7 @@ def _case(place: Place) -> list[Any]:
     return [image, name, *_blocks(name), x, y, asked]
 
 
-def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
+def _here(image: Text | None, name: Text, x: Whole | None, y: Whole | None) -> Place:
     """Return the place around the pixel."""
     image = str(sent_file(image))
     whole, (height, width) = read_photograph(image), small(image).shape[2:]
@@ -231,20 +241,20 @@ def _here(image: str | None, name: str, x: int | None, y: int | None) -> Place:
     return Place.around(image, "enlarge", models.with_bicubic(name), x, y)
 
 
-def _middle(image: str | None) -> tuple[int, int]:
+def _middle(image: Text | None) -> tuple[int, int]:
     image = str(sent_file(image))
     height, width = small(image).shape[2:]
     return width // 2, height // 2
 
 
-def _clicked(image: str | None, event: gr.SelectData) -> tuple[int, int]:
+def _clicked(image: Text | None, event: gr.SelectData) -> tuple[int, int]:
     image = str(sent_file(image))
     factor = magnification(*small(image).shape[2:])
     x, y = (place // factor for place in point(event))
     return x, y
 
 
-def _blocks(model: str) -> tuple[gr.Slider, gr.Slider]:
+def _blocks(model: Text) -> tuple[gr.Slider, gr.Slider]:
     config = models.network(model).config
     return (
         gr.Slider(maximum=config.groups, value=config.groups),

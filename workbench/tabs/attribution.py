@@ -1,36 +1,47 @@
 """The tab *Attribution*: click on a picture, and see which input pixels made that place, for up to four models."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from analysis.comparison.compare import Comparing, compare
+from analysis.comparison.compare import Comparing
 from analysis.lam.attribution import PathSettings
-from analysis.lam.backward_memory import check_memory
 from analysis.lam.figure import AREA_LEVEL
-from analysis.lam.method import WINDOW, LocalAttributionMap
-from promptsr.inference.upscaler import Progress
+from analysis.lam.method import WINDOW
+from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.support.errors import UserError
+from workbench.server.arguments import Real, Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.attribution import INPUT, Attributed, cut, keep_maps, magnification, view
-from workbench.sessions.attribution_table import HELP, numbers
-from workbench.sessions.compare import ask, fit, keep, region_of
+from workbench.sessions.compare import ask, fit, region_of
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import sent_file
 from workbench.tabs.links import Destination, Source, new_question, onward
 from workbench.ui import status
-from workbench.ui.components import HEAVY, PRIVATE, RUN, choice, gallery, photo, picture, point, samples, toast
+from workbench.ui.components import (
+    HEAVY,
+    PRIVATE,
+    RUN,
+    choice,
+    gallery,
+    photo,
+    picture,
+    point,
+    samples,
+    stoppable,
+    table_of,
+    toast,
+)
 from workbench.ui.samples import SIDES
 from workbench.ui.tab_header import tab
 
 TAB = "lam"
-PREVIEW = 10
-"""Steps of the first maps: the diffusion index hardly changes after them."""
+_PREVIEW = PathSettings(10, rule="trapezoid")
+"""Settings of the first maps. With few steps LAM's own rule overstates how far a network looks; this one less."""
 _STEPS = 50
 _AT_ONCE = 1
 """Steps in one pass: on a CPU more of them at once take more memory and no less time."""
@@ -40,9 +51,28 @@ _SCALE = 4
 _STRENGTH = 0.9
 _WAYS = [("Test: shrink, then restore (gives scores)", "shrink"), ("Just enlarge", "enlarge")]
 
+_HELP = """**How to read it.** LAM marks the input pixels that made the window: the redder, the more.
+The *diffusion index* (DI) says how widely they are spread, 0 if one pixel does it all and 100 if all do the same; a
+larger one means that the network draws on more of the image, which need not make a better picture. The *completeness
+gap* is by how much the attributions miss what they must add up to, the change of the window along the path from a
+blurred input to the sharp one: take more steps where it is large. PromptSR sorts pixels into categories, so some gap
+remains."""
+# The browser renders the table, so that programs get plain numbers.
+_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>DI</th><th>Completeness gap</th>
+<th>Pixels above 1 %</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Steps</th><th>Time, s</th></tr></thead><tbody>${
+value.map(row => {
+  const text = (number, digits, sign = '', unit = '') =>
+    number === null ? '–' : (number > 0 ? sign : '') + number.toFixed(digits) + unit;
+  const percent = (share, digits, sign) => text(share === null ? null : 100 * share, digits, sign, ' %');
+  return `<tr><th>${new Option(row.model).innerHTML}</th><td><b>${text(row.di, 2)}</b></td>
+<td>${percent(row.completeness_gap, 2, '+')}</td><td>${percent(row.activated['0.01'], 1)}</td>
+<td>${text(row.psnr_y, 2)}</td><td>${text(row.ssim_y, 4)}</td>
+<td>${row.settings.steps}${row.preview ? ' (preview)' : ''}</td><td>${row.seconds.toFixed(1)}</td></tr>`;
+}).join('')}</tbody></table>` : ''}"""
+
 
 def build() -> tuple[Source, Destination]:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
@@ -74,8 +104,8 @@ def build() -> tuple[Source, Destination]:
                         x, y, window, steps = (
                             gr.Number(value, precision=0, label=label, min_width=140, elem_id=f"lam-{name}")
                             for name, label, value in (
-                                ("x", "Left edge", None),
-                                ("y", "Upper edge", None),
+                                ("x", "x", None),
+                                ("y", "y", None),
                                 ("window", "Window", WINDOW),
                                 ("steps", "Steps", _STEPS),
                             )
@@ -84,9 +114,9 @@ def build() -> tuple[Source, Destination]:
                         start = gr.Button("Attribute", variant="primary", min_width=100, elem_id="lam-start")
                         cancel = gr.Button("Cancel", min_width=100, elem_id="lam-cancel")
                     buttons = onward(TAB)
-            table = numbers("lam-table")
+            table = table_of(_TABLE, "lam-table")
             with gr.Column(elem_id="lam-results"):
-                gr.Markdown(HELP, elem_id="lam-help")
+                gr.Markdown(_HELP, elem_id="lam-help")
                 with gr.Accordion("The window of the result"):
                     crops = gallery("The window", "lam-crops")
                 with gr.Accordion("Local attribution maps: what made the window, in colour over the input in grey"):
@@ -105,10 +135,7 @@ def build() -> tuple[Source, Destination]:
     run = start.click(toast(attribute), question, outputs, api_name="lam", **RUN)
     # Once: server and browser both tell of the change.
     opened = asked.change(toast(_attribute_asked), asked, outputs, trigger_mode="once", **PRIVATE, **HEAVY)
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
-    for each in (run, opened):
-        # To Gradio a cancelled run may or may not be a failed one.
-        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
+    stoppable(cancel, news, run, opened)
 
     light = {"show_progress": "hidden", "trigger_mode": "always_last"}
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
@@ -129,9 +156,9 @@ def build() -> tuple[Source, Destination]:
 
 @on_device
 def attribute(
-    image: str | None, way: str, scale: int, names: list[str] | None, x: int, y: int, window: int, steps: int
+    image: Text | None, way: Text, scale: Whole, names: Texts | None, x: Whole, y: Whole, window: Whole, steps: Whole
 ) -> Iterator[tuple[Any, Any, Any, Any, str]]:
-    """Attributes a window of the result to the pixels of the input, for several models of one scale.
+    """Attribute a window of the result to the pixels of the input, for several models of one scale.
 
     Args:
         image: path of the file that was sent.
@@ -154,42 +181,31 @@ def attribute(
     if not 1 <= steps <= in_force().steps:
         raise UserError(f"The number of steps must be 1 to {in_force().steps}, not {steps}.")
     networks = models.load_several(names or [], scale)
-    methods = [LocalAttributionMap(network) for network in networks]
     place = region_of(x, y, window)
     question = ask(Path(image), way, None, scale)
-    patch = cut(question, scale, place)
-    height, width = patch.lr.shape[2:]
-    for network in networks:
-        check_memory(network, height, width, _AT_ONCE)
-    quiet = [gr.skip()] * 3
     whole = view(question, scale, place)
-    yield gr.skip(), whole, [], None, status.running("Upscaling")
-
-    def upscaling(step: Comparing) -> tuple[Any, ...]:
-        return gr.skip(), *quiet, status.running(f"Upscaling with {step.model}", step.progress)
-
-    with closing(compare(networks, patch.lr, patch.hr, "whole")) as work:
-        comparison = yield from status.announced(work, upscaling)
-    compared = keep(Path(image).stem, comparison, question.metadata)
-    part = " around the window, the rest is dimmed" if patch.lr.shape != question.lr.shape else ""
+    height, width = cut(question, scale, place).lr.shape[2:]
+    part = " around the window, the rest is dimmed" if (height, width) != question.lr.shape[2:] else ""
     facts = {"Window": f"{window} × {window} at {x}, {y}", "Input": f"{width} × {height}{part}"}
-    for each in sorted({min(PREVIEW, steps), steps}):
-        # With few steps the rule of LAM overstates how far the network looks; the trapezoid rule comes nearer.
-        settings = PathSettings(each, rule="right" if each == steps else "trapezoid")
-        found = []
-        for method in methods:
-            text = f"{'Preview' if each < steps else 'Refining' if steps > PREVIEW else 'Attributing'}: {method.name}"
-            yield gr.skip(), *quiet, status.running(text)
-            with closing(method.stream(patch.lr, patch.region, settings, at_once=_AT_ONCE)) as passes:
+    name = Path(image).stem
 
-                def attributing(step: Progress, text: str = text) -> tuple[Any, ...]:
-                    return gr.skip(), *quiet, status.running(text, step, "steps")
+    def tell(step: Comparing | Attributing | Explanation) -> tuple[Any, ...]:
+        if isinstance(step, Explanation):
+            kept = keep_maps(name, step, question.metadata, preview=True)
+            return kept, whole, kept.rows, None, status.running(f"Refining to {steps} steps")
+        if isinstance(step, Comparing):
+            return gr.skip(), whole, [], None, status.running(f"Upscaling with {step.model}", step.progress)
+        kind = "Preview" if step.settings == _PREVIEW else "Refining" if preview else "Attributing"
+        return *[gr.skip()] * 4, status.running(f"{kind}: {step.model}", step.progress, "steps")
 
-                found.append((yield from status.announced(passes, attributing)))
-        done = each == steps
-        shown = keep_maps(compared, found, patch, preview=not done)
-        ending = status.done(facts) if done else status.running(f"Refining to {steps} steps")
-        yield shown, whole, shown.rows, shown.files if done else None, ending
+    preview = _PREVIEW if steps > _PREVIEW.steps else None
+    settings, hr = PathSettings(steps), question.hr
+    work = explain_window(
+        networks, question.lr, place, hr=hr, side=INPUT, settings=settings, preview=preview, at_once=_AT_ONCE
+    )
+    explanation = yield from status.announced(work, tell)
+    shown = keep_maps(name, explanation, question.metadata, preview=False)
+    yield shown, whole, shown.rows, shown.files, status.done(facts)
 
 
 def _attribute_asked(asked: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -198,9 +214,9 @@ def _attribute_asked(asked: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 
 def draw_maps(
-    strength: float, level: float, shown: Attributed | None
+    strength: Real, level: Real, shown: Attributed | None
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """The maps over the input, and the contribution areas; nothing is computed again.
+    """Draw the maps over the input, and the contribution areas; nothing is computed again.
 
     Args:
         strength: of the colour of the maps, from 0 (the input alone) to 1.
@@ -214,7 +230,7 @@ def draw_maps(
 
 
 def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
-    """All models as a figure for a paper: to look at, and as PNG and PDF.
+    """Draw all models as a figure for a paper: to look at, and as PNG and PDF.
 
     Raises:
         UserError: nothing has been attributed yet.
@@ -243,7 +259,7 @@ def _case(place: Place) -> list[Any]:
 
 
 def _here(
-    image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, window: int | None
+    image: Text | None, way: Text, names: Texts | None, x: Whole | None, y: Whole | None, window: Whole | None
 ) -> Place:
     """Return the place around the window."""
     size = window or WINDOW
@@ -252,12 +268,14 @@ def _here(
 
 
 def _begin_with(shown: Attributed) -> tuple[list[tuple[str, str]], None, None]:
-    """The window of all results; figures of other maps go."""
-    return shown.compared.look(shown.others[0]["region"])[1], None, None
+    """Show the window of all results, and clear figures of other maps."""
+    return shown.crops(), None, None
 
 
-def _place(image: str | None, way: str, scale: int, x: int | None, y: int | None, size: int | None) -> tuple[Any, ...]:
-    """The picture with a window that lies in it, as close to this one as can be, and its corner."""
+def _place(
+    image: Text | None, way: Text, scale: Whole, x: Whole | None, y: Whole | None, size: Whole | None
+) -> tuple[Any, ...]:
+    """Return the picture with a window that lies in it, as close to this one as can be, and its corner."""
     if not image:
         return None, x, y
     question = ask(Path(image), way, None, scale)
@@ -266,8 +284,8 @@ def _place(image: str | None, way: str, scale: int, x: int | None, y: int | None
     return view(question, scale, region), region.x, region.y
 
 
-def _around(image: str | None, way: str, scale: int, window: int | None, event: gr.SelectData) -> tuple[Any, ...]:
-    """The window around the pixel that was clicked on."""
+def _around(image: Text | None, way: Text, scale: Whole, window: Whole | None, event: gr.SelectData) -> tuple[Any, ...]:
+    """Return the window around the pixel that was clicked on."""
     size = window or WINDOW
     factor = magnification(ask(sent_file(image), way, None, scale), scale)
     x, y = (middle // factor - size // 2 for middle in point(event))
@@ -275,12 +293,12 @@ def _around(image: str | None, way: str, scale: int, window: int | None, event: 
 
 
 def _ask_again(*question: Any) -> Any:
-    """Once there are maps, a click is enough."""
+    """Ask again after a click, if there are maps already."""
     *asked, shown = question
     return gr.skip() if shown is None else new_question(*asked)
 
 
-def _offer_models(scale: int) -> gr.Dropdown:
+def _offer_models(scale: Whole) -> gr.Dropdown:
     return gr.Dropdown(choices=models.of_scale(scale, gradients=True), value=models.pair(scale, gradients=True))
 
 

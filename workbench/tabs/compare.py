@@ -1,7 +1,6 @@
 """The tab *Compare*: up to four models on one photograph, with scores, maps of differences, crops and a figure."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import gradio as gr
 from analysis.comparison.compare import Comparing, compare
 from promptsr.support.errors import UserError
 from promptsr.zoo.sr_model import common_scale
+from workbench.server.arguments import Flag, Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
@@ -29,6 +29,8 @@ from workbench.ui.components import (
     point,
     samples,
     slider,
+    stoppable,
+    table_of,
     tile_of,
     tile_size,
     toast,
@@ -58,7 +60,7 @@ _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th
 
 
 def build() -> tuple[Source, Destination]:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
@@ -86,14 +88,7 @@ def build() -> tuple[Source, Destination]:
                 cancel = gr.Button("Cancel", elem_id="compare-cancel")
         with gr.Column(scale=5, min_width=320):
             news = gr.HTML(status.idle("Choose a photograph and press Compare."), elem_id="compare-status")
-            table = gr.HTML(
-                [],
-                html_template=_TABLE,
-                js_on_load=None,
-                apply_default_css=False,
-                elem_id="compare-table",
-                elem_classes="scores",
-            )
+            table = table_of(_TABLE, "compare-table")
             with gr.Column(elem_id="compare-results"):
                 with gr.Row():
                     left, right = (
@@ -112,10 +107,7 @@ def build() -> tuple[Source, Destination]:
                         whole = picture("Click where to look closely", elem_id="compare-whole")
                         with gr.Column(min_width=200):
                             size = gr.Number(_WINDOW, precision=0, label="Size, pixels", elem_id="compare-size")
-                            x, y = (
-                                gr.Number(precision=0, label=f"{name} edge", elem_id=f"compare-{axis}")
-                                for axis, name in (("x", "Left"), ("y", "Upper"))
-                            )
+                            x, y = (gr.Number(precision=0, label=axis, elem_id=f"compare-{axis}") for axis in "xy")
                     crops = gallery("The region", "compare-crops")
                     buttons = onward(TAB)
                     draw = gr.Button("Draw the figure for a paper", elem_id="compare-draw")
@@ -132,7 +124,7 @@ def build() -> tuple[Source, Destination]:
     )
     # Once: server and browser both tell of the change.
     opened = asked.change(toast(_compare_case), [asked, tile], outputs, trigger_mode="once", **PRIVATE, **HEAVY)
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
+    stoppable(cancel, news, run, opened)
 
     pairing = toast(show_pair), [left, right, shown], pair
     subtracting = toast(show_differences), [reference, limit, signed, shown], maps
@@ -145,8 +137,6 @@ def build() -> tuple[Source, Destination]:
     draw.click(*drawing, api_name="compare_figure", show_progress="minimal")
     whole.select(toast(_around), [size, shown], [x, y], **PRIVATE).then(*looking, **PRIVATE)
     for each in (run, opened):
-        # To Gradio a cancelled run may or may not be a failed one.
-        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
         offered = each.success(
             toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
         )
@@ -163,9 +153,9 @@ def build() -> tuple[Source, Destination]:
 
 @on_device
 def compare_models(
-    image: str | None, way: str, hr_image: str | None, names: list[str] | None, tile: str
+    image: Text | None, way: Text, hr_image: Text | None, names: Texts | None, tile: Text
 ) -> Iterator[tuple[Any, Any, str]]:
-    """Upscales a photograph with several models of one scale, and scores them where there is an HR image.
+    """Upscale a photograph with several models of one scale, and scores them where there is an HR image.
 
     Args:
         image: path of the file that was sent.
@@ -191,8 +181,7 @@ def compare_models(
     def tell(step: Comparing) -> tuple[Any, Any, str]:
         return gr.skip(), gr.skip(), status.running(f"Upscaling with {step.model}", step.progress)
 
-    with closing(compare(networks, question.lr, question.hr, size)) as steps:
-        comparison = yield from status.announced(steps, tell)
+    comparison = yield from status.announced(compare(networks, question.lr, question.hr, size), tell)
     shown = keep(Path(image).stem, comparison, question.metadata)
     height, width = question.lr.shape[2:]
     facts = {"Input": f"{width} × {height}", "Output": f"{shown.width} × {shown.height}"}
@@ -201,7 +190,7 @@ def compare_models(
     yield shown, shown.rows, status.done(facts)
 
 
-def _compare_case(asked: tuple[Any, ...], tile: str) -> Iterator[tuple[Any, Any, str]]:
+def _compare_case(asked: tuple[Any, ...], tile: Text) -> Iterator[tuple[Any, Any, str]]:
     _, image, way, names = asked
     yield from compare_models(image, way, None, names, tile)
 
@@ -215,16 +204,16 @@ def _case(place: Place) -> list[Any]:
 
 
 def _here(
-    image: str | None, way: str, names: list[str] | None, x: int | None, y: int | None, size: int | None
+    image: Text | None, way: Text, names: Texts | None, x: Whole | None, y: Whole | None, size: Whole | None
 ) -> Place:
-    """The region, whose photograph is not shrunk if it has an HR image of its own."""
+    """Return the region, whose photograph is not shrunk if it has an HR image of its own."""
     region = region_of(x, y, size)
     middle = region.x + region.size // 2, region.y + region.size // 2
     return Place.around(image, "shrink" if way == "shrink" else "enlarge", names or [], *middle)
 
 
-def show_pair(left: str, right: str, shown: Compared | None) -> tuple[str, str]:
-    """Two pictures of the comparison for the slider: "HR" (or "Input") or names of models.
+def show_pair(left: Text, right: Text, shown: Compared | None) -> tuple[str, str]:
+    """Show two pictures of the comparison for the slider: "HR" (or "Input") or names of models.
 
     Raises:
         UserError: nothing has been compared yet, or there is no such picture.
@@ -233,8 +222,8 @@ def show_pair(left: str, right: str, shown: Compared | None) -> tuple[str, str]:
     return there.file(left), there.file(right)
 
 
-def show_differences(reference: str, limit: int, signed: bool, shown: Compared | None) -> list[tuple[str, str]]:
-    """A map of every result minus the reference ("HR" or a model) on Y, up to so many grey levels.
+def show_differences(reference: Text, limit: Whole, signed: Flag, shown: Compared | None) -> list[tuple[str, str]]:
+    """Draw a map of every result minus the reference ("HR" or a model) on Y, up to so many grey levels.
 
     Raises:
         UserError: nothing has been compared yet, or there is no such picture.
@@ -242,8 +231,8 @@ def show_differences(reference: str, limit: int, signed: bool, shown: Compared |
     return _there(shown).differences(reference, limit, signed)
 
 
-def look(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[tuple[str, str]]]:
-    """The same square region of all pictures, by its top-left corner and size in output pixels.
+def look(x: Whole, y: Whole, size: Whole, shown: Compared | None) -> tuple[str, list[tuple[str, str]]]:
+    """Show the same square region of all pictures, by its top-left corner and size in output pixels.
 
     Raises:
         UserError: nothing has been compared yet, or the region leaves the image.
@@ -251,8 +240,8 @@ def look(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[t
     return _there(shown).look(region_of(x, y, size))
 
 
-def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str, list[str]]:
-    """The region as a figure for a paper: to look at, and as PNG, PDF and SVG.
+def draw_figure(x: Whole, y: Whole, size: Whole, shown: Compared | None) -> tuple[str, list[str]]:
+    """Draw the region as a figure for a paper: to look at, and as PNG, PDF and SVG.
 
     Raises:
         UserError: as `look`.
@@ -261,7 +250,7 @@ def draw_figure(x: int, y: int, size: int, shown: Compared | None) -> tuple[str,
     return files[0], files
 
 
-def _offer(x: int | None, y: int | None, size: int | None, shown: Compared) -> list[Any]:
+def _offer(x: Whole | None, y: Whole | None, size: Whole | None, shown: Compared) -> list[Any]:
     """Return the choices after a comparison, and a region that lies in the image."""
     pictures, region = list(shown.files), shown.fit(x, y, size or _WINDOW)
     references = shown.references
@@ -277,15 +266,15 @@ def _offer(x: int | None, y: int | None, size: int | None, shown: Compared) -> l
     ]
 
 
-def _around(size: int | None, shown: Compared, event: gr.SelectData) -> tuple[int, int]:
-    """The corner of the region around the pixel that was clicked on."""
+def _around(size: Whole | None, shown: Compared, event: gr.SelectData) -> tuple[int, int]:
+    """Return the corner of the region around the pixel that was clicked on."""
     side = size or _WINDOW
     x, y = (middle - side // 2 for middle in point(event))
     region = shown.fit(x, y, side)
     return region.x, region.y
 
 
-def _offer_models(scale: int) -> gr.Dropdown:
+def _offer_models(scale: Whole) -> gr.Dropdown:
     return gr.Dropdown(choices=models.of_scale(scale), value=models.pair(scale))
 
 

@@ -1,7 +1,6 @@
 """The tab *Failures*: where in some photographs a model loses most to others, and each place opened in other tabs."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,16 @@ from analysis.failures.report import write_report
 from analysis.failures.search import Searching, find_failures
 from analysis.failures.study import Case, FailureStudy
 from promptsr.support.errors import UserError
+from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
+from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import displayable, read_photograph
-from workbench.sessions.upscale import new_folder
 from workbench.tabs.links import Source, onward
 from workbench.ui import status
-from workbench.ui.components import PRIVATE, RUN, choice, event_value, gallery, photos, picture, toast
+from workbench.ui.components import PRIVATE, RUN, choice, event_value, gallery, photos, picture, stoppable, toast
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.tab_header import tab
 
@@ -52,11 +52,11 @@ class FoundCase:
 
 
 def build() -> Source:
-    """Adds the tab to the page."""
+    """Add the tab to the page."""
     with tab("failures"):
         found = gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            files = photos(label="HR photographs (none: the samples)", height=200, elem_id="failures-image")
+            files = photos(label="Photographs (leave empty to use the samples)", height=200, elem_id="failures-image")
             with gr.Group():
                 model = choice(
                     choices=models.usable(), value=models.favourite(), label="Model", elem_id="failures-model"
@@ -66,13 +66,13 @@ def build() -> Source:
                     value=[models.BICUBIC],
                     multiselect=True,
                     max_choices=in_force().models_at_once - 1,
-                    label="Loses to",
-                    info="others of its scale",
+                    label="Compare against",
+                    info="same scale",
                     elem_id="failures-against",
                 )
                 with gr.Row():
                     window = gr.Number(_WINDOW, precision=0, label="Window, pixels", min_width=100)
-                    cases = gr.Number(_COUNT, precision=0, label="Cases", min_width=100)
+                    cases = gr.Number(_COUNT, precision=0, label="Show the worst", min_width=100)
             with gr.Row():
                 start = gr.Button("Find failures", variant="primary", elem_id="failures-start")
                 cancel = gr.Button("Cancel", elem_id="failures-cancel")
@@ -99,9 +99,7 @@ def build() -> Source:
         api_name="failures",
         **RUN,
     )
-    # To Gradio a cancelled run may or may not be a failed one.
-    run.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run], queue=False, **PRIVATE)
+    stoppable(cancel, news, run)
     describing = toast(describe), [number, found], [details, closeup]
     run.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
     number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
@@ -111,9 +109,9 @@ def build() -> Source:
 
 @on_device
 def search(
-    files: list[str] | None, model: str, against: list[str] | None, window: int, cases: int
+    files: Texts | None, model: Text, against: Texts | None, window: Whole, cases: Whole
 ) -> Iterator[tuple[Any, ...]]:
-    """Searches photographs for the windows where a model loses most to the best of others.
+    """Search photographs for the windows where a model loses most to the best of others.
 
     Args:
         files: paths of the files that were sent, taken as HR images; the samples if there are none.
@@ -132,8 +130,7 @@ def search(
     others = models.load_several(against or [], own.scale, beside=1)
     paths = _check(files) if files else {path.name: path for path in sample_paths(_SAMPLE_SIDE)}
     pairs = [(path, None) for path in paths.values()]
-    with closing(find_failures(own, others, pairs, window=window, count=cases)) as steps:
-        study = yield from status.announced(steps, _tell)
+    study = yield from status.announced(find_failures(own, others, pairs, window=window, count=cases), _tell)
     yield *[gr.skip()] * 4, status.running("Writing the report")
     folder = new_folder()
     write_report(study, folder)
@@ -150,8 +147,8 @@ def search(
     yield found, pictures, str(chart), report, status.done(_summary(study))
 
 
-def describe(number: int, found: Found | None) -> tuple[str, str]:
-    """One case in numbers and as a picture; they count from 1.
+def describe(number: Whole, found: Found | None) -> tuple[str, str]:
+    """Show one case in numbers and as a picture; cases count from 1.
 
     Raises:
         UserError: there is no such case.
@@ -160,14 +157,14 @@ def describe(number: int, found: Found | None) -> tuple[str, str]:
     return status.definitions(case.facts), case.figure
 
 
-def _here(number: int, found: Found | None) -> Place:
-    """The chosen case."""
+def _here(number: Whole, found: Found | None) -> Place:
+    """Return the chosen case."""
     names, case = _case(number, found)
     return Place(Path(displayable(case.image)), "shrink", tuple(names), case.region)
 
 
 def _case(number: int | None, found: Found | None) -> tuple[list[str], FoundCase]:
-    """The names of the models and one case."""
+    """Return the names of the models and one case."""
     if found is None or not found.cases:
         raise UserError("There is no case: choose photographs and models, and press Find failures.")
     if number is None or not 1 <= number <= len(found.cases):
@@ -176,7 +173,7 @@ def _case(number: int | None, found: Found | None) -> tuple[list[str], FoundCase
 
 
 def _check(files: list[str]) -> dict[str, Path]:
-    """The photographs by name; each can be read."""
+    """Return the photographs by name; each can be read."""
     paths = {Path(file).name: Path(file) for file in files}
     if len(paths) < len(files):
         raise UserError("Two photographs have the same name: rename one of them.")
@@ -219,6 +216,6 @@ def _number(event: gr.SelectData) -> int:
     return event_value(event, "index", int) + 1
 
 
-def _offer_rivals(model: str, against: list[str]) -> gr.Dropdown:
+def _offer_rivals(model: Text, against: Texts) -> gr.Dropdown:
     names = models.rivals(model)
     return gr.Dropdown(choices=names, value=[name for name in against if name in names] or [models.BICUBIC])

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from promptsr.support.errors import UserError
-from workbench.server.arguments import Check, checker
+from workbench.server.arguments import validated
 from workbench.sessions import models
 from workbench.sessions.places import Place
 from workbench.ui.components import PRIVATE, Handler, nothing, toast
@@ -50,7 +50,7 @@ class Source:
 
 
 def onward(own: str) -> dict[str, gr.Button]:
-    """A row of buttons, one for each tab but `own` where a place can be opened."""
+    """Return a row of buttons, one for each tab but `own` where a place can be opened."""
     with gr.Row(elem_id=f"{own}-onward", elem_classes="onward"):
         gr.HTML("<span>Look at this place in</span>", js_on_load=None, apply_default_css=False)
         return {
@@ -61,7 +61,7 @@ def onward(own: str) -> dict[str, gr.Button]:
 
 
 def new_question(*asked: Any) -> tuple[Any, ...]:
-    """A value that no other equals: its coming starts the work.
+    """Return a value that equals no other: its arrival starts the work.
 
     The browser may still send what was chosen before, so what starts the work carries its own question.
     """
@@ -72,14 +72,14 @@ class Query(Protocol):
     """Query of an address, as Starlette has it."""
 
     def get(self, key: str, /) -> str | None:
-        """The last value of a key."""
+        """Return the last value of a key."""
 
     def getlist(self, key: str, /) -> list[str]:
-        """All of them."""
+        """Return all values of a key."""
 
 
 def address(tab: str, place: Place) -> str:
-    """The link that opens a place in a tab; the tab alone if the photograph is no sample."""
+    """Return the link that opens a place in a tab; the tab alone if the photograph is no sample."""
     fields: dict[str, Any] = {"tab": tab}
     for side in SIDES:
         if place.image in sample_paths(side):
@@ -96,7 +96,7 @@ def address(tab: str, place: Place) -> str:
 
 
 def read(query: Query) -> tuple[str | None, Place | None]:
-    """The tab and the place that a link asks for.
+    """Return the tab and the place that a link asks for.
 
     Raises:
         UserError: there is no such tab, sample, model or place.
@@ -118,26 +118,26 @@ def read(query: Query) -> tuple[str | None, Place | None]:
 
 
 def connect(tabs: gr.Tabs, sources: Sequence[Source], destinations: Sequence[Destination]) -> None:
-    """Makes every button open its tab at the place, and the address say so."""
+    """Make every button open its tab at the place, and the address say so."""
     link = gr.Textbox(visible="hidden")
     for source in sources:
-        check = checker(source.place)
+        find = validated(source.place)
         for destination in destinations:
             if destination.tab in source.buttons:
-                opening = toast(partial(_open, source.place, check, destination))
+                opening = toast(partial(_open, find, destination))
                 opened = source.buttons[destination.tab].click(
                     opening, source.inputs, [link, tabs, *destination.inputs], **PRIVATE
                 )
                 opened.success(None, link, None, js="link => { history.replaceState(history.state, '', link); }")
 
 
-def _open(find: Callable[..., Place], check: Check, destination: Destination, *values: Any) -> list[Any]:
-    place = find(*check(*values))
+def _open(find: Callable[..., Place], destination: Destination, *values: Any) -> list[Any]:
+    place = find(*values)
     return [address(destination.tab, place), gr.Tabs(selected=destination.tab), *destination.values(place)]
 
 
 def follow(page: gr.Blocks, tabs: gr.Tabs, destinations: Sequence[Destination]) -> None:
-    """Makes the page open where its address says."""
+    """Make the page open where its address says."""
 
     def select(request: gr.Request) -> Any:
         tab, _ = read(request.query_params)

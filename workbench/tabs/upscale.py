@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ import gradio as gr
 from promptsr.imaging import encode
 from promptsr.inference.upscaler import Progress, Upscaler
 from promptsr.support.errors import UserError
+from workbench.server.arguments import Text, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
+from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import displayable, read_photograph, sent_file
-from workbench.sessions.upscale import ZOOM, Shown, new_folder, show
+from workbench.sessions.upscale import ZOOM, Shown, show
 from workbench.tabs.links import Destination, Source, new_question, onward
 from workbench.ui import status
 from workbench.ui.components import (
@@ -31,6 +32,7 @@ from workbench.ui.components import (
     point,
     samples,
     slider,
+    stoppable,
     tile_of,
     tile_size,
     toast,
@@ -46,7 +48,7 @@ _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
 
 
 def build(page: gr.Blocks) -> tuple[Source, Destination]:
-    """Adds the tab to the page, which opens with a result of a sample."""
+    """Add the tab to the page, which opens with a result of a sample."""
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
@@ -90,8 +92,8 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
                         zoom = gr.Slider(1, ZOOM, 6, step=1, label="Zoom", elem_id="magnifier-zoom")
                         with gr.Group(), gr.Row():
                             x, y = (
-                                gr.Number(precision=0, label=name, min_width=90, elem_id=f"magnifier-{axis}")
-                                for axis, name in (("x", "Column"), ("y", "Row"))
+                                gr.Number(precision=0, label=axis, min_width=90, elem_id=f"magnifier-{axis}")
+                                for axis in "xy"
                             )
                         gr.Markdown("Below, the same square of all three, enlarged without smoothing.")
                         buttons = onward(TAB)
@@ -105,13 +107,10 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     opened = asked.change(
         toast(_upscale_asked), [asked, tile, file_format], outputs, trigger_mode="once", **PRIVATE, **HEAVY
     )
-    cancel.click(lambda: status.idle("Stopped."), None, news, cancels=[run, opened], queue=False, **PRIVATE)
+    stoppable(cancel, news, run, opened)
     magnifying = toast(magnify), [x, y, zoom, shown], closeups
     clicked = result.select(toast(point), None, [x, y], **PRIVATE)
     clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
-    for each in (run, opened):
-        # To Gradio a cancelled run may or may not be a failed one.
-        each.failure(lambda: status.idle("Stopped."), None, news, **PRIVATE)
     for each in (run, opened, page.load(_welcome, None, outputs, **PRIVATE)):
         each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
         each.success(toast(_middle), [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
@@ -121,9 +120,9 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
 
 @on_device
 def upscale(
-    image: str | None, model: str, compare_with: str, tile: str, output_format: str
+    image: Text | None, model: Text, compare_with: Text, tile: Text, output_format: Text
 ) -> Iterator[tuple[Any, ...]]:
-    """Upscales a photograph with two models of the same scale.
+    """Upscale a photograph with two models of the same scale.
 
     Args:
         image: path of the file that was sent.
@@ -153,19 +152,18 @@ def upscale(
     results = []
     for name, worker in zip((rival.name, model), workers, strict=True):
         yield _news(f"Upscaling with {name}")
-        with closing(worker.stream(photograph)) as steps:
-            results.append((yield from announced(steps, partial(_news, f"Upscaling with {name}"))))
+        results.append((yield from announced(worker.stream(photograph), partial(_news, f"Upscaling with {name}"))))
     yield _news("Writing the files")
     result = results[-1]
     file = new_folder() / f"{Path(image).stem}-{model}{_SUFFIXES[output_format]}"
     encode(result.picture, file)
     shown = show(Path(image), photograph, (rival.name, model), results)
-    news = status.finished(result, chosen.scale, rival.name, model, _peak_memory())
+    news = status.finished(results, chosen.scale, rival.name, model, _peak_memory())
     yield shown, (str(shown.compared), str(shown.result)), str(shown.result), str(file), news
 
 
-def magnify(x: int | None, y: int | None, zoom: int, shown: Shown | None) -> list[str]:
-    """The same square of the input, the comparison and the result, around one pixel of the result.
+def magnify(x: Whole | None, y: Whole | None, zoom: Whole, shown: Shown | None) -> list[str]:
+    """Show the same square of the input, the comparison and the result, around one pixel of the result.
 
     Raises:
         UserError: nothing has been upscaled yet, or the pixel lies outside.
@@ -179,13 +177,13 @@ def _news(text: str, progress: Progress | None = None) -> tuple[Any, ...]:
     return *[gr.skip()] * 4, status.running(text, progress)
 
 
-def _choose_rival(model: str, compared: str) -> gr.Dropdown:
+def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
     names = models.rivals(model)
     return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
 
 
 def _welcome(request: gr.Request) -> tuple[Any, ...]:
-    """A finished result, so that there is something to see from the first moment on; made once for everybody."""
+    """Return a finished result for a page that opens; made once for everybody."""
     if request.query_params.get("sample"):  # a link asks for something else
         raise nothing()
     if not all(path.exists() for path in (first_result()[0].result, Path(first_result()[3]))):
@@ -200,7 +198,7 @@ def first_result() -> tuple[Any, ...]:
     return last
 
 
-def _upscale_asked(asked: tuple[Any, ...], tile: str, output_format: str) -> Iterator[tuple[Any, ...]]:
+def _upscale_asked(asked: tuple[Any, ...], tile: Text, output_format: Text) -> Iterator[tuple[Any, ...]]:
     _, image, model, rival, _, _ = asked
     yield from upscale(image, model, rival, tile, output_format)
 
@@ -215,7 +213,7 @@ def _case(place: Place) -> list[Any]:
     return [str(place.image), model, chosen, new_question(str(place.image), model, rival, x, y)]
 
 
-def _here(x: int | None, y: int | None, shown: Shown | None) -> Place:
+def _here(x: Whole | None, y: Whole | None, shown: Shown | None) -> Place:
     """Return the place that is magnified."""
     if shown is None:
         raise UserError("There is no place yet: upscale a photograph first.")

@@ -11,12 +11,13 @@ import gradio as gr
 from gradio.events import Dependency
 
 from promptsr.support.errors import UserError
-from workbench.server.arguments import checker
+from workbench.server.arguments import Text, validated
 from workbench.server.gradio_methods import replace_method
 from workbench.server.limits import timely
 from workbench.server.queueing import NETWORK
 from workbench.sessions.uploads import displayable
 from workbench.ui.samples import sample_paths
+from workbench.ui.status import idle
 
 HEAVY: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": 1}
 """Arguments of every event that runs a network: they wait for each other."""
@@ -34,18 +35,18 @@ Value = TypeVar("Value", int, str)
 
 
 def toast(handler: Handler, kind: str = PAGE) -> Handler:
-    """A handler (function or generator) whose `UserError` becomes a toast with that message.
+    """Make the `UserError` of a handler (function or generator) a toast with its message.
 
     Its arguments are checked against its signature, and a generator is stopped when its time is over. Nothing else is
     kept of an error: Gradio holds on to it for a while, and its traceback would hold files and images.
     """
-    check = checker(handler)
+    checked = validated(handler)
     if inspect.isgeneratorfunction(handler):
 
         @wraps(handler)
         def generator(*args: Any) -> Iterator[Any]:
             try:
-                yield from timely(handler(*check(*args)))
+                yield from timely(checked(*args))
                 return
             except (UserError, OSError) as error:
                 message = _message(error)
@@ -57,7 +58,7 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
         @wraps(handler)
         def function(*args: Any) -> Any:
             try:
-                return handler(*check(*args))
+                return checked(*args)
             except (UserError, OSError) as error:
                 message = _message(error)
             raise gr.Error(message, print_exception=False)
@@ -75,13 +76,13 @@ def _message(error: UserError | OSError) -> str:
 
 
 def nothing() -> gr.Error:
-    """To be raised by a handler that has nothing to do. (A state that is skipped counts as changed to Gradio.)"""
+    """Return the error for a handler that has nothing to do. (A state that is skipped counts as changed to Gradio.)"""
     return gr.Error(visible=False, print_exception=False)
 
 
 # Gradio writes a stub file beside the source of every subclass of a component, so single methods are replaced instead.
 def photo(**options: Any) -> tuple[gr.Image, Dependency]:
-    """An image input whose handlers get the path of the very file that was sent: nothing is decoded on the way.
+    """Return an image input whose handlers get the path of the very file that was sent: nothing is decoded on the way.
 
     Args:
         options: more arguments of `gr.Image`.
@@ -93,7 +94,7 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
         type="filepath", image_mode=None, sources=["upload", "clipboard"], buttons=["fullscreen"], **options
     )
 
-    def readable(path: str | None) -> str | None:
+    def readable(path: Text | None) -> str | None:
         return path and displayable(Path(path))
 
     _take_no_addresses(image)
@@ -105,7 +106,7 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
 
 
 def photos(**options: Any) -> gr.Files:
-    """An input of several images, whose handlers get the paths of the very files that were sent."""
+    """Return an input of several images, whose handlers get the paths of the very files that were sent."""
     files = gr.Files(file_types=["image"], **options)
     _take_no_addresses(files)
     _show_how(files, ["photo.png"])
@@ -113,7 +114,7 @@ def photos(**options: Any) -> gr.Files:
 
 
 def archive(**options: Any) -> gr.File:
-    """An input of a ZIP file, whose handlers get the path of the very file that was sent."""
+    """Return an input of a ZIP file, whose handlers get the path of the very file that was sent."""
     file = gr.File(file_types=[".zip"], **options)
     _take_no_addresses(file)
     _show_how(file, "photos.zip")
@@ -121,7 +122,7 @@ def archive(**options: Any) -> gr.File:
 
 
 def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
-    """The page for programs shows files with these names, and not addresses."""
+    """Show files with these names, and not addresses, on the page for programs."""
     names = [example] if isinstance(example, str) else example
     payloads = [{"path": name, "url": name, "meta": {"_type": "gradio.FileData"}} for name in names]
     replace_method(component, "example_payload", (), lambda: payloads[0] if isinstance(example, str) else payloads)
@@ -140,7 +141,7 @@ def _take_no_addresses(component: gr.Image | gr.File) -> None:
 
 
 def choice(**options: Any) -> gr.Dropdown:
-    """A dropdown whose handlers check the value themselves, and say what is wrong with it."""
+    """Return a dropdown whose handlers check the value themselves, and say what is wrong with it."""
     dropdown = gr.Dropdown(**options)
     replace_method(dropdown, "preprocess", ("payload",), lambda payload: payload)
     return dropdown
@@ -158,19 +159,19 @@ def tile_of(text: str) -> str | int:
 
 
 def picture(label: str, **options: Any) -> gr.Image:
-    """A picture that shows exactly the pixels of its file."""
+    """Return a picture that shows exactly the pixels of its file."""
     return gr.Image(label=label, format="png", type="filepath", interactive=False, buttons=[], min_width=160, **options)
 
 
 def slider(elem_id: str) -> gr.ImageSlider:
-    """Two pictures, one over the other."""
+    """Return two pictures, one over the other."""
     return gr.ImageSlider(
         format="png", interactive=False, show_label=False, max_height=640, buttons=["fullscreen"], elem_id=elem_id
     )
 
 
 def gallery(label: str, elem_id: str, **options: Any) -> gr.Gallery:
-    """Whole pictures with whole captions, as many side by side as fit."""
+    """Return whole pictures with whole captions, as many side by side as fit."""
     return gr.Gallery(
         label=label,
         show_label=False,
@@ -185,7 +186,7 @@ def gallery(label: str, elem_id: str, **options: Any) -> gr.Gallery:
 
 
 def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
-    """A row of photographs to try things on, of at most `longest` pixels a side."""
+    """Return a row of photographs to try things on, of at most `longest` pixels a side."""
     row = gr.Examples(
         [[str(path)] for path in sample_paths(longest)],
         image,
@@ -204,8 +205,26 @@ def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
     return row
 
 
+def table_of(template: str, elem_id: str) -> gr.HTML:
+    """Return a table that the browser renders from rows of plain values, by a template of JavaScript."""
+    return gr.HTML(
+        [], html_template=template, js_on_load=None, apply_default_css=False, elem_id=elem_id, elem_classes="scores"
+    )
+
+
+def stoppable(cancel: gr.Button, news: gr.HTML, *runs: Dependency) -> None:
+    """Let a button cancel runs; `news` says so, and does not stay at a run that has failed."""
+
+    def stopped() -> str:
+        return idle("Stopped.")
+
+    cancel.click(stopped, None, news, cancels=list(runs), queue=False, **PRIVATE)
+    for run in runs:  # to Gradio a cancelled run may or may not be a failed one
+        run.failure(stopped, None, news, **PRIVATE)
+
+
 def point(event: gr.SelectData) -> tuple[int, int]:
-    """The pixel of an image that was clicked on, as x and y: what `.select` is to fill into two number fields.
+    """Return the pixel of an image that was clicked on, as x and y: what `.select` is to fill into two number fields.
 
     The handler that uses them takes the numbers and not the event, so that it works without a browser too.
 

@@ -11,7 +11,7 @@ element.addEventListener('click', event => {
   if (button) trigger('click', {...button.dataset});
 });
 """
-"""Sends what a button stands for: its box, group and block."""
+"""Send what a button stands for: its box, group and block."""
 
 
 def diagram(config: ModelConfig, group: int, block: int, key: str) -> str:

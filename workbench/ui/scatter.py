@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 _SIDE = 1000
-"""Of the whole picture; `scatter.js` knows it too."""
+"""Side of the whole picture; `scatter.js` knows it too."""
 _MARGIN = 24
 
 ON_LOAD = (Path(__file__).parents[1] / "static" / "scatter.js").read_text(encoding="utf-8")
-"""Sends the number of a point that was clicked, or gone to by the arrow keys."""
+"""Send the number of a point that was clicked, or gone to by the arrow keys."""
 
 
 def scatter(places: np.ndarray, labels: Sequence[int], names: Sequence[str], colors: Sequence[str], title: str) -> str:

@@ -1,6 +1,6 @@
 """Status of a job as HTML: progress, result, error."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from html import escape
 from typing import Any, TypeVar
 
@@ -14,17 +14,17 @@ _BLINK = 0.1
 
 
 def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
-    """Runs to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
+    """Run to the end and yields what `tell` makes of the steps, but not more often than eyes can follow."""
     return map_progress(steps, tell, _BLINK)
 
 
 def idle(text: str = "") -> str:
-    """Nothing is running."""
+    """Return a status without a job."""
     return f'<div class="status">{escape(text)}</div>'
 
 
 def running(text: str, progress: Progress | None = None, units: str = "tiles") -> str:
-    """A bar, full as far as the tiles (or other units) are done; one that moves until the first is."""
+    """Return a bar, full as far as the tiles (or other units) are done; one that moves until the first is."""
     if progress is None:
         bar = "<i class='moving'></i>"
     else:
@@ -33,38 +33,39 @@ def running(text: str, progress: Progress | None = None, units: str = "tiles") -
     return f'<div class="status running" role="status"><span>{escape(text)}</span><div class="bar">{bar}</div></div>'
 
 
-def finished(result: UpscaleResult, scale: int, left: str, right: str, memory: int | None) -> str:
+def finished(results: Sequence[UpscaleResult], scale: int, left: str, right: str, memory: int | None) -> str:
     """Return the facts of a finished job.
 
     Args:
-        result: of the model at the right side of the slider.
+        results: of the model at the left side of the slider, then of the one at the right.
         scale: of both models.
         left: name of the model at the left side.
         right: name of the model at the right side.
         memory: most bytes that the program has ever held, if that is known.
     """
+    result = results[-1]
     width, height = result.picture.width, result.picture.height
     facts = {
-        "Left": left,
-        "Right": right,
+        "Before": left,
+        "After": right,
         "Input": f"{width // scale} × {height // scale}",
         "Output": f"{width} × {height}",
-        "Time": f"{result.seconds:.1f} s",
+        "Time, both models": f"{sum(each.seconds for each in results):.1f} s",
         "Tile": "whole image" if result.tile is None else f"{result.tile} pixels, {result.tiles} in all",
     }
     if memory is not None:
-        facts["Peak memory"] = f"{memory / 1e6:,.0f} MB"
+        facts["Peak memory of the program"] = f"{memory / 1e6:,.0f} MB"
     if result.note:
         facts["Note"] = result.note
     return done(facts)
 
 
 def done(facts: dict[str, str]) -> str:
-    """Nothing is running any more; names and values of what came out."""
+    """Return the names and values of a finished job."""
     return f'<div class="status done">{definitions(facts)}</div>'
 
 
 def definitions(facts: dict[str, str]) -> str:
-    """Names and values, side by side as far as there is room."""
+    """Return the names and values, side by side as far as there is room."""
     rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
     return f'<dl class="facts">{rows}</dl>'

@@ -51,12 +51,12 @@ TABS = {
         "Walk a photograph through the network box by box: what goes in, what the box computes, and what comes out.",
     ),
 }
-"""By id, in the order of the page."""
+"""Tabs by id, in the order of the page."""
 
 
 @contextmanager
 def tab(name: str) -> Iterator[gr.Tab]:
-    """The tab with this id, whose columns are to be added."""
+    """Open the tab with this id; its columns are added inside."""
     about = TABS[name]
     picture = (_PICTURES / f"{name}.svg").read_text(encoding="utf-8")
     with gr.Tab(about.title, id=name, elem_id=f"tab-{name}") as found:

@@ -1,4 +1,4 @@
-"""The look of the page; what the theme cannot say is in static/style.css. Fonts are the system's own."""
+"""Colours and shapes of the page, beside static/style.css. Fonts are the system's own."""
 
 import gradio as gr
 

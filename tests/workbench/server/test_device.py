@@ -53,15 +53,10 @@ def test_steps_of_functions_and_generators_take_turns() -> None:
     function, generator = on_device(work.function), on_device(work.generator)
     at_once(function, lambda: list(generator(3)), function, lambda: list(generator(2)))
     assert (work.most, work.steps) == (1, 7)
+    assert (function(), list(generator(3))) == ("done", [0, 1, 2])
     bare = Work()
     at_once(bare.function, bare.function)
     assert bare.most == 2  # or this test could not fail
-
-
-def test_results_pass_through() -> None:
-    work = Work()
-    assert on_device(work.function)() == "done"
-    assert list(on_device(work.generator)(3)) == [0, 1, 2]
 
 
 def test_a_generator_lends_the_device_between_its_steps_and_closes_with_its_work() -> None:

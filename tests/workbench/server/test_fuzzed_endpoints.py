@@ -3,8 +3,6 @@
 `make fuzz` does so for FUZZ_MINUTES, with new values every time, and prints how many there were.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -12,12 +10,11 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
+from tests.workbench.conftest import Server
 
 MINUTES = float(os.environ.get("FUZZ_MINUTES", "0"))
 QUICK = 120
@@ -117,12 +114,13 @@ def test_malformed_requests_are_refused_and_the_server_goes_on(server: Server) -
         *(b'{"fn_index": %s, "data": []}' % index for index in (b"99999", b"-1", b'"x"', b"null")),
     ]
     routes = ("queue/join", "call/upscale", "call/nothing", "call/v2/upscale", "cancel", "upload", "component_server")
-    with httpx.Client(base_url=server.url, timeout=60) as client:
+    each_its_own = httpx.Limits(max_keepalive_connections=0)  # the server closes the connection on an error of Gradio's
+    with httpx.Client(base_url=server.url, timeout=60, limits=each_its_own) as client:
 
         def outcome(route: str, body: bytes) -> int:
             try:
                 answer = client.post(f"/gradio_api/{route}", content=body, headers={"Content-Type": "application/json"})
-            except httpx.TransportError:  # the server closes the connection on an error of Gradio's
+            except httpx.TransportError:
                 return 500
             return answer.status_code
 

@@ -1,23 +1,19 @@
 """Several users at once: right answers, one device, light pages, and places that become free."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, overlapping, read_passes
+from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, overlapping
 from promptsr.imaging import decode
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
+from tests.workbench.conftest import Server
 
 USERS = 5
 
@@ -44,7 +40,7 @@ async def upscale(window: Window, photo: Path, tile: str, cut: Cut | None = None
 
 def passes_of(server: Server, answers: list[Answer]) -> list[Pass]:
     events = {answer.event for answer in answers}
-    return [each for each in read_passes(server.passes) if each.event in events]
+    return [each for each in server.passes() if each.event in events]
 
 
 def test_users_at_once_get_their_own_right_answers_one_after_the_other(server: Server, tmp_path: Path) -> None:
@@ -119,12 +115,12 @@ def test_a_job_that_is_broken_off_frees_its_place_within_one_tile(server: Server
 
             broken = asyncio.create_task(upscale(leaving, large, "64", Cut(how, when)))
             await asyncio.sleep(0)
-            while not broken.done() and not read_passes(server.passes)[before:]:
+            while not broken.done() and not server.passes()[before:]:
                 await asyncio.sleep(0.01)
             answer = await upscale(waiting, small, "16", Cut("never", queues))
             return await broken, answer, await waiting.fetch(answer.data[3])
 
-    before = len(read_passes(server.passes))
+    before = len(server.passes())
     broken, following, download = asyncio.run(visit())
     assert broken.cut == how and broken.cut_at is not None and broken.error is None
     passes = passes_of(server, [broken, following])

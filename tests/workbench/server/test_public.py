@@ -1,18 +1,15 @@
 """`promptsr app --public`, a process of its own: nothing without a login, and nobody takes more than a share."""
 
-from __future__ import annotations
-
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from benchmarks.served import answers, free_port
+from benchmarks.served import serving
 from workbench.server.access import USERS
 from workbench.server.limits import PUBLIC
 
@@ -31,49 +28,25 @@ ROUTES = (
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("public")
     (folder / "limits.toml").write_text(f"upload_bytes = {UPLOAD}\n")
-    port = free_port()
-    command = [
-        str(Path(sys.executable).with_name("promptsr")),
-        "app",
-        "--public",
-        "--host",
-        "127.0.0.1",
-        "--no-browser",
-    ]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--limits", str(folder / "limits.toml")],
-        env={
-            **os.environ,
-            USERS: " ".join(f"{name}:{password}" for name, password in PASSWORDS.items()),
-            "GRADIO_TEMP_DIR": str(folder / "cache"),
-        },
-        stdout=(folder / "log.txt").open("w"),
-        stderr=subprocess.STDOUT,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        assert answers(address, process), (folder / "log.txt").read_text()
-        yield address
-        assert not any(word in (folder / "log.txt").read_text() for word in (*PASSWORDS.values(), "Traceback"))
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    promptsr = Path(sys.executable).with_name("promptsr")
+    command: list[str | Path] = [promptsr, "app", "--public", "--host", "127.0.0.1", "--no-browser"]
+    users = " ".join(f"{name}:{password}" for name, password in PASSWORDS.items())
+    with serving(folder, *command, "--limits", folder / "limits.toml", "--port", **{USERS: users}) as workbench:
+        yield workbench.url
+        assert not any(word in workbench.log for word in (*PASSWORDS.values(), "Traceback"))
 
 
-@pytest.fixture
-def ada(url: str) -> Iterator[httpx.Client]:
-    yield from logged_in(url, "ada")
-
-
-@pytest.fixture
-def bob(url: str) -> Iterator[httpx.Client]:
-    yield from logged_in(url, "bob")
-
-
+@contextmanager
 def logged_in(url: str, name: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, timeout=60) as client:
         answer = client.post("/login", data={"username": name, "password": PASSWORDS[name]})
         assert answer.status_code == 200
+        yield client
+
+
+@pytest.fixture
+def ada(url: str) -> Iterator[httpx.Client]:
+    with logged_in(url, "ada") as client:
         yield client
 
 
@@ -114,20 +87,16 @@ def test_a_wrong_password_opens_nothing(url: str, password: str) -> None:
         assert client.get("/config").status_code == 401
 
 
-def test_a_login_opens_the_page(ada: httpx.Client) -> None:
+def test_a_login_opens_the_page_and_nobody_sends_a_model(ada: httpx.Client) -> None:
     config = ada.get("/config").json()
     assert config["title"] == "PromptSR Workbench"
-    [steps] = [c["props"] for c in config["components"] if c["props"].get("elem_id") == "compare-models"]
-    assert steps["max_choices"] == PUBLIC.models_at_once
-
-
-def test_nobody_sends_a_model(ada: httpx.Client) -> None:
-    kinds = [
-        component["props"].get("file_types")
-        for component in ada.get("/config").json()["components"]
-        if component["type"] in ("file", "uploadbutton") and component["props"].get("interactive") is not False
+    parts = [(component["type"], component["props"]) for component in config["components"]]
+    [models] = [props for _, props in parts if props.get("elem_id") == "compare-models"]
+    assert models["max_choices"] == PUBLIC.models_at_once
+    sent = [
+        props for kind, props in parts if kind in ("file", "uploadbutton") and props.get("interactive") is not False
     ]
-    assert sorted(map(str, kinds)) == ["['.zip']", "['image']"]
+    assert sorted(str(props.get("file_types")) for props in sent) == ["['.zip']", "['image']"]
 
 
 def test_large_files_are_turned_away_while_they_come(ada: httpx.Client, tmp_path: Path) -> None:
@@ -137,14 +106,15 @@ def test_large_files_are_turned_away_while_they_come(ada: httpx.Client, tmp_path
     assert "exceeded maximum allowed size" in answer.text
 
 
-def test_nobody_fills_the_queue_alone(ada: httpx.Client, bob: httpx.Client, plain_photo: Path) -> None:
+def test_nobody_fills_the_queue_alone(url: str, ada: httpx.Client, plain_photo: Path) -> None:
     """A name counts, and not the page that is open: sessions are for the asking."""
     image = send(ada, plain_photo)
     question = [image, "shrink", 4, ["promptsr-tiny-x4"], 0, 0, 16, 100]  # takes seconds
     answers = [ask(ada, "lam", question, f"session{number}") for number in range(PUBLIC.waiting_each + 2)]
     assert [answer.status_code for answer in answers] == [200] * PUBLIC.waiting_each + [503] * 2
     assert answers[-1].json()["detail"] == "You have 2 questions waiting already: wait for one, or cancel it."
-    other = ask(bob, "lam", [send(bob, plain_photo), *question[1:]], "session0-of-bob")
+    with logged_in(url, "bob") as bob:
+        other = ask(bob, "lam", [send(bob, plain_photo), *question[1:]], "session0-of-bob")
     assert other.status_code == 200
     assert ask(ada, "compare_figure", [0, 0, 8, None], "session0").status_code == 200  # needs no network
     for number, answer in enumerate(answers[: PUBLIC.waiting_each]):

@@ -1,26 +1,21 @@
 """What a stranger tries at the server without a browser: files, addresses, ways round the queue, others' results."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from promptsr.zoo.load import WEIGHTS
+from tests.workbench.conftest import QUESTIONS, Server, ask, session
 from workbench.server.limits import Limits
 from workbench.server.route_guard import RouteGuard
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,20 +65,11 @@ def test_nothing_but_what_was_sent_is_read(
 ) -> None:
     """Of every endpoint that takes a file."""
     single = {"path": "", "meta": {"_type": "gradio.FileData"}, field: path}
-    questions: dict[str, list[Any]] = {
-        "upscale": [single, "own-tiny", "bicubic-x4", "16", "PNG"],
-        "compare": [single, "shrink", None, ["own-tiny"], "auto"],
-        "lam": [single, "shrink", 4, ["own-tiny"], 0, 0, 16, 2],
-        "failures": [[single], "own-tiny", ["bicubic"], 48, 1],
-        "attention": [single, "own-tiny", 1, 1, 0, 0, False],
-        "anchors": [single, "own-tiny", "mean", 2, 1, 5, 0],
-        "architecture": [single, "own-tiny", 1, 1, "encoder", 0, 0, None],
-        "enlarge": [single, "own-tiny"],
-    }
-    for name, data in questions.items():
+    questions = {name: [[single] if name == "failures" else single, *QUESTIONS[name].values()] for name in QUESTIONS}
+    for name, data in (questions | {"enlarge": [single, "own-tiny"]}).items():
         answer = call(stranger, name, data)
         assert answer.startswith("event: error\ndata: {"), (name, answer)  # and not `data: null`: that would be a crash
-        assert "root:" not in answer
+        assert "root:" not in answer and str(server.weights.parent) not in answer
 
 
 def test_names_of_files_lead_nowhere(stranger: httpx.Client, server: Server, plain_photo: Path) -> None:
@@ -98,12 +84,11 @@ def test_names_of_files_lead_nowhere(stranger: httpx.Client, server: Server, pla
     assert not Path("/tmp/evil.png").exists()
 
 
-def test_a_name_is_no_script(stranger: httpx.Client, server: Server, plain_photo: Path, tmp_path: Path) -> None:
+def test_a_name_is_no_script(server: Server, tmp_path: Path) -> None:
     evil = tmp_path / "<img src=x onerror=alert(1)>.png"
     evil.write_bytes(b"no image")
-    client = Client(server.url, verbose=False, analytics_enabled=False)
-    with pytest.raises(Exception) as refusal:
-        client.predict(handle_file(evil), "own-tiny", "bicubic", "auto", "PNG", api_name="/upscale")
+    with session(server) as client, pytest.raises(Exception) as refusal:
+        ask(client, "upscale", evil)
     assert "<img" not in str(refusal.value) and "is not an image we read" in str(refusal.value)
 
 
@@ -151,11 +136,11 @@ def test_pages_of_others_cannot_ask_for_a_visitor(stranger: httpx.Client) -> Non
 
 def test_results_of_others_stay_theirs(server: Server, plain_photo: Path) -> None:
     """Another session has none of them, and the names of their folders are beyond guessing."""
-    one, other = (Client(server.url, verbose=False, analytics_enabled=False, download_files=False) for _ in range(2))
-    result = one.predict(handle_file(plain_photo), "own-tiny", "bicubic", "auto", "PNG", api_name="/upscale")
-    assert len(one.predict(5, 5, 6, api_name="/magnify")) == 3
-    with pytest.raises(Exception, match="nothing to magnify yet"):
-        other.predict(5, 5, 6, api_name="/magnify")
+    with session(server) as one, session(server) as other:
+        result = ask(one, "upscale", plain_photo)
+        assert len(one.predict(5, 5, 6, api_name="/magnify")) == 3
+        with pytest.raises(Exception, match="nothing to magnify yet"):
+            other.predict(5, 5, 6, api_name="/magnify")
     folder = Path(result[1]["path"]).parent
     assert len(folder.name) >= 32 and folder.name not in str(one.config)
     assert httpx.get(f"{server.url}/gradio_api/file={folder}", timeout=30).status_code in (403, 404)

@@ -1,14 +1,9 @@
 """The tab *Anchors* as people see it: a study, and points to hover over, click, go to by keys, hide and zoom."""
 
-from __future__ import annotations
-
-import re
-from pathlib import Path
-
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose, open_tab
+from tests.workbench.conftest import PATIENCE, choose, fill, open_tab
 
 
 def study(page: Page, each: int = 3) -> Locator:
@@ -17,9 +12,7 @@ def study(page: Page, each: int = 3) -> Locator:
     expect(page.locator("#anchors-results")).to_be_hidden()
     choose(page, "anchors-model", "own-tiny")
     page.locator("#anchors-images input").fill(str(each))
-    page.locator("#anchors-perplexity input").fill("5")
-    page.locator("#anchors-perplexity input").press("Tab")
-    page.wait_for_timeout(500)  # as people do
+    fill(page.locator("#anchors-perplexity input"), "5")
     page.locator("#anchors-start").click()
     expect(page.locator("#anchors-status .done")).to_be_visible(timeout=PATIENCE)
     plot = page.locator("#anchors-plot")
@@ -41,43 +34,7 @@ def alone(plot: Locator) -> str:
     return str(distances.min(1).argmax())
 
 
-def test_a_click_on_a_point_shows_its_image_and_neighbours(page: Page, tmp_path: Path) -> None:
-    plot = study(page)
-    number = alone(plot)
-    dot = plot.locator(f'circle[data-point="{number}"]')
-    dot.scroll_into_view_if_needed()
-    page.mouse.move(*middle(dot))
-    group = f"Group {int(number) // 18 + 1}"
-    expect(plot.locator("output")).to_have_text(group)
-    page.mouse.click(*middle(dot))
-    shown = page.locator("#anchors-shown")
-    expect(shown.locator("img")).to_have_count(6, timeout=PATIENCE)
-    expect(shown.locator(".caption-label").first).to_have_text(f"The chosen point: {group.lower()}")
-    expect(page.locator("#anchors-facts")).to_contain_text("Neighbours of the same group")
-    assert plot.locator(".ring").get_attribute("data-chosen") == number
-    assert np.allclose(middle(plot.locator(".ring")), middle(dot), atol=1)
-
-    left = float(dot.get_attribute("cx") or 0) > 500
-    plot.locator("svg").press("ArrowLeft" if left else "ArrowRight")  # towards the others
-    expect(plot.locator(".ring")).not_to_have_attribute("data-chosen", number)
-    other = plot.locator(".ring").get_attribute("data-chosen") or ""
-    expect(shown.locator(".caption-label").first).to_have_text(f"The chosen point: group {int(other) // 18 + 1}")
-
-    choose(page, "anchors-plane", "Group 4, by category")
-    expect(plot.locator("circle[data-point]")).to_have_count(18)
-    expect(shown.locator("img")).to_have_count(0)
-    expect(plot.locator("nav button")).to_have_text(["astronaut", "chelsea", "china", "coffee", "flower", "rocket"])
-
-    table = page.locator("#anchors-table tbody tr")
-    expect(table).to_have_count(15)
-    expect(page.locator("#anchors-findings li")).not_to_have_count(0)
-    with page.expect_download() as downloading:
-        page.locator("#anchors-files a").nth(1).click()
-    downloading.value.save_as(tmp_path / "tsne.csv")
-    assert len((tmp_path / "tsne.csv").read_text().splitlines()) == 1 + 72
-
-
-def test_labels_are_hidden_and_the_picture_is_zoomed_and_dragged(page: Page) -> None:
+def test_points_are_hidden_zoomed_dragged_and_lead_to_their_images(page: Page) -> None:
     plot = study(page)
     svg = plot.locator("svg")
     second = plot.locator("nav button").nth(1)
@@ -112,15 +69,31 @@ def test_labels_are_hidden_and_the_picture_is_zoomed_and_dragged(page: Page) -> 
     svg.dblclick(position={"x": 3, "y": 3})
     expect(svg).to_have_attribute("viewBox", "0 0 1000 1000")
 
+    number = alone(plot)
+    dot = plot.locator(f'circle[data-point="{number}"]')
+    dot.scroll_into_view_if_needed()
+    page.mouse.move(*middle(dot))
+    group = f"Group {int(number) // 18 + 1}"
+    expect(plot.locator("output")).to_have_text(group)
+    page.mouse.click(*middle(dot))
+    shown = page.locator("#anchors-shown")
+    expect(shown.locator("img")).to_have_count(6, timeout=PATIENCE)
+    expect(shown.locator(".caption-label").first).to_have_text(f"The chosen point: {group.lower()}")
+    expect(page.locator("#anchors-facts")).to_contain_text("Neighbours of the same group")
+    assert plot.locator(".ring").get_attribute("data-chosen") == number
+    assert np.allclose(middle(plot.locator(".ring")), middle(dot), atol=1)
 
-def test_a_study_can_be_cancelled(page: Page) -> None:
-    open_tab(page, "Anchors")
-    choose(page, "anchors-model", "own-tiny")
-    page.locator("#anchors-images input").fill("200")
-    page.wait_for_timeout(500)
-    page.locator("#anchors-start").click()
-    expect(page.locator("#anchors-status")).to_contain_text(re.compile(r"[1-9]\d* of 1200 images"), timeout=PATIENCE)
-    page.locator("#anchors-cancel").click()
-    expect(page.locator("#anchors-status")).to_have_text("Stopped.")
-    expect(page.locator("#anchors-cancel")).to_be_hidden()
-    expect(page.locator("#anchors-results")).to_be_hidden()
+    left = float(dot.get_attribute("cx") or 0) > 500
+    plot.locator("svg").press("ArrowLeft" if left else "ArrowRight")  # towards the others
+    expect(plot.locator(".ring")).not_to_have_attribute("data-chosen", number)
+    other = plot.locator(".ring").get_attribute("data-chosen") or ""
+    expect(shown.locator(".caption-label").first).to_have_text(f"The chosen point: group {int(other) // 18 + 1}")
+
+    choose(page, "anchors-plane", "Group 4, by category")
+    expect(plot.locator("circle[data-point]")).to_have_count(18)
+    expect(shown.locator("img")).to_have_count(0)
+    expect(plot.locator("nav button")).to_have_text(["astronaut", "chelsea", "china", "coffee", "flower", "rocket"])
+
+    table = page.locator("#anchors-table tbody tr")
+    expect(table).to_have_count(15)
+    expect(page.locator("#anchors-findings li")).not_to_have_count(0)

@@ -1,15 +1,11 @@
 """The tab *Attention* without a browser: what it shows is what the analysis says, and what cannot be is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
-from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 
 from analysis.attention.categories import categories
 from analysis.attention.depth import over_depth
@@ -19,12 +15,8 @@ from promptsr import load_model
 from promptsr.imaging import decode
 from promptsr.model.network import PromptSR
 from promptsr.support.progress import finish
-from tests.workbench.conftest import pixels
+from tests.workbench.conftest import Server, ask, pixels
 
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
-
-QUESTION = {"model": "own-tiny", "group": 2, "block": 2, "x": 30, "y": 9, "jacobian": True}
 ZOOM = 12
 """40 x 24 pixels are shown so many times larger."""
 
@@ -41,12 +33,10 @@ def expected(network: PromptSR, plain_photo: Path) -> PixelAttention:
     return attention_of(network, decode(plain_photo).to_tensor(), group=1, block=1, x=30, y=9)
 
 
-def ask(client: Client, image: Path, endpoint: str = "/attention", **changed: Any) -> Any:
-    return client.predict(handle_file(image), *{**QUESTION, **changed}.values(), api_name=endpoint)
-
-
-def test_numbers_are_those_of_the_analysis(client: Client, plain_photo: Path, expected: PixelAttention) -> None:
-    _, _, rows, facts = ask(client, plain_photo)
+def test_numbers_and_pictures_are_those_of_the_analysis(
+    client: Client, plain_photo: Path, expected: PixelAttention
+) -> None:
+    whole, maps, rows, facts = ask(client, "attention", plain_photo)
     assert "40 × 24" in facts and "30, 9" in facts and f"rank correlation {expected.spearman:.2f}" in facts
     found = {row["map"]: row for row in rows}
     assert len(rows) == 7 + 2 * 2  # two layers of two heads
@@ -60,9 +50,6 @@ def test_numbers_are_those_of_the_analysis(client: Client, plain_photo: Path, ex
     assert found["window, fine layer, head 2"]["radius"] == pytest.approx(head.radius, rel=1e-4)
     assert found["fine"]["unit"] == "anchors" and found["composed"]["unit"] == "pixels"
 
-
-def test_pictures_are_the_maps_over_the_input(client: Client, plain_photo: Path, expected: PixelAttention) -> None:
-    whole, maps, _, _ = ask(client, plain_photo)
     shown = pixels(whole)
     assert shown.shape == (24 * ZOOM, 40 * ZOOM, 3)
     np.testing.assert_array_equal(shown[ZOOM // 2 :: ZOOM, ZOOM // 2 :: ZOOM], decode(plain_photo).color)
@@ -75,14 +62,16 @@ def test_pictures_are_the_maps_over_the_input(client: Client, plain_photo: Path,
 
 
 def test_without_the_jacobian_there_is_no_correlation(client: Client, plain_photo: Path) -> None:
-    _, maps, rows, facts = ask(client, plain_photo, jacobian=False)
+    _, maps, rows, facts = ask(client, "attention", plain_photo, jacobian=False)
     assert "rank correlation" not in facts and "jacobian" not in {row["map"] for row in rows}
     assert not any("Jacobian" in each["caption"] for each in maps)
 
 
 def test_files_hold_the_maps(client: Client, plain_photo: Path, expected: PixelAttention) -> None:
-    figure, vector, arrays = map(Path, ask(client, plain_photo, "/attention_figure"))
-    assert [file.suffix for file in (figure, vector, arrays)] == [".png", ".svg", ".npz"]
+    figure, vector, arrays = map(Path, ask(client, "attention_figure", plain_photo))
+    assert [file.name for file in (figure, vector, arrays)] == [
+        f"plain-attention.{end}" for end in ("png", "svg", "npz")
+    ]
     assert pixels(str(figure)).shape[1] > 1500 and b"<svg" in vector.read_bytes()
     with np.load(arrays) as stored:
         np.testing.assert_allclose(stored["composed"], expected.weights["composed"].values, atol=1e-6)
@@ -106,19 +95,3 @@ def test_categories_of_all_blocks(client: Client, plain_photo: Path, network: Pr
     assert "untrained networks" in finding and pixels(agreement).std() > 5
     table = pd.read_csv(next(file for file in files if file.endswith(".csv")))
     assert list(table["used"]) == [len(np.unique(m.labels)) for m in maps.maps]
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"model": "bicubic-x4"}, "bicubic-x4 is no PromptSR network"),
-        ({"x": 40}, "40"),
-        ({"y": -1}, "-1"),
-        ({"x": None}, "x must be a whole number, not nothing."),
-    ],
-)
-def test_what_is_not_there_is_refused(client: Client, plain_photo: Path, changed: Any, message: str) -> None:
-    for endpoint in ("/attention", "/attention_figure"):
-        with pytest.raises(AppError) as refusal:
-            ask(client, plain_photo, endpoint, **changed)
-        assert message in str(refusal.value)

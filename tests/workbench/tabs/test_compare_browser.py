@@ -1,15 +1,12 @@
 """The tab *Compare* as people see it: a real browser compares, switches, clicks, and downloads the figure."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, open_tab, send
+from tests.workbench.conftest import PATIENCE, choose, click_at, natural_size, numbers, open_tab, send
 
 
 def source(page: Page, side: int) -> str:
@@ -17,7 +14,7 @@ def source(page: Page, side: int) -> str:
     return page.locator("#compare-slider img").nth(side).get_attribute("src") or ""
 
 
-def test_sample_to_figure(page: Page, tmp_path: Path) -> None:
+def test_sample_to_figure(page: Page) -> None:
     open_tab(page, "Compare")
     page.locator(".gallery-item:visible").nth(1).click()
     page.locator("#compare-image img").wait_for()
@@ -46,8 +43,7 @@ def test_sample_to_figure(page: Page, tmp_path: Path) -> None:
     before = crops.nth(2).get_attribute("src")
     x, y = click_at(page.locator("#compare-whole img"), 0.3, 0.4)
     expect(crops.nth(2)).not_to_have_attribute("src", before or "")
-    assert float(page.locator("#compare-x input").input_value()) == pytest.approx(x - 32, abs=2)
-    assert float(page.locator("#compare-y input").input_value()) == pytest.approx(y - 32, abs=2)
+    assert numbers(page, "compare", *"xy") == pytest.approx((x - 32, y - 32), abs=2)
     captions = page.locator("#compare-crops .caption-label")
     assert [re.sub(r"[\d.]{4,}", "N", text) for text in captions.all_inner_texts()][1] == "bicubic-x4 N dB / N"
     page.locator("#compare-size input").fill("24")
@@ -62,17 +58,12 @@ def test_sample_to_figure(page: Page, tmp_path: Path) -> None:
     page.locator("#compare-draw").click()
     links = page.locator("#compare-files a")
     expect(links).to_have_count(3, timeout=PATIENCE)
-    for link, suffix in zip(links.all(), (".png", ".pdf", ".svg"), strict=True):
-        with page.expect_download() as downloading:
-            link.click()
-        assert downloading.value.suggested_filename == f"chelsea-comparison{suffix}"
-        downloading.value.save_as(tmp_path / f"figure{suffix}")
-    with Image.open(tmp_path / "figure.png") as drawn:
-        assert drawn.width > 1000
-    assert (tmp_path / "figure.pdf").read_bytes().startswith(b"%PDF")
+    with page.expect_download() as downloading:
+        links.last.click()
+    assert downloading.value.suggested_filename == "chelsea-comparison.svg"
 
 
-def test_choices_follow_scale_and_way_and_runs_can_be_cancelled(page: Page, plain_photo: Path) -> None:
+def test_choices_follow_scale_and_way(page: Page, plain_photo: Path) -> None:
     open_tab(page, "Compare")
     models = page.locator("#compare-models")
     expect(models).to_contain_text("bicubic-x4")
@@ -85,32 +76,7 @@ def test_choices_follow_scale_and_way_and_runs_can_be_cancelled(page: Page, plai
     expect(page.locator("#compare-hr")).to_be_visible()
     page.locator("#compare-way").get_by_text("without scores").click()
     expect(page.locator("#compare-hr")).to_be_hidden()
-
-    page.locator(".gallery-item:visible").nth(1).click()
-    page.locator("#compare-image img").wait_for()
-    page.locator("#compare-tile input, #compare-tile textarea").fill("8")
-    status, cancel = page.locator("#compare-status"), page.locator("#compare-cancel")
-    expect(cancel).to_be_hidden()
-    page.locator("#compare-start").click()
-    expect(status).to_contain_text(re.compile(r"\d+ of \d+ tiles"), timeout=PATIENCE)
-    cancel.click()
-    expect(status).to_have_text("Stopped.")
-    expect(cancel).to_be_hidden()
-
-    send(page, plain_photo, "compare")  # the next run can start because this one has stopped
+    send(page, plain_photo, "compare")
     page.locator("#compare-start").click()
     expect(page.locator("#compare-status .done")).to_contain_text("160 × 96", timeout=PATIENCE)
     expect(page.locator("#compare-table td").first).to_have_text("–")
-
-
-@pytest.mark.parametrize("page", [390], indirect=True)
-def test_results_fit_a_phone(page: Page, plain_photo: Path) -> None:
-    open_tab(page, "Compare")
-    send(page, plain_photo, "compare")
-    page.locator("#compare-start").click()
-    expect(page.locator("#compare-crops img")).to_have_count(3, timeout=PATIENCE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.locator("#compare-draw").scroll_into_view_if_needed()  # pictures far off are not loaded
-    assert [natural_size(image) for image in page.locator("#compare-crops img").all()] == [(384, 384)] * 3
-    first, second, _ = (image.bounding_box() for image in page.locator("#compare-crops img").all())
-    assert first and second and first["y"] == second["y"]  # side by side

@@ -1,23 +1,13 @@
 """The page as a whole: places go from tab to tab, links open them, keys start and stop, and the look is kept."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, click_at, open_tab, send
+from tests.workbench.conftest import PATIENCE, Server, click_at, numbers, open_tab, send
 from workbench.ui.tab_header import TABS
-
-if TYPE_CHECKING:
-    from tests.workbench.conftest import Server
-
-
-def numbers(page: Page, tab: str, *names: str) -> list[int]:
-    return [int(page.locator(f"#{tab}-{name} input").first.input_value()) for name in names]
 
 
 def another(page: Page, address: str) -> Page:
@@ -37,7 +27,7 @@ def test_a_place_goes_from_tab_to_tab(page: Page, server: Server) -> None:
     names = ["bicubic-x4", "promptsr-tiny-x4"]
     expect(page.locator("#compare-table tbody th")).to_have_text(names, timeout=PATIENCE)
     expect(page.locator("#compare-x input")).to_have_value(str(column - 32))
-    assert numbers(page, "compare", "y", "size") == [row - 32, 64]
+    assert numbers(page, "compare", "y", "size") == (row - 32, 64)
     link = urlsplit(page.url)
     assert parse_qs(link.query) == {
         "tab": ["compare"], "sample": ["chelsea"], "side": ["192"], "way": ["enlarge"], "model": names,
@@ -64,7 +54,7 @@ def test_photographs_of_ones_own_stay_out_of_the_address(page: Page, garden: Pat
     page.locator("#upscale-to-lam").click()
     expect(page.locator("#lam-table tbody th")).to_have_text(["bicubic-x4", "promptsr-tiny-x4"], timeout=PATIENCE)
     assert urlsplit(page.url).query == "tab=lam"
-    assert numbers(page, "lam", "x", "y") == [488 // 2 - 8, 348 // 2 - 8]
+    assert numbers(page, "lam", "x", "y") == (488 // 2 - 8, 348 // 2 - 8)
     page.keyboard.press("Escape")
     expect(page.locator("#lam-status")).to_have_text("Stopped.", timeout=PATIENCE)
 
@@ -99,11 +89,14 @@ def test_keys_start_and_reach_everything(page: Page) -> None:
 
 
 def test_the_look_and_the_tab_are_kept(page: Page) -> None:
-    dark = "document.body.classList.contains('dark')"
-    assert not page.evaluate(dark)
+    look = "[document.body.classList.contains('dark'), getComputedStyle(document.body).backgroundColor]"
+    light = page.evaluate(look)
     page.get_by_role("button", name="Light or dark").click()
-    assert page.evaluate(dark)
+    dark = page.evaluate(look)
+    assert dark[0] and not light[0] and dark[1] != light[1]
     open_tab(page, "Anchors")
     page = another(page, page.url)
     expect(page.get_by_role("tab", name="Anchors")).to_have_attribute("aria-selected", "true")
-    assert page.evaluate(dark)
+    assert page.evaluate(look) == dark
+    page.get_by_role("button", name="Light or dark").click()
+    assert page.evaluate(look) == light

@@ -1,0 +1,92 @@
+"""Pictures, regions of them and figures as files for the browser."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+import gradio as gr
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from analysis.common.figure_style import publish
+from analysis.comparison.compare import Region
+from promptsr.imaging import Metadata, Picture, encode
+from promptsr.imaging.metrics import quantize
+from promptsr.imaging.picture import to_pixels, to_unit
+
+CLOSEUP = 384
+"""Side of a close-up in screen pixels."""
+RED = (1.0, 0.2, 0.2)
+BLUE = (0.1, 0.35, 1.0)
+
+
+def new_folder() -> Path:
+    """Make a folder in Gradio's cache, from where files are served to those who know its name, which cannot be
+    guessed; deleted after a day."""
+    cache = Path(gr.utils.get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=cache, prefix=token_hex(16)))
+
+
+def write_figure(figure: Figure, name: str, suffixes: Sequence[str]) -> list[str]:
+    """Write a figure for a paper as a file of each format: `.png`, `.pdf`, `.svg`."""
+    folder = new_folder()
+    files = [folder / (name + suffix) for suffix in suffixes]
+    for file in files:
+        publish(figure, file)
+    return list(map(str, files))
+
+
+def save_view(picture: Picture, path: Path) -> Path:
+    """Write what a screen can show of a picture: 8 bits, alpha, and the colour profile."""
+    alpha = None if picture.alpha is None else to_pixels(to_unit(picture.alpha), 8)
+    color = to_pixels(to_unit(picture.color), 8)
+    encode(replace(picture, color=color, alpha=alpha, metadata=Metadata(icc=picture.metadata.icc)), path)
+    return path
+
+
+def enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Picture:
+    """Return a part of a picture with every pixel repeated `factor` times both ways."""
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        return values[rows, columns].repeat(factor, axis=0).repeat(factor, axis=1)
+
+    return replace(picture, color=cut(picture.color), alpha=None if picture.alpha is None else cut(picture.alpha))
+
+
+def to_picture(image: Tensor, metadata: Metadata) -> Picture:
+    """1 x 3 x H x W in [0, 1] as a picture of 8 bits or, where that is not exact, of 16."""
+    depth = 8 if torch.equal(quantize(image), image) else 16
+    color = to_pixels(image[0].permute(1, 2, 0), depth)  # 1 x 3 x H x W -> H x W x 3
+    return Picture(color, metadata=metadata)
+
+
+def from_array(pixels: np.ndarray) -> Tensor:
+    """H x W x 3 in [0, 1] -> 1 x 3 x H x W, float32."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+
+
+def boxed(image: Tensor, region: Region, color: tuple[float, float, float] = RED) -> Tensor:
+    """1 x 3 x H x W with a frame around the region."""
+    thick = max(2, max(image.shape[2:]) // 150)
+    rows, columns = (slice(max(start - thick, 0), start + region.size + thick) for start in (region.y, region.x))
+    framed = image.clone()
+    framed[..., rows, columns] = torch.tensor(color)[:, None, None]
+    region.crop(framed)[:] = region.crop(image)
+    return framed
+
+
+def framed(
+    image: Tensor, region: Region, factor: int, scale: int = 1, color: tuple[float, float, float] = RED
+) -> Tensor:
+    """1 x 3 x H x W with every pixel repeated and a frame around a region, at 8-bit levels: 1 x 3 x fH x fW.
+
+    The region counts in pixels that are `scale` times smaller than those of the image.
+    """
+    large = image.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    x, y, size = (factor * value // scale for value in (region.x, region.y, region.size))
+    return quantize(boxed(large, Region(x, y, size), color))
