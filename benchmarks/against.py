@@ -23,13 +23,10 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import Settings
-from benchmarks.speed import RESULTS
-from benchmarks.tables import significant, write_csv
+from benchmarks.report import RESULTS, command, head, publish_text, significant, warn_if_busy, write_csv
 from promptsr.cli.console import check_targets, log, run
 from promptsr.support.errors import UserError
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +44,7 @@ class Row:
     """Whether a process that keeps one core busy ran beside it."""
     threads: int
     seconds: float
-    """Of one pass: the median, over all turns."""
+    """Seconds of one pass: the median, over all turns."""
     share_of_alone: float
     """Speed over that of the same job alone."""
     speed_ratio: float
@@ -56,7 +53,7 @@ class Row:
 
 @contextmanager
 def worktree(commit: str) -> Iterator[Path]:
-    """The files of another commit, in a temporary folder.
+    """Check out another commit in a temporary folder.
 
     Raises:
         UserError: git has no such commit.
@@ -76,7 +73,7 @@ def worktree(commit: str) -> Iterator[Path]:
 
 @contextmanager
 def busy_process() -> Iterator[None]:
-    """A process that computes all the time, within this context."""
+    """Within this context a process computes all the time."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
@@ -86,16 +83,16 @@ def busy_process() -> Iterator[None]:
 
 
 def passes(tree: Path, job: str, threads: int, seconds: float, neighbour: bool) -> list[float]:
-    """Seconds of each pass of a job with the code of a tree.
+    """Return the seconds of each pass of a job with the code of a tree.
 
     Raises:
         UserError: it failed.
     """
     # The job's own file is ours; what it imports is the tree's.
-    command = [sys.executable, str(_ROOT / "benchmarks" / "jobs.py"), *job.split(), "--seconds", str(seconds)]
+    started = [sys.executable, str(_ROOT / "benchmarks" / "jobs.py"), *job.split(), "--seconds", str(seconds)]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": str(threads)}
     with busy_process() if neighbour else nullcontext():
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+        done = subprocess.run(started, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"{job} failed in {tree.name}: {done.stderr.strip().splitlines()[-1]}")
     found: list[float] = json.loads(done.stdout)
@@ -103,7 +100,7 @@ def passes(tree: Path, job: str, threads: int, seconds: float, neighbour: bool) 
 
 
 def measure(trees: dict[str, Path], jobs: list[str], threads: int, seconds: float, turns: int) -> list[Row]:
-    """A row for each job, commit and situation; the commits take turns."""
+    """Return a row for each job, commit and situation; the commits take turns."""
     rows = []
     for job in jobs:
         taken: dict[tuple[str, bool], list[float]] = {}
@@ -130,7 +127,7 @@ def measure(trees: dict[str, Path], jobs: list[str], threads: int, seconds: floa
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: a line for each row."""
+    """Return Markdown: a line for each row."""
     return markdown(
         [
             {
@@ -164,17 +161,15 @@ def against(
         trees = {HERE: _ROOT} if other is None or commit is None else {commit: other, HERE: _ROOT}
         rows = measure(trees, jobs, settings.threads, seconds, turns)
     text = (
-        f"# Alone and beside a busy process\n\n`{started_as('against')}`\n\n{describe(settings)}\n\n"
+        f"{head('Alone and beside a busy process', 'against', settings)}\n\n"
         f"Median of all passes in {turns} turns of {seconds:g} s, each in a process of its own. The busy process keeps "
         f"one core for itself; a fair share of two cores would then be 0.75.\n\n{table(rows)}"
     )
     write_csv(targets[0], rows)
-    write_text(targets[1], text)
-    print(text)
+    publish_text(targets[1], text)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(against)
+app = command(against)
 
 if __name__ == "__main__":
     run(app)

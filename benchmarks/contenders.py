@@ -54,15 +54,15 @@ _PEERS: dict[str, Callable[[], nn.Module | None]] = {
     "swinir": lambda: build_method("SwinIR"),
 }
 MISSING = 'needs the package spandrel: install it with pip install -e ".[peers]".'
-"""What is wrong where `build` returns nothing."""
+"""Why `build` returns nothing, behind the name of the network."""
 REFERENCE = "promptsr-x4"
-"""What every other network is compared with."""
+"""The network that every other one is compared with."""
 _LARGE = ("rcan", "swinir")
 ALL = (
     *(REFERENCE, f"{REFERENCE}{_PLAIN}", "promptsr-star-x4", "promptsr-tiny-x4"),
     *(name for name in _PEERS if name not in _LARGE),
 )
-"""What is measured unless something else is asked for: the networks that upscale x4, without the large ones."""
+"""The default: the networks that upscale x4, without the large ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +76,12 @@ class Contender:
     """Whether it runs without our kernels, in plain torch."""
 
     def running(self) -> AbstractContextManager[None]:
-        """The context in which it runs."""
+        """Return the context in which it runs."""
         return kernels.disabled() if self.plain else nullcontext()
 
 
 def build(name: str) -> Contender | None:
-    """The network called `name`, on the CPU; None for a peer whose package (spandrel) is not installed.
+    """Build the network called `name` on the CPU; None for a peer whose package (spandrel) is not installed.
 
     Args:
         name: a preset and its scale, such as `promptsr-x4`; with `-torch` behind it, it runs without our kernels. Or
@@ -99,12 +99,12 @@ def build(name: str) -> Contender | None:
 
 
 def tell_skipped(name: str) -> None:
-    """Says on stderr that a peer is left out, and why."""
+    """Say on stderr that a peer is left out, and why."""
     log.print(f"[bold yellow]Skipped:[/] {name} {escape(MISSING)}", soft_wrap=True, highlight=False)
 
 
 def check(names: list[str]) -> None:
-    """Refuses names that no network has.
+    """Refuse unknown names.
 
     Raises:
         ConfigError: it lists what there is.

@@ -1,6 +1,7 @@
-"""Draws what the benchmarks measured; knows no network."""
+"""Figures of what the benchmarks measured."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,11 @@ _BUDGET = 3000
 
 
 def draw_speed(rows: "Sequence[speed.Row]") -> Figure:
-    """Seconds of every network as bars, a panel for each size; beside them ratio and share of the matmul peak."""
+    """Draw the seconds of every network as bars, a panel for each size, with ratio and share of the matmul peak."""
     sizes = list(dict.fromkeys((row.height, row.width) for row in rows))
-    panels = [sorted((row for row in rows if (row.height, row.width) == size), key=_seconds) for size in sizes]
+    panels = [
+        sorted((row for row in rows if (row.height, row.width) == size), key=attrgetter("seconds")) for size in sizes
+    ]
     tallest = max(map(len, panels))
     figure = Figure(figsize=(5.4 * len(sizes), 1.1 + 0.29 * tallest), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(sizes), squeeze=False)[0], panels, strict=True):
@@ -36,7 +39,7 @@ def draw_speed(rows: "Sequence[speed.Row]") -> Figure:
 
 
 def draw_memory(rows: "Sequence[memory.Row]", exponent: float, factor: float) -> Figure:
-    """Memory over pixels, both logarithmic: the peak, what the pass took, and the line fitted to that.
+    """Draw memory over pixels, both logarithmic: the peak, what the pass took, and the line fitted to that.
 
     Args:
         rows: of one network.
@@ -87,7 +90,3 @@ def _color(model: str) -> str:
     if not model.startswith("promptsr"):
         return _PEERS
     return _REFERENCE if model == "promptsr-x4" else _OURS
-
-
-def _seconds(row: "speed.Row") -> float:
-    return row.seconds

@@ -36,7 +36,7 @@ class Memory:
 
 
 def measure(name: str, height: int, width: int, settings: Settings) -> Memory:
-    """Runs network `name` once, in a new process.
+    """Run network `name` once, in a new process.
 
     Raises:
         UserError: it failed; its own message is on stderr.
@@ -52,7 +52,7 @@ def measure(name: str, height: int, width: int, settings: Settings) -> Memory:
 
 
 def resident() -> tuple[int, int]:
-    """Bytes of this process that are in memory now, and the most that there were.
+    """Return the bytes of this process that are in memory now, and the most that there were.
 
     From what Linux tells about this process: what `resource` tells begins with the peak of the process that started it.
 
@@ -68,13 +68,13 @@ def resident() -> tuple[int, int]:
 
 
 def main() -> None:
-    """The process of its own: measures and prints."""
+    """Measure and print, in the process of its own."""
     name, height, width, threads, device, dtype = sys.argv[1:]
     settings = Settings(int(threads), device, dtype)
     torch.set_num_threads(settings.threads)
     contender = build(name)
     assert contender is not None, "the caller has built it as well"
-    # What is loaded and set up once, whatever the size, belongs to what was held before.
+    # Whatever is loaded and set up once at any size belongs to what was held before.
     forward_pass(contender, _SMALL, _SMALL, settings)()
     run = forward_pass(contender, int(height), int(width), settings)
     before, peak_before = _held(device)

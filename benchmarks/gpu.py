@@ -1,4 +1,4 @@
-"""What a GPU makes of the paper's network, in one command of under nine minutes: checks first, then time and memory.
+"""The paper's network on a GPU, in one command of under nine minutes: checks first, then time and memory.
 
     python benchmarks/gpu.py                                  # to benchmarks/results/gpu.md
     python benchmarks/gpu.py --device cpu --side 16 --batch 1 --patch 16 --repeats 1 --output /tmp    # tries it out
@@ -14,7 +14,8 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -22,38 +23,23 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.machine import describe, started_as
-from benchmarks.passes import Settings, autocast, wait
-from benchmarks.speed import RESULTS
+from benchmarks.passes import SCALE, Settings, autocast, clock, one_after_another, training_phases, wait
+from benchmarks.report import RESULTS, command, head, publish_text
 from promptsr.cli.console import check_targets, log, run
 from promptsr.model.network import PromptSR, build_model
 from promptsr.model.taps import explicit_attention
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 from promptsr.training.optimizers import build_optimizers
 
-_SCALE = 4
-
 
 def training_step(network: PromptSR, batch: int, patch: int, settings: Settings) -> Callable[[], None]:
-    """Forward, L1 loss, backward, and both optimisers."""
-    optimizers = build_optimizers(network, "muon", 1e-6, 1e-6)
-    sides = (patch, _SCALE * patch)
-    lr, hr = (torch.rand(batch, 3, side, side, device=settings.device) for side in sides)
-
-    def step() -> None:
-        with autocast(settings):
-            loss = (network(lr) - hr).abs().mean()
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    return step
+    """Return a step: forward, L1 loss, backward, and both optimisers."""
+    phases = training_phases(network, build_optimizers(network, "muon", 1e-6, 1e-6), batch, patch, settings)
+    return one_after_another(phases)
 
 
 def differences(network: PromptSR, settings: Settings, side: int) -> tuple[float, float]:
-    """Relative errors of result and gradient (of the L1 norm, to all weights) of the device against the CPU."""
+    """Return the relative errors of result and gradient (of the L1 norm, to all weights) against the CPU."""
     image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
 
     def computed(model: PromptSR, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +54,7 @@ def differences(network: PromptSR, settings: Settings, side: int) -> tuple[float
 
 
 def waits(step: Callable[[], None], settings: Settings) -> int:
-    """How often a step makes the host wait for the device; 0 on the CPU, which has nothing to wait for."""
+    """Count how often a step makes the host wait for the device; 0 on the CPU, which has nothing to wait for."""
     if settings.device == "cpu":
         return 0
     step()
@@ -84,17 +70,13 @@ def waits(step: Callable[[], None], settings: Settings) -> int:
 
 
 def timed(once: Callable[[], None], settings: Settings, repeats: int) -> tuple[float, float]:
-    """Median seconds, and on a GPU the most megabytes (10^6 bytes) that were allocated; NaN on a CPU."""
+    """Return median seconds, and on a GPU the most megabytes (10^6 bytes) that were allocated; NaN on a CPU."""
     once()
     wait(settings)
     if settings.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        once()
-        wait(settings)
-        seconds.append(time.perf_counter() - begun)
+    timed_step = one_after_another({"job": once}, settings)
+    seconds = [clock(timed_step) for _ in range(repeats)]
     peak = torch.cuda.max_memory_allocated() / 1e6 if settings.device == "cuda" else float("nan")
     return statistics.median(seconds), peak
 
@@ -114,41 +96,38 @@ def gpu(
     settings = {dtype: Settings(torch.get_num_threads(), device, dtype) for dtype in ("float32", "bfloat16")}
     plain = settings["float32"]
     torch.manual_seed(0)
-    network = build_model("promptsr", scale=_SCALE).to(device)
+    network = build_model("promptsr", scale=SCALE).to(device)
     result, gradient = differences(network, plain, 32)
     blocked = waits(training_step(network, batch, patch, plain), plain)
     image = torch.rand(1, 3, side, side, device=device)
     rows = []
-    for attention, context in (("fused", nullcontext), ("explicit", lambda: explicit_attention(network))):
-        for dtype, chosen in settings.items():
-            with_context: Callable[[], AbstractContextManager[None]] = context
+    for attention, dtype in product(("fused", "explicit"), settings):
+        chosen = settings[dtype]
 
-            @torch.inference_mode()
-            def forward(chosen: Settings = chosen) -> None:
-                with autocast(chosen):
-                    network(image)
+        @torch.inference_mode()
+        def forward(chosen: Settings = chosen) -> None:
+            with autocast(chosen):
+                network(image)
 
-            jobs = {
-                f"forward, {side} x {side}": forward,
-                f"step, {batch} of {patch} x {patch}": training_step(network, batch, patch, chosen),
-            }
-            for job, once in jobs.items():
-                log.print(f"{job}, {attention} attention, {dtype}", highlight=False)
-                with with_context():
-                    seconds, peak = timed(once, chosen, repeats)
-                cells = {"job": job, "attention": attention, "precision": dtype, "seconds": f"{seconds:.4f}"}
-                rows.append({**cells, "peak MB": "" if peak != peak else f"{peak:.0f}"})
+        jobs = {
+            f"forward, {side} x {side}": forward,
+            f"step, {batch} of {patch} x {patch}": training_step(network, batch, patch, chosen),
+        }
+        for job, once in jobs.items():
+            log.print(f"{job}, {attention} attention, {dtype}", highlight=False)
+            with explicit_attention(network) if attention == "explicit" else nullcontext():
+                seconds, peak = timed(once, chosen, repeats)
+            cells = {"job": job, "attention": attention, "precision": dtype, "seconds": f"{seconds:.4f}"}
+            rows.append({**cells, "peak MB": "" if peak != peak else f"{peak:.0f}"})
     text = (
-        f"# On a GPU\n\n`{started_as('gpu')}`, {time.perf_counter() - begun:.0f} s\n\n{describe(plain)}\n\n"
+        f"{head('On a GPU', 'gpu', plain, f', {time.perf_counter() - begun:.0f} s')}\n\n"
         f"Against the CPU in float32, 32 x 32 pixels, relative: result {result:.1e}, gradient {gradient:.1e}. "
         f"A training step makes the host wait for the device {blocked} times.\n\n{markdown(rows)}"
     )
-    write_text(target, text)
-    print(text)
+    publish_text(target, text)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(gpu)
+app = command(gpu)
 
 if __name__ == "__main__":
     run(app)

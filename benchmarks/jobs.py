@@ -1,4 +1,4 @@
-"""What people wait for, over and over for some seconds; `against.py` starts it, also in checkouts of older commits.
+"""Jobs that users wait for, repeated for some seconds; `against.py` starts it, also in checkouts of older commits.
 
     python benchmarks/jobs.py training 8 32 --seconds 10    # prints seconds of every pass as JSON
 
@@ -23,7 +23,7 @@ SCALE = 4
 
 
 def upscaling(side: int) -> Callable[[], object]:
-    """Ready to be run."""
+    """Return a pass."""
     network = promptsr.build_model("promptsr", scale=SCALE).eval()
     image = torch.rand(1, 3, side, side)
 
@@ -35,14 +35,14 @@ def upscaling(side: int) -> Callable[[], object]:
 
 
 def attribution(side: int) -> Callable[[], object]:
-    """Ready to be run."""
+    """Return a pass."""
     network = promptsr.load_model("promptsr-tiny-x4").network
     image, middle = torch.rand(1, 3, side, side), SCALE * side // 2
     return lambda: list(LocalAttributionMap(network).stream(image, Region(middle, middle, 16), PathSettings(12)))
 
 
 def training(batch: int, patch: int) -> Callable[[], object]:
-    """Ready to be run."""
+    """Return a pass."""
     from promptsr.training.optimizers import build_optimizers
 
     network = promptsr.build_model("promptsr", scale=SCALE).train()
@@ -60,18 +60,18 @@ def training(batch: int, patch: int) -> Callable[[], object]:
 
 
 def main() -> None:
-    """Runs one job."""
+    """Run one job."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("job", choices=["upscaling", "attribution", "training"])
-    parser.add_argument("sizes", type=int, nargs="+")
-    parser.add_argument("--seconds", type=float, default=10)
-    given = parser.parse_args()
-    torch.manual_seed(0)
     jobs: dict[str, Callable[..., Callable[[], object]]] = {
         "upscaling": upscaling,
         "attribution": attribution,
         "training": training,
     }
+    parser.add_argument("job", choices=jobs)
+    parser.add_argument("sizes", type=int, nargs="+")
+    parser.add_argument("--seconds", type=float, default=10)
+    given = parser.parse_args()
+    torch.manual_seed(0)
     run = jobs[given.job](*given.sizes)
     run()
     taken: list[float] = []

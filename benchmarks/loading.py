@@ -1,4 +1,4 @@
-"""Measures how many training crops a second come out of the cache of decoded images, and how long filling it takes.
+"""How many training crops a second come out of the cache of decoded images, and how long filling it takes.
 
     python benchmarks/loading.py FOLDER [FOLDER ...] [--workers 0 1 2] [--patch 64] [--scale 4]
 
@@ -14,20 +14,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import Settings
+from benchmarks.report import RESULTS, head, publish_text, warn_if_busy
 from promptsr.data.cache import read_images
 from promptsr.data.crops import RandomCrops, Share, load_crops
 from promptsr.imaging.decode import find_images
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 from promptsr.support.progress import finish
 
-RESULTS = Path(__file__).parent / "results"
-
 
 def crops_per_second(crops: RandomCrops, workers: int, patch: int, batch: int, seconds: float) -> float:
-    """Of batches as a training draws them, after the first few."""
+    """Measure batches as a training draws them, after the first few."""
     share = Share(range(1_000_000), lambda step: (batch, patch), 0, 1, 1)
     batches = load_crops(crops, share, workers, pin_memory=False)
     for _ in range(2 + 2 * workers):
@@ -41,7 +38,7 @@ def crops_per_second(crops: RandomCrops, workers: int, patch: int, batch: int, s
 
 
 def main() -> None:
-    """Measures, writes and prints."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 1, 2])
@@ -53,12 +50,11 @@ def main() -> None:
     warn_if_busy(max(1, *arguments.workers))
     paths = [path for folder in arguments.folders for path in find_images(folder)]
     with tempfile.TemporaryDirectory() as cache:
-        begun = time.monotonic()
-        images = finish(read_images(paths, arguments.scale, Path(cache))).images
-        decoding = time.monotonic() - begun
-        begun = time.monotonic()
-        images = finish(read_images(paths, arguments.scale, Path(cache))).images
-        again = time.monotonic() - begun
+        taken = []
+        for _ in range(2):
+            begun = time.monotonic()
+            images = finish(read_images(paths, arguments.scale, Path(cache))).images
+            taken.append(time.monotonic() - begun)
         crops = RandomCrops(images, arguments.scale, seed=0)
         lines = []
         for workers in arguments.workers:
@@ -66,14 +62,13 @@ def main() -> None:
             lines.append({"workers": str(workers), "crops a second": f"{speed:.0f}"})
     pixels = sum(image.hr.array.shape[0] * image.hr.array.shape[1] for image in images)
     written = (
-        f"# Loading\n\n`{started_as('loading')}`\n\n{describe(Settings(torch.get_num_threads()))}\n\n"
-        f"{len(images)} images of {pixels / 1e6:.0f} megapixels together: {decoding:.1f} s to decode them, shrink them "
-        f"and measure their texture, once; {again:.2f} s to open them from the cache in later runs. Then, pairs of "
+        f"{head('Loading', 'loading', Settings(torch.get_num_threads()))}\n\n"
+        f"{len(images)} images of {pixels / 1e6:.0f} megapixels together: {taken[0]:.1f} s to decode them, shrink them "
+        f"and measure their texture, once; {taken[1]:.2f} s to open them from the cache in later runs. Then, pairs of "
         f"crops of {arguments.patch} x {arguments.patch} LR pixels, x{arguments.scale}, in batches of "
         f"{arguments.batch} (0 workers: in the process that trains, between its steps):\n\n{markdown(lines)}"
     )
-    write_text(RESULTS / "loading.md", written)
-    print(written)
+    publish_text(RESULTS / "loading.md", written)
 
 
 if __name__ == "__main__":

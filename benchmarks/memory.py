@@ -19,15 +19,11 @@ from analysis.common.figure_style import publish
 from benchmarks import fresh_process
 from benchmarks.contenders import MISSING, REFERENCE, build, check
 from benchmarks.figures import draw_memory
-from benchmarks.machine import describe, started_as
 from benchmarks.passes import PassRow, Settings
-from benchmarks.tables import significant, write_csv
+from benchmarks.report import RESULTS, Threads, command, head, publish_text, significant, write_csv
 from promptsr.cli.console import check_targets, log, run
 from promptsr.support.errors import ConfigError
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
-
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -45,13 +41,13 @@ class Row(PassRow):
 
 
 def fit(pixels: list[int], growth: list[float]) -> tuple[float, float]:
-    """Exponent and factor of growth = factor * pixels ** exponent, by least squares of the logarithms."""
+    """Fit exponent and factor of growth = factor * pixels ** exponent, by least squares of the logarithms."""
     exponent, logarithm = np.polyfit(np.log(pixels), np.log(growth), 1)
     return float(exponent), math.exp(logarithm)
 
 
 def measure(name: str, sides: list[int], settings: Settings) -> list[Row]:
-    """One row for each side.
+    """Return one row for each side.
 
     Raises:
         ConfigError: an image is so small that the peak says nothing about it.
@@ -67,8 +63,8 @@ def measure(name: str, sides: list[int], settings: Settings) -> list[Row]:
     return rows
 
 
-def report(rows: list[Row], exponent: float, settings: Settings, command: str) -> str:
-    """Markdown: how it was measured, the exponent, and a table."""
+def report(rows: list[Row], exponent: float, settings: Settings) -> str:
+    """Return Markdown: how it was measured, the exponent, and a table."""
     lines = [
         {
             "side": str(row.height),
@@ -80,7 +76,7 @@ def report(rows: list[Row], exponent: float, settings: Settings, command: str) -
         for row in rows
     ]
     return (
-        f"# Memory\n\n`{command}`\n\n{describe(settings)}\n\n{rows[0].model} on whole images, each in a process of its "
+        f"{head('Memory', 'memory', settings)}\n\n{rows[0].model} on whole images, each in a process of its "
         "own: 10^6 bytes that were resident when the pass began (after a pass over 16 x 16 pixels), the most until "
         "then, the most at all, and what the pass took. That grows with the number of pixels to the power of "
         f"{exponent:.2f}.\n\n{markdown(lines)}"
@@ -90,7 +86,7 @@ def report(rows: list[Row], exponent: float, settings: Settings, command: str) -
 def memory(
     model: Annotated[str, typer.Option(help="A name; a wrong one lists them all.")] = REFERENCE,
     sides: Annotated[str, typer.Option(help="Of the LR images, pixels.")] = "128,192,256,384,512,768",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU.", show_default="as torch chooses")] = None,
+    threads: Threads = None,
     output: Annotated[Path, typer.Option(help="Folder for memory.csv, memory.md and memory.png.")] = RESULTS,
 ) -> None:
     """Measure, write and print."""
@@ -106,14 +102,11 @@ def memory(
     exponent, factor = fit([row.height * row.width for row in rows], [row.growth_mb for row in rows])
     table, text, figure = targets
     write_csv(table, rows)
-    written = report(rows, exponent, settings, started_as("memory"))
-    write_text(text, written)
     publish(draw_memory(rows, exponent, factor), figure)
-    print(written)
+    publish_text(text, report(rows, exponent, settings))
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(memory)
+app = command(memory)
 
 if __name__ == "__main__":
     run(app)

@@ -1,4 +1,4 @@
-"""Measures every bundled model on the benchmark sets and writes `promptsr/weights/scores.json`.
+"""Scores of every bundled model on the benchmark sets, written to `promptsr/weights/scores.json`.
 
     python benchmarks/quality.py BENCH    # holds Set5, Set14 and Kodak24, see promptsr.evaluation.benchmark_sets
 
@@ -18,7 +18,7 @@ SETS = ("Set5", "Set14", "Kodak24")
 
 
 def main() -> None:
-    """Measures and writes."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bench", type=Path)
     bench = parser.parse_args().bench

@@ -1,6 +1,6 @@
 """A workbench in a process of its own that records every pass through a network, and sessions with it by plain HTTP.
 
-    python benchmarks/served.py PORT RECORD [--mcp]    # `serving` starts it
+    python benchmarks/served.py RECORD [--mcp] PORT    # `serving` starts it
 
 A line of RECORD is a pass through a PromptSR network that came to an end: the event of Gradio's that asked for it, and
 when it began and ended, in seconds of the clock that all processes of a machine share. At the signal SIGUSR1 it
@@ -55,33 +55,33 @@ class Workbench:
     """Holds the record, the log and Gradio's cache."""
 
     def passes(self) -> list[Pass]:
-        """Those that came to an end so far, in the order of their ends."""
+        """Return those that have ended so far, in the order of their ends."""
         return read_passes(self.folder / "passes.txt")
 
     def resident(self) -> float:
-        """10^6 bytes of the process that are in memory now."""
+        """Return the 10^6 bytes of the process that are in memory now."""
         status = Path(f"/proc/{self.process}/status").read_text(encoding="utf-8")
         return 1024 * int(status.partition("VmRSS:")[2].split()[0]) / 1e6
 
     def collect(self) -> None:
-        """Has the process collect its garbage now, which it otherwise does at some time."""
+        """Make the process collect its garbage now."""
         os.kill(self.process, signal.SIGUSR1)
         time.sleep(2)
 
     @property
     def log(self) -> str:
-        """What the process has printed."""
+        """Output of the process."""
         return (self.folder / "log.txt").read_text(encoding="utf-8")
 
 
 def read_passes(record: Path) -> list[Pass]:
-    """What `record_passes` wrote."""
+    """Read what `record_passes` wrote."""
     lines = (line.split() for line in record.read_text(encoding="utf-8").splitlines())
     return [Pass(event, float(begun), float(ended)) for event, begun, ended in lines]
 
 
 def record_passes(record: Path) -> None:
-    """From now on every pass through a PromptSR network leaves a line."""
+    """Make every pass through a PromptSR network leave a line from now on."""
     from gradio.context import LocalContext
 
     from promptsr.model.network import PromptSR
@@ -100,8 +100,12 @@ def record_passes(record: Path) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Workbench]:
-    """A workbench as `promptsr app` starts it, for as long as the block runs.
+def serving(folder: Path, *command: str | Path, **environment: str) -> Iterator[Workbench]:
+    """Within this context a workbench runs as `promptsr app` starts it.
+
+    Args:
+        folder: of the record, the log and Gradio's cache.
+        command: starts another workbench; the port is added to it. `environment` is added to that of this process.
 
     Raises:
         UserError: it did not start.
@@ -111,11 +115,12 @@ def serving(folder: Path) -> Iterator[Workbench]:
     port = free_port()
     with (folder / "log.txt").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, __file__, str(port), record],
+            [*(command or (sys.executable, __file__, record)), str(port)],
             cwd=ROOT,
             env={
                 **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
                 "GRADIO_TEMP_DIR": str(folder / "cache"),
+                **environment,
             },
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -138,7 +143,7 @@ def free_port() -> int:
 
 
 def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
-    """Waits until a page is there; False if its process ended, or took too long."""
+    """Wait until a page is there; return False if its process ended, or took too long."""
     patience = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < patience:
         try:
@@ -150,7 +155,7 @@ def answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
 
 
 def overlapping(passes: Sequence[Pass]) -> int:
-    """How many passes began before one of another event had ended."""
+    """Count the passes that began before one of another event had ended."""
     count, last, ended = 0, "", -math.inf
     for each in sorted(passes, key=lambda each: each.begun):
         count += each.begun < ended and each.event != last
@@ -161,16 +166,16 @@ def overlapping(passes: Sequence[Pass]) -> int:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request; times in seconds of the monotonic clock."""
+    """Outcome of one request; times in seconds of the monotonic clock."""
 
     asked: float
     ended: float
     event: str = ""
     started: float | None = None
-    """When its turn came; None if it never did, or needed none."""
+    """When its turn came; None if it never did, or did not queue."""
     data: list[Any] = field(default_factory=list)
     error: str | None = None
-    """The message that it was refused with; empty where there was none."""
+    """The message of a refusal, which may be empty."""
     cut: str | None = None
     """How it was broken off, if it was: "cancel" or "drop"."""
     cut_at: float | None = None
@@ -197,7 +202,7 @@ class Window:
 
     @classmethod
     async def open(cls, http: httpx.AsyncClient) -> "Window":
-        """Fetches the page and its configuration."""
+        """Fetch the page and its configuration."""
         for path in ("/", "/config"):
             reply = await http.get(path)
             reply.raise_for_status()
@@ -209,20 +214,20 @@ class Window:
         return window
 
     async def send(self, file: Path) -> dict[str, Any]:
-        """Uploads a file; what stands for it in requests."""
+        """Upload a file; return what stands for it in requests."""
         reply = await self.http.post(f"{API}/upload", files={"files": (file.name, file.read_bytes())})
         reply.raise_for_status()
         [path] = reply.json()
-        return sent(path)
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
     async def fetch(self, file: dict[str, Any]) -> bytes:
-        """Downloads a file that an answer names."""
+        """Download a file that an answer names."""
         reply = await self.http.get(f"{API}/file={file['path']}")
         reply.raise_for_status()
         return reply.content
 
     async def ask(self, name: str, values: list[Any], cut: Cut | None = None) -> Answer:
-        """Asks as the page does, by way of the queue.
+        """Ask as the page does, by way of the queue.
 
         Args:
             name: of the endpoint, without a slash.
@@ -266,26 +271,6 @@ class Window:
         error = None if broken else "The answer broke off."
         return Answer(asked, time.monotonic(), event, started, data, error, broken, cut_at)
 
-    async def call(self, name: str, values: list[Any]) -> Answer:
-        """Asks as a program does, without a session; `values` leave out states."""
-        asked = time.monotonic()
-        joined = await self.http.post(f"{API}/call/{name}", json={"data": values})
-        if joined.status_code != 200:
-            return Answer(asked, time.monotonic(), error=f"HTTP {joined.status_code}: {joined.text[:200]}")
-        event = joined.json()["event_id"]
-        said = await self.http.get(f"{API}/call/{name}/{event}")
-        *_, last = (block for block in said.text.split("\n\n") if block.startswith(("event: complete", "event: error")))
-        kind, _, text = last.partition("\ndata: ")
-        found = json.loads(text)
-        if kind.endswith("error"):
-            return Answer(asked, time.monotonic(), event, error=(found or {}).get("error") or "")
-        return Answer(asked, time.monotonic(), event, data=found)
-
-
-def sent(path: str) -> dict[str, Any]:
-    """What stands for a file in requests."""
-    return {"path": path, "meta": {"_type": "gradio.FileData"}}
-
 
 if __name__ == "__main__":
     from promptsr.zoo.memory import return_freed_memory
@@ -296,5 +281,5 @@ if __name__ == "__main__":
         return_freed_memory()
 
     signal.signal(signal.SIGUSR1, collect)
-    record_passes(Path(sys.argv[2]))
-    launch(port=int(sys.argv[1]), open_browser=False, mcp="--mcp" in sys.argv)
+    record_passes(Path(sys.argv[1]))
+    launch(port=int(sys.argv[-1]), open_browser=False, mcp="--mcp" in sys.argv)

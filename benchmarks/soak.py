@@ -23,18 +23,16 @@ import torch
 import typer
 
 from analysis.common.samples import write_samples
-from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
+from benchmarks.report import RESULTS, command, head, publish_text
 from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, Workbench, overlapping, serving
 from promptsr.cli.console import check_targets, log, run
 from promptsr.imaging import decode, encode
 from promptsr.inference.upscaler import Upscaler
 from promptsr.support.errors import ConfigError
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.load import load_model
 
-RESULTS = Path(__file__).parent / "results"
 WARM_UP = 0.25
 """Share of the time: until then caches fill, and memory may grow."""
 LIMIT = 5.0
@@ -49,20 +47,20 @@ _OFTEN = {"upscale": 8, "compare": 3, "lam": 2, "attention": 2, "architecture": 
 
 @dataclass
 class Record:
-    """What users asked for: seconds of every request by kind, and a line for each answer that was wrong."""
+    """Requests of users: seconds of every request by kind, and a line for each answer that was wrong."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     def add(self, kind: str, seconds: float, wrong: str | None = None) -> None:
-        """Adds a request."""
+        """Add a request."""
         self.seconds.setdefault(kind, []).append(seconds)
         if wrong is not None:
             self.wrong.append(f"{kind}: {wrong}")
 
     @property
     def requests(self) -> int:
-        """All of them."""
+        """Number of all requests."""
         return sum(map(len, self.seconds.values()))
 
 
@@ -88,7 +86,7 @@ class Photos:
         ]
 
     def expected(self, photo: Path, model: str, tile: str, name: str) -> bytes:
-        """The file that the command line writes."""
+        """Return the file that the command line writes."""
         with self._lock:
             return self._expected(photo, model, tile, name)
 
@@ -108,7 +106,7 @@ class User:
         self._draw = random.Random(seed)
 
     async def use(self, until: float) -> None:
-        """Works and looks around until that time of the monotonic clock."""
+        """Work and look around until that time of the monotonic clock."""
         await asyncio.gather(self._work(until), self._look(until))
 
     async def _open(self) -> Window:
@@ -120,10 +118,15 @@ class User:
     async def _work(self, until: float) -> None:
         window = await self._open()
         while time.monotonic() < until:
-            if self._draw.random() < 0.1:  # as somebody who comes anew
+            if self._draw.random() < 0.1:  # like a new visitor
                 window = await self._open()
             [kind] = self._draw.choices(list(_OFTEN), list(_OFTEN.values()))
-            await getattr(self, f"_{kind}")(window)
+            if kind in ("cancel", "drop"):
+                await self._cancel(window, kind)
+            elif kind in ("upscale", "refused"):
+                await getattr(self, f"_{kind}")(window)
+            else:
+                await self._question(kind, window)
 
     async def _look(self, until: float) -> None:
         window: Window | None = None
@@ -144,7 +147,7 @@ class User:
         return answer
 
     async def _upscale(self, window: Window) -> None:
-        """Downloads the result too, which must equal that of the command line."""
+        """Upscale, and download the result, which must equal that of the command line."""
         draw = self._draw
         photo, model = draw.choice(self._photos.small), f"promptsr-tiny-x{draw.choice((2, 3, 4))}"
         tile, name = draw.choice(("auto", "32")), draw.choice(list(_SUFFIXES))
@@ -157,36 +160,24 @@ class User:
             same = content == await asyncio.to_thread(self._photos.expected, photo, model, tile, name)
             self._record.add("download", seconds, None if same else f"{photo.name}, {model}, {tile}, {name}")
 
-    async def _question(self, name: str, window: Window, values: list[Any]) -> None:
-        photo = await window.send(self._draw.choice(self._photos.small))
-        await self._ask(name, name, window, [photo, *values], lambda answer: bool(answer.data))
+    async def _question(self, name: str, window: Window) -> None:
+        draw = self._draw
+        x, y = (draw.randrange(38) for _ in "xy")
+        questions: dict[str, list[Any]] = {
+            "compare": ["shrink", None, ["bicubic-x2", "promptsr-tiny-x2"], "auto"],
+            "lam": ["enlarge", 4, [_TINY], 4 * x, 4 * y, 16, draw.randint(1, 3)],
+            "attention": [_TINY, draw.randint(1, 4), draw.randint(1, 2), x, y, False],
+            "architecture": [_TINY, 1, draw.randint(1, 2), draw.choice(("anchors", "coarse_map", "decoder")), 20, 20],
+        }
+        photo = await window.send(draw.choice(self._photos.small))
+        await self._ask(name, name, window, [photo, *questions[name]], lambda answer: bool(answer.data))
 
-    async def _compare(self, window: Window) -> None:
-        await self._question("compare", window, ["shrink", None, ["bicubic-x2", "promptsr-tiny-x2"], "auto"])
-
-    async def _lam(self, window: Window) -> None:
-        x, y = (4 * self._draw.randrange(38) for _ in "xy")
-        await self._question("lam", window, ["enlarge", 4, [_TINY], x, y, 16, self._draw.randint(1, 3)])
-
-    async def _attention(self, window: Window) -> None:
-        x, y = (self._draw.randrange(38) for _ in "xy")
-        await self._question(
-            "attention", window, [_TINY, self._draw.randint(1, 4), self._draw.randint(1, 2), x, y, False]
-        )
-
-    async def _architecture(self, window: Window) -> None:
-        box = self._draw.choice(("anchors", "coarse_map", "decoder"))
-        await self._question("architecture", window, [_TINY, 1, self._draw.randint(1, 2), box, 20, 20])
-
-    async def _cancel(self, window: Window, how: str = "cancel") -> None:
-        """Breaks a long job off: when its turn has come, or is still to come."""
+    async def _cancel(self, window: Window, how: str) -> None:
+        """Break a long job off: when its turn has come, or is still to come."""
         wanted = self._draw.choice(("estimation", "-x4: "))
         values = [await window.send(self._photos.large), _TINY, "bicubic", "64", "PNG"]
         cut = Cut(how, lambda line: wanted in line)
         await self._ask(how, "upscale", window, values, lambda answer: answer.cut == how or bool(answer.data), cut)
-
-    async def _drop(self, window: Window) -> None:
-        await self._cancel(window, "drop")
 
     async def _refused(self, window: Window) -> None:
         name, values, message = self._draw.choice(self._photos.refused)
@@ -199,7 +190,7 @@ class User:
 async def visit(
     workbench: Workbench, photos: Photos, seconds: float, users: int, seed: str, pause: float, record: Record
 ) -> None:
-    """Lets users come, and go after that time."""
+    """Let users come, and go after that time."""
     until = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * users)
     async with httpx.AsyncClient(base_url=workbench.url, timeout=TIMEOUT, limits=limits) as http:
@@ -208,14 +199,14 @@ async def visit(
         )
 
 
-def report(record: Record, passes: Sequence[Pass], memory: Sequence[float], head: str) -> tuple[str, bool]:
-    """Markdown, and whether all went well.
+def report(record: Record, passes: Sequence[Pass], memory: Sequence[float], start: str) -> tuple[str, bool]:
+    """Return Markdown, and whether all went well.
 
     Args:
         record: all requests.
         passes: through networks.
         memory: 10^6 bytes of the server before the first users, after the warm-up, and after the last ones.
-        head: what was done, and on what machine.
+        start: of the report: what was done, and on what machine.
     """
     before, warm, end = memory
     growth, mixed = 100 * (end / warm - 1), overlapping(passes)
@@ -227,9 +218,9 @@ def report(record: Record, passes: Sequence[Pass], memory: Sequence[float], head
         )
     lines = "".join(f"\n- {line}" for line in record.wrong[:20])
     text = (
-        f"# Soak\n\n{head}\n\n{record.requests} requests, {len(record.wrong)} answers that are not as documented."
+        f"{start}\n\n{record.requests} requests, {len(record.wrong)} answers that are not as documented."
         f"{lines}\n\n{markdown(rows)}\nHeavy requests queue for one device: of {len(passes)} passes through networks, "
-        f"{mixed} began before one of another request had ended.\n\nResident memory with nobody there and garbage "
+        f"{mixed} began before one of another request had ended.\n\nResident memory without users and with garbage "
         f"collected, 10^6 bytes: {before:.0f} before the first users, {warm:.0f} after the warm-up, {end:.0f} at the "
         f"end: {growth:+.1f} % (limit {LIMIT:g} %).\n"
     )
@@ -257,21 +248,19 @@ def soak(
             workbench.collect()
             memory.append(workbench.resident())
         passes, said = workbench.passes(), workbench.log
-    head = (
-        f"`{started_as('soak')}`\n\n{describe(Settings(torch.get_num_threads()))}\n\n{users} users at once for "
-        f"{minutes:g} minutes; others take their places after {WARM_UP:.0%} of the time, the warm-up."
+    start = (
+        f"{head('Soak', 'soak', Settings(torch.get_num_threads()))}\n\n{users} users at once for {minutes:g} minutes; "
+        f"others take their places after {WARM_UP:.0%} of the time, the warm-up."
     )
-    text, good = report(record, passes, memory, head)
-    write_text(output / "soak.md", text)
-    print(text)
+    text, good = report(record, passes, memory, start)
+    publish_text(output / "soak.md", text)
     if "Traceback" in said:
         log.print(f"The workbench printed:\n{said[said.index('Traceback') :][:3000]}", markup=False, highlight=False)
     if not good or "Traceback" in said:
         raise typer.Exit(1)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(soak)
+app = command(soak)
 
 if __name__ == "__main__":
     run(app)

@@ -1,4 +1,4 @@
-"""Times our networks and their peers in one run, and measures the memory of each in a process of its own.
+"""Time of our networks and their peers in one run, and the memory of each in a process of its own.
 
     python benchmarks/speed.py    # everything; to benchmarks/results/speed.csv, speed.md and speed.png
     python benchmarks/speed.py --sizes 128x128 --models promptsr-x4,omnisr,atd-light --json -
@@ -23,17 +23,15 @@ from analysis.common.figure_style import publish
 from benchmarks import fresh_process
 from benchmarks.contenders import ALL, REFERENCE, Contender, build, check, tell_skipped
 from benchmarks.figures import draw_speed
-from benchmarks.machine import describe, started_as, warn_if_busy
 from benchmarks.passes import PassRow, Settings, clock, forward_pass, matrix_product, product_size
-from benchmarks.tables import significant, write_csv
+from benchmarks.report import RESULTS, Threads, command, head, publish_text, significant, warn_if_busy, write_csv
 from promptsr.cli.console import JsonOption, check_targets, log, run
 from promptsr.complexity.counting import count
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.files import write_json, write_text
+from promptsr.support.files import write_json
 from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.adapters.probing import describe as describe_error
 
-RESULTS = Path(__file__).parent / "results"
 _PRODUCTS = 10
 _PRODUCT = "matrix product"
 
@@ -53,7 +51,7 @@ class Row(PassRow):
 
 
 def parse_sizes(text: str) -> list[tuple[int, int]]:
-    """`"128x128,180x320"` -> height and width of each.
+    """Parse `"128x128,180x320"` -> height and width of each.
 
     Raises:
         ConfigError: something else.
@@ -65,7 +63,7 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
 
 
 def in_turns(passes: Mapping[str, Callable[[], None]], repeats: int, what: str) -> dict[str, list[float]]:
-    """Seconds of every pass in each of `repeats` rounds; other work on the machine slows all of a round alike.
+    """Return the seconds of every pass in each of `repeats` rounds; other work on the machine slows a round alike.
 
     Raises:
         UserError: one of them fails, as some networks do on tiny images.
@@ -88,7 +86,7 @@ def in_turns(passes: Mapping[str, Callable[[], None]], repeats: int, what: str) 
 def measure(
     names: list[str], sizes: list[tuple[int, int]], settings: Settings, repeats: int
 ) -> tuple[list[Row], float]:
-    """The rows in the order asked for, and the best multiply-adds a second of a matrix product.
+    """Return the rows in the order asked for, and the best multiply-adds a second of a matrix product.
 
     Peers whose package is missing are left out, with a line on stderr.
 
@@ -131,11 +129,11 @@ def measure(
     return rows, peak
 
 
-def report(rows: list[Row], peak: float, settings: Settings, command: str) -> str:
-    """Markdown: how it was measured, and a table for each size, the fastest first."""
+def report(rows: list[Row], peak: float, settings: Settings) -> str:
+    """Return Markdown: how it was measured, and a table for each size, the fastest first."""
     side = product_size(settings)
     text = (
-        f"# Speed\n\n`{command}`\n\n{describe(settings)} Best {side} x {side} matrix product of the run: "
+        f"{head('Speed', 'speed', settings)} Best {side} x {side} matrix product of the run: "
         f"{peak / 1e9:.1f}G multiply-adds a second.\n\nMedian seconds of one forward pass, all networks in turns on "
         f"the same input; ratio: to the seconds of {REFERENCE}; peak memory: of a fresh process, 10^6 bytes; share: of "
         "the multiply-adds a second of that product, attention products counted. Convolutions are no matrix products "
@@ -160,7 +158,7 @@ def report(rows: list[Row], peak: float, settings: Settings, command: str) -> st
 def speed(
     sizes: Annotated[str, typer.Option(help="Height x width of the LR input, pixels.")] = "128x128,180x320",
     models: Annotated[str, typer.Option(help="Names; a wrong one lists them all.")] = ",".join(ALL),
-    threads: Annotated[int | None, typer.Option(help="Of the CPU.", show_default="as torch chooses")] = None,
+    threads: Threads = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 under autocast.")] = "float32",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; seconds are their median.")] = 5,
@@ -185,10 +183,8 @@ def speed(
     else:
         table, text, figure = targets
         write_csv(table, rows)
-        written = report(rows, peak, settings, started_as("speed"))
-        write_text(text, written)
         publish(draw_speed(rows), figure)
-        print(written)
+        publish_text(text, report(rows, peak, settings))
 
 
 def _build_all(names: list[str]) -> list[Contender]:
@@ -199,8 +195,7 @@ def _build_all(names: list[str]) -> list[Contender]:
     return [contender for contender in built.values() if contender]
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(speed)
+app = command(speed)
 
 if __name__ == "__main__":
     run(app)

@@ -14,15 +14,13 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.machine import describe, started_as
 from benchmarks.passes import Settings
-from benchmarks.speed import RESULTS
+from benchmarks.report import RESULTS, command, head, publish_text
 from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.data import load_pair
 from promptsr.evaluation.stability import STEP, Change, compare, mean, moved
 from promptsr.imaging.decode import find_images
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import SRModel
@@ -31,13 +29,13 @@ _MODELS = ("promptsr-tiny-x4", "bicubic-x4")
 
 
 def without_kernels(model: SRModel, image: Tensor) -> Tensor:
-    """On plain torch."""
+    """Run on plain torch."""
     with kernels.disabled():
         return model(image)
 
 
 def with_other_threads(model: SRModel, image: Tensor) -> Tensor:
-    """One thread, or two where there was one."""
+    """Run on one thread, or on two where there was one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if before > 1 else 2)
     try:
@@ -57,7 +55,7 @@ WAYS: dict[str, Callable[[SRModel, Tensor], Tensor]] = {
 
 @torch.inference_mode()
 def changes(model: SRModel, path: Path) -> dict[str, Change]:
-    """What becomes of one image in each of the ways."""
+    """Compare the results of one image in each of the ways."""
     _, lr = load_pair(path, model.scale, None)
     result = model(lr)
     return {way: compare(path.name, result, other(model, lr)) for way, other in WAYS.items()}
@@ -92,16 +90,14 @@ def stability(
                 }
             )
     text = (
-        f"# The same image, computed in other ways\n\n`{started_as('stability')}`\n\n"
-        f"{describe(Settings(torch.get_num_threads()))}\n\nAgainst the first result. PSNR: mean over the images that "
+        f"{head('The same image, computed in other ways', 'stability', Settings(torch.get_num_threads()))}\n\n"
+        f"Against the first result. PSNR: mean over the images that "
         f"change at all, before rounding.\n\n{markdown(rows)}"
     )
-    write_text(target, text)
-    print(text)
+    publish_text(target, text)
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(stability)
+app = command(stability)
 
 if __name__ == "__main__":
     run(app)

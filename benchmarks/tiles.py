@@ -1,4 +1,4 @@
-"""What tiles cost and change: PSNR of images cut into tiles against whole ones, and seconds.
+"""Cost and effect of tiles: PSNR of images cut into tiles against whole ones, and seconds.
 
     python benchmarks/tiles.py PATH/TO/bench [--models MODEL ...] [--tiles 32 64 ...] [--sets Set14 Kodak24]
 
@@ -10,7 +10,6 @@ Set14 is scored on its public LR images, Kodak24 on our own bicubic ones. Writes
 import promptsr.wait_policy  # noqa: F401
 import argparse
 import math
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -20,20 +19,17 @@ from statistics import fmean
 
 import torch
 
-from benchmarks.machine import describe
 from benchmarks.passes import Settings
-from benchmarks.tables import write_csv
+from benchmarks.report import RESULTS, head, publish_text, write_csv
 from promptsr.data import load_pair
 from promptsr.evaluation.benchmark_sets import find_sets
 from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.inference.upscaler import Upscaler
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
-RESULTS = Path(__file__).parent / "results"
 MODELS = ("promptsr-tiny-x2", "promptsr-tiny-x3", "promptsr-tiny-x4")
 
 
@@ -51,26 +47,19 @@ class Row:
     psnr_y: float
     """Against HR, dB."""
     psnr_y_to_whole: float | None
-    """Of the tiled result against the whole one, dB, over the images that were cut; None if none was."""
+    """Of the tiled result against the whole one, dB, over the images that were cut; None without any."""
     seconds: float
-    """For each image."""
-
-
-@dataclass(frozen=True)
-class _Image:
-    psnr_y: float
-    to_whole: float
-    seconds: float
+    """Per image."""
 
 
 def measure(model: SRModel, name: str, pairs: list[tuple[Path, Path | None]], tiles: list[int]) -> Iterator[Row]:
-    """The rows of one model on the set `name`: whole images, then each tile size.
+    """Yield the rows of one model on the set `name`: whole images, then each tile size.
 
     Tile sizes take turns on every image, so that other work on the machine slows all alike.
     """
     settings: list[str | int] = ["whole", *tiles]
     workers = [Upscaler(model, tile=tile) for tile in settings]
-    found: list[list[_Image]] = [[] for _ in settings]
+    found: list[list[tuple[float, float, float]]] = [[] for _ in settings]  # PSNR-Y to HR, that to whole, seconds
     for hr_path, lr_path in pairs:
         hr, lr = load_pair(hr_path, model.scale, lr_path)
         whole = None
@@ -79,23 +68,24 @@ def measure(model: SRModel, name: str, pairs: list[tuple[Path, Path | None]], ti
             sr = quantize(finish(worker.upscale_tensor(lr)))
             seconds = time.perf_counter() - begun
             whole = sr if whole is None else whole
-            images.append(_Image(psnr_y(sr, hr, model.scale), psnr_y(sr, whole, 0), seconds))
+            images.append((psnr_y(sr, hr, model.scale), psnr_y(sr, whole, 0), seconds))
     for tile, images in zip(settings, found, strict=True):
-        to_whole = [image.to_whole for image in images if math.isfinite(image.to_whole)]
+        to_hr, all_to_whole, seconds_taken = zip(*images, strict=True)
+        to_whole = list(filter(math.isfinite, all_to_whole))
         yield Row(
             model.name,
             name,
             str(tile),
             len(images),
             len(to_whole),
-            round(fmean(image.psnr_y for image in images), 4),
+            round(fmean(to_hr), 4),
             round(fmean(to_whole), 2) if to_whole else None,
-            round(fmean(image.seconds for image in images), 3),
+            round(fmean(seconds_taken), 3),
         )
 
 
 def lines(rows: list[Row]) -> list[dict[str, str]]:
-    """The rows as text, with the difference from whole images beside every PSNR."""
+    """Return the rows as text, with the difference from whole images beside every PSNR."""
     whole = {(row.model, row.set): row.psnr_y for row in rows if row.tile == "whole"}
     return [
         {
@@ -113,7 +103,7 @@ def lines(rows: list[Row]) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Measures, writes and prints."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bench", type=Path)
     parser.add_argument("--models", nargs="+", default=MODELS)
@@ -130,13 +120,9 @@ def main() -> None:
                 rows.append(row)
                 print(asdict(row), flush=True)
     write_csv(arguments.out / "tiles.csv", rows)
-    command = shlex.join(["python", "benchmarks/tiles.py", "BENCH", *sys.argv[2:]])
-    text = (
-        f"# Tiles\n\n`{command}`: means over the images; tiles overlap by 16 pixels.\n\n"
-        f"{describe(Settings(torch.get_num_threads()))}\n\n{markdown(lines(rows))}"
-    )
-    write_text(arguments.out / "tiles.md", text)
-    print(text)
+    settings, note = Settings(torch.get_num_threads()), ": means over the images; tiles overlap by 16 pixels."
+    start = head("Tiles", "tiles", settings, note, ["BENCH", *sys.argv[2:]])
+    publish_text(arguments.out / "tiles.md", f"{start}\n\n{markdown(lines(rows))}")
 
 
 if __name__ == "__main__":

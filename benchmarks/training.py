@@ -17,18 +17,16 @@ from typing import Annotated
 
 import torch
 import typer
+from torch import Tensor
 
 from benchmarks.contenders import REFERENCE, build, check, tell_skipped
-from benchmarks.machine import describe, started_as, warn_if_busy
-from benchmarks.passes import Settings, autocast, wait
-from benchmarks.speed import RESULTS, in_turns
-from benchmarks.tables import significant, write_csv
+from benchmarks.passes import SCALE, Settings, one_after_another, training_phases
+from benchmarks.report import RESULTS, Threads, command, head, publish_text, significant, warn_if_busy, write_csv
+from benchmarks.speed import in_turns
 from promptsr.cli.console import check_targets, run
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
 
-_SCALE = 4
 _ALL = (
     *(f"{REFERENCE}{suffix}" for suffix in ("", ":compile", ":bfloat16", "-torch", "-torch:bfloat16")),
     *("omnisr", "swinir-light", "atd-light"),
@@ -40,7 +38,7 @@ class Loop:
     """One network in one way of training it."""
 
     name: str
-    """As it was asked for."""
+    """As given to --loops."""
     model: str
     settings: Settings
     compiled: bool
@@ -59,55 +57,48 @@ class Row:
     dtype: str
     compiled: bool
     seconds: float
-    """Of one step, median."""
+    """Median seconds of one step."""
     steps_per_second: float
     ratio_to_promptsr: float
     """Seconds over those of promptsr-x4 in float32, not compiled, in the same run."""
 
 
 def parse_loop(text: str, settings: Settings) -> Loop:
-    """`"promptsr-x4:bfloat16:compile"` -> what it stands for.
+    """Parse a name such as `"promptsr-x4:bfloat16:compile"`.
 
     Raises:
-        ConfigError: another suffix, or no such network.
+        ConfigError: another suffix, or an unknown network.
     """
     found = re.fullmatch(r"([^:]+)(:bfloat16)?(:compile)?", text.strip())
     if found is None:
         raise ConfigError(f"--loops takes names with :bfloat16 and :compile (in this order) behind them, not {text!r}.")
     check([found[1]])
-    if _scale(found[1]) != _SCALE:
-        raise ConfigError(f"The loops train networks for x{_SCALE}, not {found[1]}.")
+    if _scale(found[1]) != SCALE:
+        raise ConfigError(f"The loops train networks for x{SCALE}, not {found[1]}.")
     if found[2]:
         settings = replace(settings, dtype="bfloat16")
     return Loop(found[0], found[1], settings, bool(found[3]))
 
 
 def training_step(loop: Loop, batch: int, patch: int) -> Callable[[], None] | None:
-    """Ready to be run; None if the network's package is not installed."""
+    """Return a step, or None if the network's package is not installed."""
     contender = build(loop.model)
     if contender is None:
         return None
-    settings = loop.settings
-    network = contender.network.to(settings.device).train()
-    forward = torch.compile(network) if loop.compiled else network
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
-    generator = torch.Generator().manual_seed(0)
-    sides = (patch, _SCALE * patch)
-    lr, hr = (torch.rand(batch, 3, side, side, generator=generator).to(settings.device) for side in sides)
+    network = contender.network.to(loop.settings.device).train()
+    compiled = torch.compile(network) if loop.compiled else network
 
-    def step() -> None:
-        with contender.running(), autocast(settings):
-            loss = (forward(lr) - hr).abs().mean()
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        wait(settings)
+    def forward(lr: Tensor) -> Tensor:
+        with contender.running():
+            result: Tensor = compiled(lr)
+            return result
 
-    return step
+    optimizers = [torch.optim.Adam(network.parameters(), lr=1e-4)]
+    return one_after_another(training_phases(forward, optimizers, batch, patch, loop.settings), loop.settings)
 
 
 def measure(loops: list[Loop], batch: int, patch: int, repeats: int) -> list[Row]:
-    """A row for each loop whose network can be built.
+    """Return a row for each loop whose network can be built.
 
     Raises:
         UserError: none can be, or one fails.
@@ -140,8 +131,8 @@ def measure(loops: list[Loop], batch: int, patch: int, repeats: int) -> list[Row
     ]
 
 
-def report(rows: list[Row], settings: Settings, command: str) -> str:
-    """Markdown: how it was measured, and a table, the fastest first."""
+def report(rows: list[Row], settings: Settings) -> str:
+    """Return Markdown: how it was measured, and a table, the fastest first."""
     first = rows[0]
     lines = [
         {
@@ -155,8 +146,8 @@ def report(rows: list[Row], settings: Settings, command: str) -> str:
         for row in sorted(rows, key=lambda row: row.seconds)
     ]
     return (
-        f"# Training\n\n`{command}`\n\n{describe(settings)}\n\nMedian of a step (forward, L1 loss, backward, Adam), "
-        f"{first.batch} patches of {first.patch} x {first.patch} LR pixels, x{_SCALE}, all loops in turns; ratio: to "
+        f"{head('Training', 'training', settings)}\n\nMedian of a step (forward, L1 loss, backward, Adam), "
+        f"{first.batch} patches of {first.patch} x {first.patch} LR pixels, x{SCALE}, all loops in turns; ratio: to "
         f"the seconds of {REFERENCE} in float32, not compiled.\n\n{markdown(lines)}"
     )
 
@@ -165,7 +156,7 @@ def training(
     loops: Annotated[str, typer.Option(help="Networks, with :bfloat16 and :compile behind them.")] = ",".join(_ALL),
     batch: Annotated[int, typer.Option(min=1)] = 16,
     patch: Annotated[int, typer.Option(min=8, help="Side of the LR patches, pixels.")] = 32,
-    threads: Annotated[int | None, typer.Option(help="Of the CPU.", show_default="as torch chooses")] = None,
+    threads: Threads = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; seconds are their median.")] = 5,
     output: Annotated[Path, typer.Option(help="Folder for training.csv and training.md.")] = RESULTS,
@@ -179,19 +170,16 @@ def training(
     warn_if_busy(settings.threads)
     rows = measure(wanted, batch, patch, repeats)
     write_csv(table, rows)
-    written = report(rows, settings, started_as("training"))
-    write_text(text, written)
-    print(written)
+    publish_text(text, report(rows, settings))
 
 
 def _scale(model: str) -> int:
-    """Of a network that `check` let pass; the peers are all x4."""
+    """Return the scale of a known network; the peers are all x4."""
     found = re.search(r"-x(\d)(-torch)?$", model)
-    return int(found[1]) if found else _SCALE
+    return int(found[1]) if found else SCALE
 
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-app.command()(training)
+app = command(training)
 
 if __name__ == "__main__":
     run(app)

@@ -1,4 +1,4 @@
-"""Measures the working memory of a forward pass and fits the constants that `--tile auto` goes by.
+"""Working memory of a forward pass, and the constants fitted to it that `--tile auto` goes by.
 
     python benchmarks/working_memory.py [MODEL ...] [--sides 96 128 192 256]
 
@@ -16,34 +16,34 @@ import torch
 
 from benchmarks.contenders import build
 from benchmarks.fresh_process import measure
-from benchmarks.machine import describe
 from benchmarks.passes import Settings
+from benchmarks.report import head
 from promptsr import kernels
 from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.memory import MEASURED, WorkingMemory
 
 
 def peak(name: str, side: int, settings: Settings) -> int | None:
-    """Bytes that a pass over side x side pixels takes; None if imports had taken more, so that it cannot be told."""
+    """Return the bytes that a pass over side x side pixels takes; None if imports took more, which hides it."""
     found = measure(name, side, side, settings)
     return found.peak - found.before if found.peak > found.peak_before else None
 
 
 def variants(name: str) -> list[str]:
-    """The network as it runs here, and in plain torch if that is something else."""
+    """Return the network as it runs here, and in plain torch if that is something else."""
     ours = name.startswith("promptsr")
     return [name, f"{name}-torch"] if ours and kernels.why_not() is None else [name]
 
 
 def fit(pixels: list[int], peaks: list[int]) -> WorkingMemory:
-    """The least-squares line, raised until no point lies above it."""
+    """Fit the least-squares line, raised until no point lies above it."""
     per_pixel = int(np.ceil(np.polyfit(pixels, peaks, 1)[0]))
     above = (taken - per_pixel * count for count, taken in zip(pixels, peaks, strict=True))
     return WorkingMemory(per_pixel, max(0, *above))
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=[f"{name}-x{scale}" for name, scale in MEASURED])
     parser.add_argument("--sides", nargs="+", type=int, default=[96, 128, 192, 256], help="LR pixels")
@@ -66,7 +66,7 @@ def main() -> None:
                 sides.append(side)
                 largest.append(max(known))
         constants.append((name, fit([side**2 for side in sides], largest)))
-    print(f"\n{describe(settings)}\n\n{markdown(lines)}")
+    print(f"\n{head('Working memory', 'working_memory', settings)}\n\n{markdown(lines)}")
     for name, memory in constants:
         preset, _, scale = name.rpartition("-x")
         print(f'    ("{preset}", {scale}): {memory},')

@@ -1,8 +1,9 @@
-"""Writes docs/architecture.md, the rooms of the project and what they import, from the code: `make architecture`."""
+"""Write docs/architecture.md, the rooms of the project and their imports, from the code: `make architecture`."""
 
 import ast
 import textwrap
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,14 +27,14 @@ Graph = Mapping[str, set[str]]
 
 
 def find_modules(root: Path) -> dict[str, Path]:
-    """Dotted name -> file of every module of the packages, without those that only start a program (`__main__`)."""
+    """Map dotted names to files, for all modules of the packages but those that only start a program (`__main__`)."""
     paths = (path for package in PACKAGES for path in sorted((root / package).rglob("*.py")))
     names = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
     return {name: path for name, path in names.items() if not name.endswith("__main__")}
 
 
 def imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
-    """Dotted names of what a file imports absolutely, with `deferred` inside functions and for types too.
+    """Yield the dotted names of absolute imports, with `deferred` also those inside functions and for types.
 
     `from a import b` is named `a.b`.
     """
@@ -50,7 +51,7 @@ def imported(tree: ast.AST, *, deferred: bool) -> Iterator[str]:
 
 
 def module_graph(modules: Mapping[str, Path], *, deferred: bool) -> dict[str, set[str]]:
-    """Module -> modules of the project that it imports."""
+    """Map every module to the modules of the project that it imports."""
     graph = {}
     for name, path in modules.items():
         wanted = imported(ast.parse(path.read_text(encoding="utf-8")), deferred=deferred)
@@ -59,30 +60,20 @@ def module_graph(modules: Mapping[str, Path], *, deferred: bool) -> dict[str, se
     return graph
 
 
-def reachable(graph: Graph, start: str) -> set[str]:
-    """Everything that `start` leads to; itself only if it lies on a circle."""
-    found: set[str] = set()
-    waiting = graph[start]
-    while waiting:
-        found |= waiting
-        waiting = set().union(*(graph[each] for each in waiting)) - found
-    return found
-
-
 def reduced(graph: Graph) -> dict[str, set[str]]:
-    """The graph without arrows that a longer way implies.
+    """Remove arrows that a longer way implies.
 
     Raises:
-        ValueError: it has a circle.
+        CycleError: nodes import each other in a circle; move below them what both need.
     """
-    ahead = {node: reachable(graph, node) for node in graph}
-    if circle := sorted(node for node, found in ahead.items() if node in found):
-        raise ValueError(f"{', '.join(circle)} import each other in a circle: move below them what both need.")
-    return {node: found - set().union(*(ahead[near] for near in found)) for node, found in graph.items()}
+    ahead: dict[str, set[str]] = {}
+    for node in TopologicalSorter(graph).static_order():  # imported modules first
+        ahead[node] = graph[node].union(*(ahead[near] for near in graph[node]))
+    return {node: near - set().union(*(ahead[each] for each in near)) for node, near in graph.items()}
 
 
 def find_rooms(modules: Mapping[str, Path]) -> dict[str, str]:
-    """Module -> its room: a folder of a package with all below it, or the file itself where it lies in the package."""
+    """Map every module to its room: a folder of a package with all below it, or a file in the package itself."""
     rooms = {}
     for name, path in modules.items():
         package = name.partition(".")[0]
@@ -92,14 +83,14 @@ def find_rooms(modules: Mapping[str, Path]) -> dict[str, str]:
 
 
 def own_rooms(modules: Mapping[str, Path], graph: Graph) -> dict[str, set[str]]:
-    """Room -> the rooms of the same package that it imports."""
+    """Map every room to the rooms of the same package that it imports."""
     packages = {name: name.partition(".")[0] for name in modules}
     own = {name: {each for each in graph[name] if packages[each] == packages[name]} for name in modules}
     return collapsed(own, find_rooms(modules))
 
 
 def collapsed(graph: Graph, places: Mapping[str, str]) -> dict[str, set[str]]:
-    """The graph between places, without arrows inside a place."""
+    """Return the graph between places, without arrows inside a place."""
     whole: dict[str, set[str]] = {places[name]: set() for name in graph}
     for name, imports in graph.items():
         whole[places[name]] |= {places[each] for each in imports} - {places[name]}
@@ -107,10 +98,10 @@ def collapsed(graph: Graph, places: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def page(root: Path = ROOT) -> str:
-    """The page of the project that lies in a folder.
+    """Return the text of the page for the project in a folder.
 
     Raises:
-        ValueError: rooms of a package, or packages, import each other in a circle.
+        CycleError: rooms of a package, or packages, import each other in a circle.
     """
     modules = find_modules(root)
     packages = {name: name.partition(".")[0] for name in modules}
@@ -141,7 +132,7 @@ def _label(room: str, names: list[str]) -> str:
 
 
 def _section(room: str, files: list[Path]) -> str:
-    """The first words of a room, if it has any, and those of its files."""
+    """Return the first sentences of a room, if it has any, and those of its files."""
     lines = []
     for path in files:
         words = " ".join(

@@ -1,6 +1,6 @@
-"""Takes the pictures of the README: `make pictures` (needs Chromium or Chrome).
+"""Take the pictures of the README: `make pictures` (needs Chromium or Chrome).
 
-Clicks through the workbench as a user would, and photographs every tab.
+Click through the workbench as a user would, and photograph every tab.
 """
 
 from pathlib import Path
@@ -13,78 +13,68 @@ DOCS = Path(__file__).parent
 
 
 def main() -> None:
-    """Takes the pictures."""
+    """Take a picture of each tab, named after its function below."""
     with opened_workbench() as page:
-        _upscale(page)
-        _compare(page)
-        _attribution(page)
-        _failures(page)
-        _attention(page)
-        _anchors(page)
-        _architecture(page)
+        for tab in (upscale, compare, attribution, failures, attention, anchors, architecture):
+            page.get_by_role("tab", name=tab.__name__.title()).click()
+            tab(page)
+            page.wait_for_timeout(1500)
+            page.screenshot(path=DOCS / f"{tab.__name__}.png", full_page=True)
 
 
-def _upscale(page: Page) -> None:
-    page.locator("#upscale-status .done").wait_for()  # that of the sample it opens with
+def _choose_sample(page: Page, image: str, number: int) -> None:
+    page.locator(image).locator("xpath=..").locator(".gallery-item").nth(number).click()
+
+
+def upscale(page: Page) -> None:
+    """Wait for the result of the first sample."""
+    page.locator("#upscale-status .done").wait_for()
     page.locator("#upscale-slider img").nth(1).wait_for()
     page.locator(".closeup img").nth(2).wait_for()
-    page.wait_for_timeout(1000)
-    page.screenshot(path=DOCS / "upscale.png", full_page=True)
 
 
-def _compare(page: Page) -> None:
-    page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
+def compare(page: Page) -> None:
+    """Compare two models on a sample."""
+    _choose_sample(page, "#compare-image", 4)
     page.locator("#compare-image img").wait_for()
     page.locator("#compare-start").click()
     page.locator("#compare-crops img").nth(2).wait_for()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=DOCS / "compare.png", full_page=True)
 
 
-def _attribution(page: Page) -> None:
-    page.get_by_role("tab", name="Attribution").click()
-    page.locator("#lam-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
+def attribution(page: Page) -> None:
+    """Draw the maps of a sample."""
+    _choose_sample(page, "#lam-image", 4)
     page.locator("#lam-whole img").wait_for()
     page.locator("#lam-start").click()
     page.locator("#lam-status .done").wait_for()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=DOCS / "attribution.png", full_page=True)
 
 
-def _failures(page: Page) -> None:
-    page.get_by_role("tab", name="Failures").click()
+def failures(page: Page) -> None:
+    """Search the samples."""
     page.locator("#failures-start").click()
     page.locator("#failures-cases img").first.wait_for()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=DOCS / "failures.png", full_page=True)
 
 
-def _attention(page: Page) -> None:
-    page.get_by_role("tab", name="Attention").click()
+def attention(page: Page) -> None:
+    """Look at a pixel between the eyes of the cat."""
     page.locator("#attention-maps img").nth(5).wait_for()
-    page.locator("#attention-whole img").click(position={"x": 250, "y": 110})  # between the eyes of the cat
-    page.wait_for_timeout(5000)
-    page.screenshot(path=DOCS / "attention.png", full_page=True)
+    page.locator("#attention-whole img").click(position={"x": 250, "y": 110})
+    page.wait_for_timeout(3500)
 
 
-def _anchors(page: Page) -> None:
-    page.get_by_role("tab", name="Anchors").click()
+def anchors(page: Page) -> None:
+    """Run t-SNE on the samples, and choose a point."""
     page.locator("#anchors-start").click()
     page.locator("#anchors-status .done").wait_for()
     page.locator("#anchors-plot circle[data-point='130']").click(force=True)  # others may lie above it
     page.locator("#anchors-shown img").nth(5).wait_for()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=DOCS / "anchors.png", full_page=True)
 
 
-def _architecture(page: Page) -> None:
-    page.get_by_role("tab", name="Architecture").click()
-    page.locator("#tour-image").locator("xpath=..").locator(".gallery-item").nth(1).click()
+def architecture(page: Page) -> None:
+    """Show the output of a box."""
+    _choose_sample(page, "#tour-image", 1)
     page.get_by_text("Coarse LPL", exact=True).click()
     page.get_by_text("Output features").wait_for()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=DOCS / "architecture.png", full_page=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The first walk of somebody new, from opening the page to a downloaded LAM figure: `make walk` (needs Chromium).
+"""A newcomer's route from opening the page to a downloaded LAM figure: `make walk` (needs Chromium).
 
-Photographs every step into outputs/walk, and says how many seconds it took.
+Photograph every step into outputs/walk, and print its seconds.
 """
 
 import time
@@ -15,22 +15,19 @@ _TARGET = Path("outputs") / "walk"
 
 
 def main() -> None:
-    """Walks, and prints a line for each step."""
+    """Walk, and print a line for each step."""
     with opened_workbench() as page:
-        page.reload()  # the time of opening is that of the page, not of the server
+        page.reload()  # measure the page, not the start of the server
         for name, seconds in walk(page, _TARGET).items():
             print(f"{seconds:6.1f} s  {name}")
 
 
 def walk(page: Page, folder: Path) -> dict[str, float]:
-    """Walks from a page that is being opened.
+    """Walk from a page that is being opened; return the seconds of each step by its name, in order.
 
     Args:
         page: the workbench.
-        folder: where the pictures of the steps go, and the downloaded figure.
-
-    Returns:
-        Seconds of each step, by its name, in order.
+        folder: receives the pictures of the steps, and the downloaded figure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}

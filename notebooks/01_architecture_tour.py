@@ -11,8 +11,8 @@
 # %% [markdown]
 # # From pixels to pixels, box by box
 #
-# The paper's Fig. 2 draws PromptSR as boxes. Here one photograph goes through all of them: each shows its equation and
-# what leaves it, and is **written out by hand**, with the layers' weights. Does this equal the network's output?
+# The paper's Fig. 2 draws PromptSR as boxes. Here one photograph goes through all of them: each box shows its equation
+# and its output, and is **written out by hand** with the layers' weights. Does this equal the network's output?
 #
 # You will
 # 1. follow the photograph from its three colours to the enlarged image,
@@ -52,10 +52,10 @@ torch.set_grad_enabled(False)  # nothing is trained here
 QUICK = "PROMPTSR_QUICK" in os.environ  # a small photograph, for the tests
 
 # %% [markdown]
-# ## 1. The way
+# ## 1. Overview
 #
-# $K$ residual groups of $N$ cascade prompting blocks lie between encoder and decoder. We look into the second block of
-# the first group, and follow one pixel, on the left eye of a cat. Shapes are B x C x H x W, and within the blocks
+# Between encoder and decoder are $K$ residual groups of $N$ cascade prompting blocks. We look into the second block of
+# the first group, and follow one pixel, on the left eye of a cat. Shapes are B x C x H x W, within the blocks
 # B x H x W x C, of the photograph padded to whole windows and anchors.
 
 # %%
@@ -99,7 +99,7 @@ pd.Series({name.removeprefix(f"{block}."): tuple(value.shape) for name, value in
 # ## 2. Encoder and global anchor prompting
 #
 # Each of the $HW$ pixels has a query, a key and a value, and every $d$ x $d$ of them share an anchor. Pixels see each
-# other through these $n$ anchors, by two narrow maps, $n$ x $HW$ and $HW$ x $n$, in place of one of $HW$ x $HW$.
+# other through these $n$ anchors, by two narrow maps, $n$ x $HW$ and $HW$ x $n$, instead of one of $HW$ x $HW$.
 
 # %%
 for key in ("encoder", "anchors", "coarse_map", "anchor_prompts", "fine_map", "prompted"):
@@ -166,7 +166,8 @@ check(categories, made["coarse_map"], made["fine_map"], expected=chosen)
 # ## 3. Local prompting
 #
 # Two attentions side by side share their queries, keys and values. *Window attention* stays within windows, which are
-# moved by half their size in the second layer. *Category attention* goes wherever the category leads.
+# shifted by half their size in the second layer. *Category attention* connects pixels of one category, wherever they
+# lie.
 
 # %%
 show("coarse")
@@ -188,9 +189,10 @@ check(windows, entered, 8, expected=torch.cat(pieces))
 
 
 # %% [markdown]
-# Both by hand. To the similarities in a window a learned bias is added, by where two pixels lie to each other. Windows
-# that are moved go on at the other end of the image, and a mask of $-100$ keeps apart what is not adjacent. Category
-# attention sorts the pixels by category and cuts the list into groups. (Here they come out even; else one is filled.)
+# Both by hand. A learned bias for the relative position of two pixels is added to the similarities in a window. Shifted
+# windows wrap around to the other end of the image, and a mask of $-100$ separates pixels that are not adjacent.
+# Category attention sorts the pixels by category and cuts the list into groups (of equal size here; in general the last
+# one is filled up).
 
 
 # %%
@@ -237,7 +239,7 @@ for name, category in zip(("coarse", "fine"), chosen[:, None], strict=True):
     same(f"{name}, the whole layer, by hand and fused", given, ran)
 
 # %% [markdown]
-# ## 4. Out again
+# ## 4. Back to an image
 #
 # **Exercise 4.** The decoder's convolution gives $3s^2$ channels. Channel $c s^2 + i s + j$ is colour $c$ of the pixel
 # in row $i$ and column $j$ of the $s$ x $s$ that take the place of one. Put them there.
@@ -285,11 +287,11 @@ pd.Series({name: psnr_y(quantize(image), hr, 4) for name, image in (("bicubic", 
 # %% [markdown]
 # ## What to conclude, and what not
 #
-# - The equations of the paper are the network, to rounding: nothing else happens between the boxes.
-# - Fused and explicit attention differ in rounding alone. But where two anchors are as good as equal, rounding may
-#   choose the category of a pixel, and with it another group.
-# - Pictures of features show the three axes on which they vary most, in colours without meaning, and each map has a
-#   scale of its own. Whether a map says what a pixel depends on is the question of notebook 04.
+# - Up to rounding, the paper's equations are the whole network: nothing else happens between the boxes.
+# - Fused and explicit attention differ only by rounding. But where two anchors are nearly equal, rounding may decide
+#   the category of a pixel, and with it the group.
+# - Pictures of features show the three axes on which they vary most, in arbitrary colours, and each map has its own
+#   scale. Notebook 04 asks whether a map shows what a pixel depends on.
 #
 # ## Exercises
 #

@@ -12,12 +12,12 @@
 # # Which pixels made this result?
 #
 # The paper's Fig. 7, 8 and 10 show *local attribution maps* (LAM; Gu and Dong, "Interpreting Super-Resolution Networks
-# with Local Attribution Maps", CVPR 2021). They answer: **from which pixels of the input did a network take what it
-# drew in this one small window?**
+# with Local Attribution Maps", CVPR 2021). They answer: **which pixels of the input did a network use for its result in
+# one small window?**
 #
 # You will
-# 1. build such a map from its parts, and check that its shares add up,
-# 2. compare networks by it, and then promptings, in two ways that must not be mixed up.
+# 1. build such a map from its parts, and check that its attributions add up,
+# 2. compare networks with it, and then promptings, in two ways that must not be confused.
 #
 # The same from a terminal: `python -m analysis lam IMAGE --model promptsr-tiny-x4 --x X --y Y --out OUT`.
 
@@ -36,12 +36,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from analysis import Attribution, LocalAttributionMap, PathSettings, Region
+from analysis import LocalAttributionMap, PathSettings, Region
 from analysis.ablations.networks import TABLE_IV, switched_off_series, trained_ablations
 from analysis.common.samples import write_samples
-from analysis.comparison.compare import compare
 from analysis.lam.blur_path import BlurPath
-from analysis.lam.figure import draw_lam
+from analysis.lam.run import Explanation, explain_window
 from promptsr import load_model
 from promptsr.data import load_hr, make_lr
 from promptsr.support.progress import finish
@@ -53,9 +52,9 @@ PEER = os.environ.get("PROMPTSR_PEER")  # path of another network's x4 checkpoin
 # %% [markdown]
 # ## 1. A photograph and a window
 #
-# A patch of a photograph is the true (HR) image; the networks get a version of it that is four times smaller. The
-# window has 16 x 16 output pixels, and lies on a pillar of a gallery with light behind it. Pillars are all over the
-# patch, so a network could learn from far away what this one looks like.
+# A patch of a photograph is the true (high-resolution, HR) image; the networks get a version that is four times smaller
+# (low-resolution, LR). The window has 16 x 16 output pixels, and lies on a pillar of a gallery with light behind it.
+# There are pillars all over the patch, so a network could use distant ones to draw this one.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -83,16 +82,16 @@ figure
 # %% [markdown]
 # ## 2. The path
 #
-# The gradient at the sharp image alone would be a poor answer: where a network is sure of itself its output no longer
-# changes, and the gradient is small just where the evidence is strong. LAM follows the image instead while it gets
-# sharp, and adds up the gradients on the way. With $\sigma_i$ falling evenly from 1.2 pixels to 0,
+# The gradient at the sharp image alone would be a poor answer: where a network is certain its output no longer changes,
+# so the gradient is small just where the evidence is strong. Instead, LAM follows the image from blurred to sharp, and
+# adds up the gradients on this path. With $\sigma_i$ falling evenly from 1.2 pixels to 0,
 #
 # $$x_i = k_i * x, \qquad k_i = \text{Gaussian of } \sigma_i, \qquad x_0 \text{ is blurred}, \quad x_{50} = x.$$
 #
-# A blurred image shows the same scene and lacks only the detail, and detail is what super-resolution is about.
+# A blurred image shows the same scene and lacks only the detail, which is what super-resolution is about.
 #
-# Above the kernels: they are what the path makes of a single white pixel. Below: what they make of the photograph. In
-# the last part of the path the kernel is as good as a single pixel, and nothing moves any more.
+# Top: the kernels, that is, the path of a single white pixel. Bottom: the path of the photograph. Near the end of the
+# path the kernel is practically a single pixel, and nothing changes any more.
 
 # %%
 path = BlurPath(lr, settings)
@@ -112,12 +111,12 @@ figure
 # %% [markdown]
 # ## 3. The detector
 #
-# Gradients need one number to be the gradient of. LAM takes the amount of detail in the window of the result $F(x)$:
-# the length of the image's gradient, by forward differences, summed over the window and the three colours.
+# A gradient needs one number to differentiate. LAM takes the amount of detail in the window of the result $F(x)$: the
+# length of the image's gradient, by forward differences, summed over the window and the three colours.
 #
 # $$D = \sum \sqrt{(\Delta_h F)^2 + (\Delta_w F)^2}$$
 #
-# Below: D along the path. A network that sharpens has more of it at the end.
+# Below: D along the path. A network that sharpens has a larger D at the end.
 
 
 # %%
@@ -146,8 +145,8 @@ figure
 # $$\mathrm{LAM}_p = \int \frac{\partial D}{\partial x_p} \, \mathrm{d}x_p \approx
 # \sum_{i=1}^{50} \frac{\partial D(F(x_i))}{\partial x_{i,p}} \, (x_{i,p} - x_{i-1,p}).$$
 #
-# That is a right Riemann sum, and a few lines for any network. Bicubic interpolation goes first, because we know what
-# must come out: it reads the few pixels around the window, and so no other pixel may have any share.
+# This right Riemann sum takes a few lines for any network. Bicubic interpolation comes first, because the answer is
+# known: it reads only the few pixels around the window, so no other pixel may have a share.
 
 
 # %%
@@ -171,10 +170,9 @@ print(f"Output columns {region.x} to {region.x + 16} lie above input columns {re
 print(f"the map is not zero in input columns {x.min()} to {x.max()}.")
 
 # %% [markdown]
-# The *map* that papers show is the absolute value of the sum over colours, divided by the largest. The *diffusion
-# index* says in one number how widely it is spread, $\mathrm{DI} = 100 \, (1 - \mathrm{Gini})$: near 0 if a few pixels
-# did it all, 100 if all have the same share. It depends on the size of the input, so only maps of one patch may be
-# compared.
+# The *map* in papers is the absolute value of the sum over colours, divided by its maximum. The *diffusion index*
+# measures its spread in one number, $\mathrm{DI} = 100 \, (1 - \mathrm{Gini})$: near 0 if a few pixels have
+# everything, 100 if all have the same share. It depends on the size of the input, so compare only maps of one patch.
 
 # %%
 share = np.abs(by_hand.sum(axis=0)).ravel()
@@ -184,8 +182,9 @@ print(f"DI of bicubic: {100 * (1 - gini):.4f} by hand, {attribution.di:.4f}")
 # %% [markdown]
 # ## 5. Do the attributions add up?
 #
-# They must add up to $D(F(x)) - D(F(x_0))$, whatever the network. The *completeness gap* is what they miss it by, as a
-# share of it. It tells whether the steps were fine enough. The trapezoid rule takes the mean of both ends of a step.
+# They must add up to $D(F(x)) - D(F(x_0))$, whatever the network. The *completeness gap* is the deviation of their sum
+# relative to this value: it shows whether the steps were fine enough. The trapezoid rule takes the mean of both ends of
+# a step.
 
 # %%
 rows = [
@@ -201,33 +200,33 @@ completeness.round(4)
 # %% [markdown]
 # - On bicubic interpolation the gap of the right rule shrinks about as 1/steps, and the trapezoid rule is far better.
 # - PromptSR sorts its pixels into categories. Where a pixel changes its category along the path, $D$ jumps, and no sum
-#   of gradients can see a jump. More steps do not mend that: look at the gap before you trust a map.
-# - The DI of bicubic interpolation hardly depends on the steps. That of PromptSR settles later, and sooner by the
-#   trapezoid rule: with 10 steps it is a preview, good for the order of networks and not for its digits.
+#   of gradients can see a jump. More steps do not help: look at the gap before you trust a map.
+# - The DI of bicubic interpolation hardly depends on the steps. That of PromptSR converges later, and sooner with the
+#   trapezoid rule: 10 steps are a preview that orders networks, but not to be quoted.
 
 # %% [markdown]
 # ## 6. Fig. 7 and 8: several networks, one window
 #
-# From the top: the window as each made it (PSNR/SSIM against HR); the map, yellow for small and red for large shares;
-# the *contribution area*, all pixels above 1 % of the largest.
+# From the top: the window in each result (PSNR/SSIM against HR); the map, yellow for small and red for large shares;
+# the *contribution area*, all pixels above 1 % of the maximum.
 
 
 # %%
-def attribute(models: list[SRModel]) -> list[Attribution]:
-    """The map of each model."""
-    return [LocalAttributionMap(model).explain(lr, region, settings) for model in models]
+def explain(models: list[SRModel]) -> Explanation:
+    """Return the map of each model, beside its result."""
+    return finish(explain_window(models, lr, region, hr=hr, settings=settings))
 
 
-def table(attributions: list[Attribution]) -> pd.DataFrame:
-    """What the maps say in numbers."""
-    rows = [(found.di, 100 * found.activated(0.01), found.completeness_gap) for found in attributions]
-    columns = ["DI", "area above 1 % (%)", "gap"]
-    return pd.DataFrame(rows, index=[found.model for found in attributions], columns=columns).round(3)
+def table(explanation: Explanation) -> pd.DataFrame:
+    """Return the numbers of the maps."""
+    found = pd.DataFrame(explanation.rows, index=[row["model"] for row in explanation.rows])
+    found["area above 1 % (%)"] = [100 * attribution.activated(0.01) for attribution in explanation.attributions]
+    return found[["di", "area above 1 % (%)", "completeness_gap"]].astype(float).round(3)
 
 
 models = [bicubic, *([load_model(PEER)] if PEER else []), network]
-compared = attribute(models)
-draw_lam(finish(compare(models, lr, hr)), compared, "china")
+compared = explain(models)
+compared.figure("china")
 
 # %%
 table(compared)
@@ -235,14 +234,14 @@ table(compared)
 # %% [markdown]
 # ## 7. Fig. 10: what do the promptings add?
 #
-# **Networks trained with different promptings.** This is what the paper shows: four networks, the rows of Table IV,
-# each trained from the start. `trained_ablations` finds them among the bundled weights and in `PROMPTSR_MODELS`.
+# **Networks trained with different promptings.** The paper shows four networks, the rows of Table IV, each trained from
+# scratch. `trained_ablations` finds them among the bundled weights and in `PROMPTSR_MODELS`.
 
 # %%
 trained = trained_ablations(4)
 if trained:
-    trained_maps = attribute(trained)
-    display(draw_lam(finish(compare(trained, lr, hr)), trained_maps, "china"), table(trained_maps))
+    trained_maps = explain(trained)
+    display(trained_maps.figure("china"), table(trained_maps))
 else:
     print("There are no weights of these networks, so this figure cannot be drawn yet. To train them:\n")
     for name in TABLE_IV:
@@ -251,14 +250,14 @@ else:
 
 # %% [markdown]
 # **Promptings switched off inside one network.** This is another experiment. The network was trained as a whole and
-# never learned to do without a part of itself, so this shows how much *this* network leans on its parts, not what
-# networks without them would do. From left to right: no attention beyond the windows is left; the anchors are back;
-# the coarse categories too; the whole network.
+# never learned to work without a part, so this shows how much *this* network relies on its parts, not what networks
+# without them would do. From left to right: attention in windows only; with anchors; with coarse categories too; the
+# whole network.
 
 # %%
 series = switched_off_series(network)
-switched_maps = attribute(series)
-draw_lam(finish(compare(series, lr, hr)), switched_maps, "china, promptings switched off")
+switched_maps = explain(series)
+switched_maps.figure("china, promptings switched off")
 
 # %%
 table(switched_maps)
@@ -281,17 +280,17 @@ others.round(2)
 # ## What to conclude, and what not
 #
 # - Bicubic interpolation reads a handful of pixels, a network with windows alone its neighbourhood. Anchors let pixels
-#   from the whole patch take part; whether that raises the DI differs from window to window, and from one training to
-#   the next: read the rows above before you believe their mean.
-# - A larger DI is **not** a better picture. It says that more pixels take part, not that they help. PSNR and SSIM of
-#   the window say that: compare their order in the figures with that of the DI.
+#   from the whole patch take part; whether that raises the DI differs between windows and between trainings: read the
+#   rows above before you trust their mean.
+# - A larger DI is **not** a better picture. It means that more pixels take part, not that they help. For that, compare
+#   the order of PSNR and SSIM in the figures with that of the DI.
 # - Another window, another blur, another patch give another map. To compare networks, take many windows and images.
 # - Switching parts off is no ablation. The paper finds that more pixels are activated with every prompting, in
 #   *trained* networks.
 #
 # ## Exercises
 #
-# 1. Move the window onto the sky. What are the map and the DI, and why must one be careful with them?
+# 1. Move the window onto the sky. What are the map and the DI, and why is care needed with them?
 # 2. Set `sigma` to 0.6 and to 2.4. Which conclusions hold?
 # 3. Take half the patch around the same window. The network is the same. In which direction does the DI go, and why?
 # 4. Train the four rows of Table IV at a size of your own (`python -m analysis ablate --help`) and draw Fig. 10.

@@ -11,15 +11,15 @@
 # %% [markdown]
 # # What do the anchor prompts know?
 #
-# The paper's Fig. 11 lays out the *anchor prompts* of thousands of images by t-SNE, and reads two things from it: those
-# of different residual groups are apart, and those of different image categories are not. A picture alone cannot
-# answer: **how far apart are they, is it more than chance, and did training put them there?**
+# The paper's Fig. 11 lays out the *anchor prompts* of thousands of images by t-SNE, with two conclusions: those of
+# different residual groups are separate, and those of different image categories are not. A picture alone cannot
+# answer: **how far apart are they, is it more than chance, and is training the cause?**
 #
 # You will
 # 1. make one anchor prompt by hand, and the figure,
-# 2. say the same in numbers, and test the ruler on what is known,
+# 2. measure the same in numbers, and test the measure on known cases,
 # 3. compare with random weights, and with the weights without the update,
-# 4. see what in the picture depends on its settings.
+# 4. see how the picture depends on its settings.
 #
 # The same from a terminal: `python -m analysis anchors FOLDER --model promptsr-tiny-x4 --out OUT`.
 
@@ -57,9 +57,9 @@ pd.set_option("display.precision", 3)
 # ## 1. Images in categories
 #
 # The paper takes some 5000 images of 10 ImageNet categories. Name such a folder in `PROMPTSR_CATEGORIES` and this
-# notebook uses it. By default it does with six photographs: each is a "category", and random crops are its images.
-# Mind the difference. Crops of one photograph overlap and share its light and colours; two photographs of churches need
-# not have anything in common. So **these categories are far easier to tell apart than the paper's**.
+# notebook uses it. By default it uses six photographs: each is a "category", and random crops are its images. Note the
+# difference: crops of one photograph overlap and share its light and colours; two photographs of churches may have
+# nothing in common. So **these categories are far easier to tell apart than the paper's**.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -74,8 +74,8 @@ pd.Series(images.categories).map(lambda i: images.names[i]).value_counts(sort=Fa
 # ## 2. What an anchor prompt is
 #
 # A cascade prompting block shrinks its features $d$ times by a convolution; these few *anchors* $A$ then read the whole
-# image (eq. 7), and what they read is blended with what those of the block before in the same residual group have read
-# (eq. 8, the anchor prompt update):
+# image (eq. 7), and the result is blended with the prompts of the previous block in the same residual group (eq. 8, the
+# anchor prompt update):
 #
 # $$P = \mathrm{softmax}\left(A K^\top / \sqrt C\right) V, \qquad P \leftarrow \alpha P_{before} + (1 - \alpha) P.$$
 #
@@ -102,8 +102,8 @@ print("the same" if equal else "not the same")
 # %% [markdown]
 # ## 3. From images to points
 #
-# $P^i$ is taken from the last block of residual group $i$. An image has one row for every anchor; the mean over them
-# makes it one point for each group. Three networks are asked at once:
+# $P^i$ is taken from the last block of residual group $i$. An image has one row for every anchor; their mean is one
+# point for each group. Three networks are measured:
 #
 # - the network as it was **trained**;
 # - the same with fresh random weights, **untrained**: the control, of which there are three draws;
@@ -118,8 +118,8 @@ print("groups x images x features:", " x ".join(map(str, points.features.shape))
 # %% [markdown]
 # ## 4. Fig. 11
 #
-# Features are standardised, brought to at most 50 principal components, and laid out by t-SNE, which tries to keep
-# neighbours neighbours. The axes have no meaning, and neither has the size of a gap between two clusters.
+# Features are standardised, reduced to at most 50 principal components, and laid out by t-SNE, which tries to preserve
+# neighbourhoods. The axes have no meaning, and neither has the size of a gap between two clusters.
 
 # %%
 draw_tsne(points, study.planes)
@@ -127,15 +127,15 @@ draw_tsne(points, study.planes)
 # %% [markdown]
 # ## 5. The same in numbers
 #
-# Taken from the features themselves, not from the picture:
+# Computed from the features themselves, not from the picture:
 #
 # - **k-NN**: the share of points whose 5 nearest neighbours vote for their own label; **chance** is the share of the
 #   largest class;
-# - **p**: how often labels that are permuted get as much. The four points of an image may exchange their groups among
-#   themselves, and images may exchange their categories: that is what would make no difference if labels meant nothing.
-#   **low** and **high** hold 95 % of what permuted labels get;
+# - **p**: how often permuted labels reach the same accuracy. Permutations exchange the groups among the four points of
+#   an image, and the categories among images: if labels meant nothing, this would make no difference. 95 % of the
+#   accuracies of permuted labels lie between **low** and **high**;
 # - **silhouette**: 1 if every point is far nearer to its own class than to the next, 0 if classes overlap;
-# - **probe**: cross-validated accuracy of a linear classifier. It may find what is there in a few directions only.
+# - **probe**: cross-validated accuracy of a linear classifier, which may use a few directions only.
 
 
 # %%
@@ -151,10 +151,10 @@ numbers = table({"residual groups": trained.groups} | by_group)
 numbers
 
 # %% [markdown]
-# ## 6. Is the ruler straight?
+# ## 6. Is the measure right?
 #
-# Before we believe these numbers, we measure what we know. **Planted**: noise of the same shape, with a centre for
-# every category. **Shuffled**: the network's own points, with the categories dealt out anew at random.
+# Before trusting these numbers, we measure known cases. **Planted**: noise of the same shape, with a centre for every
+# category. **Shuffled**: the network's own points, with the categories shuffled at random.
 
 # %%
 rng = np.random.default_rng(0)
@@ -170,8 +170,8 @@ ruler
 # ## 7. Would random weights do the same?
 #
 # Every residual group of a network has other weights, so its features lie elsewhere, trained or not. And any features
-# of an image, random ones too, tell something of its colours. A claim that the untrained network satisfies as well
-# says nothing about what training does.
+# of an image, even random ones, carry information on its colours. A claim that also holds for the untrained network
+# says nothing about training.
 
 # %%
 measured = {name: study.features[name] for name in study.shown}  # one draw of random weights stands for all
@@ -183,15 +183,15 @@ for sentence in study.findings:
 
 # %% [markdown]
 # A network differs from random weights here if its k-NN accuracy lies beyond all three draws of them, by more than
-# these are apart and by more than permuted labels would make of it. Two trained networks differ from 10 percentage
-# points on (other random weights alone may move k-NN by nearly as much). Where k-NN has reached 100 %
-# for all, only the silhouette is left to compare:
+# their spread and by more than permuted labels explain. Two trained networks differ if they are 10 percentage points
+# apart (other random weights alone may change k-NN by nearly as much). Where k-NN has reached 100 % for all, only the
+# silhouette remains for a comparison:
 
 # %%
 table({name: found.groups for name, found in measured.items()})
 
 # %% [markdown]
-# And would three numbers do? The mean colour of each LR image, as if it were a network:
+# Would three numbers suffice? The mean colour of each LR image, measured like a network:
 
 # %%
 pixels = [load_pair(images.path(i), model.scale)[1] for i in collected.used]
@@ -201,8 +201,8 @@ table({"mean colour": of_colours, "group 1, trained": trained.categories[0]})
 
 # %% [markdown]
 # The paper credits the anchor prompt update with keeping the groups apart, as it stays within a group. Switching it off
-# in these weights is a weak test: they were trained with it, and alpha is small. By how much it changes the points of
-# each group, relative to their norm:
+# in these weights is a weak test: they were trained with it, and alpha is small. The change of the points of each
+# group, relative to their norm:
 
 # %%
 pd.DataFrame({"relative change": study.update_change}, index=[f"group {i + 1}" for i in range(len(points.features))])
@@ -210,9 +210,9 @@ pd.DataFrame({"relative change": study.update_change}, index=[f"group {i + 1}" f
 # %% [markdown]
 # ## 8. A picture depends on its settings
 #
-# The same points by category at three perplexities (above), and as many points of pure noise (below). Over each panel:
-# k-NN accuracy **in that picture**. A low perplexity breaks the points into clumps, a high one draws them as one cloud:
-# how many clumps there are belongs to the picture. The numbers of section 5 depend on no such setting.
+# Top: the same points by category at three perplexities. Bottom: as many points of pure noise. Over each panel: k-NN
+# accuracy **in that picture**. A low perplexity breaks the points into clumps, a high one draws them as one cloud: the
+# number of clumps is a property of the picture. The numbers of section 5 depend on no such setting.
 
 # %%
 last = replace(points, features=points.features[-1:])
@@ -233,7 +233,7 @@ for (what, shown), panels in zip(rows, figure.subplots(2, 3), strict=True):
 figure
 
 # %% [markdown]
-# The seed matters less: t-SNE starts from the principal components here, and not from random places.
+# The seed matters less: t-SNE starts from the principal components here, not from random positions.
 
 # %%
 one, other = (finish(embed(last, usual, seed)).single[0] for seed in (0, 1))
@@ -244,8 +244,8 @@ print(f"Largest shift of a point by another seed: {np.abs(one - other).max():.2g
 #
 # One could also keep every anchor instead of the mean. Then the nearest neighbours of an anchor are often others **of
 # the same image**, which have its category by construction. `separation` leaves a point's own image out as soon as
-# images have several points of one label, and permutes the labels of whole images. What it saves us from shows when
-# the categories are dealt out to the images at random, so that there is nothing to find:
+# images have several points of one label, and permutes the labels of whole images. Its effect shows when categories are
+# assigned to the images at random, so that there is nothing to find:
 
 # %%
 every = make_points(collected, "trained", "anchors", limit=8 * len(collected.used))
@@ -260,21 +260,21 @@ anchors
 # %% [markdown]
 # ## What to conclude, and what not
 #
-# - That prompts separate by residual group is true, and true of random weights as well: Fig. 11a alone is no evidence
-#   that the network learned different global features at different depths, nor for the update within groups.
+# - Prompts do separate by residual group, but so do those of random weights: Fig. 11a alone is no evidence that the
+#   network learned different global features at different depths, nor for the update within groups.
 # - "Categories do not separate" is a statement about a picture. Look at the numbers: prompts can carry much of a
 #   category and still show no clusters. How much depends on the images; with crops of six photographs it is easy.
-# - The update can only be judged by networks that were *trained* with several alpha. If `PROMPTSR_MODELS` names a
-#   folder with such weights, they are measured as well, and the list of findings says what came of it.
-# - Crops of one photograph overlap. In this set of images that leaks across images just as anchors of one image do, and
-#   no permutation test sees it: it belongs to the images, not to the ruler. Use photographs of your own.
-# - One draw of random weights is one control. Draw others before you make much of a small difference.
+# - Only networks *trained* with several values of alpha can show the effect of the update. If `PROMPTSR_MODELS` names a
+#   folder with such weights, they are measured as well, and included in the list of findings.
+# - Crops of one photograph overlap. In this set that leaks across images just as anchors of one image do, and no
+#   permutation test detects it: it is a property of the images, not of the measure. Use photographs of your own.
+# - One draw of random weights is one control. Draw others before you rely on a small difference.
 #
 # ## Exercises
 #
 # 1. Put other seeds into `collect_variants(..., seed=...)`. By how much do the numbers of the untrained network change?
 # 2. Turn the photographs grey before they are cropped. How much of the categories is left, and in which network?
-# 3. Take `make_points(collected, "trained", "flattened")`. Does it help to know which anchor said what?
+# 3. Take `make_points(collected, "trained", "flattened")`. Does it help to know which anchor has which value?
 # 4. Take the first block of each group (`block=1`) instead of the last. Which of the sentences change?
 #
 # Before: [02](02_local_attribution.ipynb). Next: [04, Where does a pixel look?](04_attention_and_categories.ipynb)

@@ -11,13 +11,14 @@
 # %% [markdown]
 # # Where does a pixel look?
 #
-# The paper's Fig. 3 shows two *similarity maps*: by the coarse one the anchors read the image, by the fine one every
-# pixel reads the anchors. What are they worth? Random weights have such maps as well, so every answer has a control.
+# The paper's Fig. 3 shows two *similarity maps*: with the coarse one the anchors read the image, with the fine one
+# every pixel reads the anchors. What do they tell? Random weights have such maps as well, so every answer has a
+# control.
 #
 # You will
 # 1. make both maps by hand, and follow one pixel through them,
-# 2. ask **whether they show what a pixel depends on**, and whether their reach changes over depth,
-# 3. ask whether categories follow what is seen, and how much of all this reaches the output.
+# 2. test **whether they show what a pixel depends on**, and whether their reach changes over depth,
+# 3. test whether categories follow the content of the image, and how much of all this reaches the output.
 #
 # The same from a terminal: `python -m analysis attention`, `categories` and `receptive-field` (see `--help` of each).
 
@@ -39,8 +40,8 @@ from analysis.attention.category_figure import draw_agreement, draw_categories
 from analysis.attention.depth import over_depth
 from analysis.attention.figure import draw_attention, draw_depth
 from analysis.attention.jacobian import attention_branch, rank_correlation
-from analysis.attention.maps import look
-from analysis.attention.pixel import LAYERS, attention_at
+from analysis.attention.maps import LAYERS, look
+from analysis.attention.pixel import attention_at
 from analysis.attention.receptive_field import receptive_field
 from analysis.attention.receptive_field_figure import draw_receptive_fields
 from analysis.attention.superpixels import superpixel_study
@@ -66,8 +67,8 @@ pd.set_option("display.precision", 3)
 # $$M_{coarse} = A K^\top / \sqrt C, \quad P = \mathrm{softmax}(M_{coarse}) \, V, \qquad
 # M_{fine} = Q (K_P + A)^\top / \sqrt C, \quad X_P = \mathrm{softmax}(M_{fine}) \, V_P.$$
 #
-# $K_P$ and $V_P$ are made of $P$ by 3 x 3 convolutions over the grid of anchors. We catch what enters the layer with a
-# hook, take its weights, and compare with what flows through its *taps*. The pixel is on the left eye of a cat.
+# $K_P$ and $V_P$ are made from $P$ by 3 x 3 convolutions over the grid of anchors. We record the layer's input with a
+# hook, use its weights, and compare with the values at its *taps*. The pixel is on the left eye of a cat.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -104,8 +105,9 @@ for kind, m in by_hand.items():
     print("the same;" if equal[kind] else "not the same;", "rows sum to {:.6f} to {:.6f}".format(*row_sums[kind]))
 
 # %% [markdown]
-# From pixel to pixel it is a product: how much each anchor is asked, times where that anchor read. This is the
-# *composed map*, one row of $\mathrm{softmax}(M_{fine}) \, \mathrm{softmax}(M_{coarse})$; `look` has it for any pixel.
+# From pixel to pixel it is a product: the weight of each anchor, times the weights with which that anchor read. This is
+# the *composed map*, one row of $\mathrm{softmax}(M_{fine}) \, \mathrm{softmax}(M_{coarse})$; `look` computes it for
+# any pixel.
 
 # %%
 maps = look(network, lr, group=group, block=block)
@@ -116,12 +118,12 @@ print("Composed map by hand and by `look`:", "the same" if composed_equal else "
 # %% [markdown]
 # ## 2. One pixel
 #
-# In the first row the anchors that the pixel asks, and what the three most asked have read. In the second what comes of
-# it, beside the Jacobian (see below), and the pixels of its category group. In the third its windows, head by head.
+# First row: the anchors that the pixel attends to, and what the three strongest have read. Second row: the composed
+# map, the Jacobian (see below), and the pixels of its category group. Third row: its windows, head by head.
 #
-# **Read the captions before the colours**: each map has a scale of its own. One that is even to a few per cent gets as
-# many colours as one with a single peak. And before you read meaning into an anchor at the border: the convolution that
-# makes it sees zeros beyond the image, so it may stand out whatever the picture shows.
+# **Read the captions before the colours**: each map has its own scale. One that is uniform to a few per cent gets as
+# many colours as one with a single peak. And anchors at the border may stand out whatever the picture shows, since the
+# convolution that makes them sees zeros beyond the image.
 
 # %%
 branch = attention_branch(network, lr, group=group, block=block)
@@ -136,11 +138,11 @@ draw_attention(pixel, "chelsea")
 # %% [markdown]
 # ## 3. Does the pixel depend on what it looks at?
 #
-# A weight is not an influence. The value that is read may be about the same everywhere; pixels also make the anchors
-# and the keys; and the convolutions of eq. 9 mix neighbouring prompts. All of it is in the **Jacobian** $J$ of the
-# attention branch: how its output at this pixel changes with the features of every other pixel. Its norm for each
-# source pixel is a map as well, whose ranks are compared with those of the composed map (Spearman, in the figure). And
-# as ranks know nothing of sizes: how many pixels take part, as if all had equal shares, and what stands out?
+# A weight is not an influence. The values may be about the same everywhere; anchors and keys also depend on pixels; and
+# the convolutions of eq. 9 mix neighbouring prompts. The **Jacobian** $J$ of the attention branch contains all of this:
+# how its output at this pixel changes with the features of every other pixel. Its norm for each source pixel is a map
+# as well, whose ranks are compared with those of the composed map (Spearman, in the figure). Ranks ignore sizes, so:
+# how many pixels take part, as if all had equal shares, and what stands out?
 
 # %%
 for name in ("composed", "jacobian"):
@@ -151,8 +153,8 @@ for name in ("composed", "jacobian"):
 
 # %% [markdown]
 # Now for every block, as the mean over some pixels (the chart below has 95 % intervals), and for fresh random weights.
-# Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018) ask for this control: what random weights show too
-# is due to the architecture and the image, not to what was learned.
+# Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018) ask for this control: whatever random weights also
+# show is due to the architecture and the image, not to training.
 
 # %%
 count, seeds = (4, [0]) if QUICK else (9, [0, 1, 2])
@@ -178,8 +180,9 @@ print(f"In {above} of {len(names)} blocks the correlation is higher than with an
 print(f"these reach {spearman.loc[most].iloc[2]:.2f} in block {most} (trained: {spearman.loc[most].iloc[0]:.2f}).")
 
 # %% [markdown]
-# A second control: is it the map of **this** pixel? Each pixel's composed map against the Jacobian of every other one.
-# And are the Jacobians of two pixels alike? Then all pixels read much the same, and it is no fault of the maps.
+# A second control: is it the map of **this** pixel? Each pixel's composed map is compared with the Jacobian of every
+# other one. And are the Jacobians of two pixels alike? Then all pixels read much the same, and the maps are not to
+# blame.
 
 # %%
 norms, composed = [branch.norm(*p) for p in study.pixels], [maps.composed(*p) for p in study.pixels]
@@ -192,7 +195,7 @@ print(f"of the Jacobians of two pixels {alike:.3f}")
 # %% [markdown]
 # ## 4. Over depth
 #
-# Nothing is picked out at an entropy of 1 (share of the maximum). And "looks far" may only mean "looks everywhere".
+# At an entropy of 1 (share of the maximum) attention is uniform. And "looks far" may only mean "looks everywhere".
 
 # %%
 draw_depth(study.table)
@@ -208,8 +211,8 @@ print(f"Rank correlation of distance and depth: {trend:+.2f} over {len(names)} b
 beside("effective_pixels").round(0)
 
 # %% [markdown]
-# With so few blocks a rank correlation below 0.7 or so is nothing to talk about. Similarities of random weights are
-# small, so their maps are even: *what contrast there is was learned.*
+# With so few blocks a rank correlation below about 0.7 means nothing. Similarities of random weights are small, so
+# their maps are even: *all contrast was learned.*
 #
 # ## 5. Windows and groups
 #
@@ -235,8 +238,8 @@ groups.round(1)
 #
 # ## 6. Categories
 #
-# A pixel belongs to the anchor that is most similar to it: by $M_{fine}$ to the one it asks most, by $M_{coarse}$ to
-# the one whose query fits its key best (that is the largest entry of a *column*; the softmax went along the rows).
+# A pixel belongs to the anchor most similar to it: by $M_{fine}$ to the one it attends to most, by $M_{coarse}$ to the
+# one whose query fits its key best (the largest entry of a *column*; the softmax goes along the rows).
 
 # %%
 categories = superpixel_study(network, lr)
@@ -250,10 +253,10 @@ draw_categories(categories.maps, photo)
 # The key at the left gives each anchor the colour of its place. Where a map looks like the key, pixels belong to the
 # anchor next to them. Where a few colours cover all, most anchors have no pixels, and groups follow reading order.
 #
-# Do they follow what is seen? SLIC superpixels are a simple partition of the image into parts of one colour. The
-# adjusted Rand index is 1 for the same partition and 0 on average by chance. It is strict with categories that span
-# many superpixels; homogeneity is not. The controls: random weights, shuffled labels, and the plain grid of anchors,
-# which knows nothing of the image and still agrees, as superpixels are compact too. Right: from block to block.
+# Do they follow the content? SLIC superpixels are a simple partition of the image into parts of one colour. The
+# adjusted Rand index is 1 for the same partition and 0 on average by chance. It penalises categories that span many
+# superpixels; homogeneity does not. Controls: random weights, shuffled labels, and the plain grid of anchors, which is
+# independent of the image and still agrees, as superpixels are compact too. Right: from block to block.
 
 # %%
 print(categories.finding)
@@ -262,9 +265,9 @@ draw_agreement(categories)
 # %% [markdown]
 # ## 7. What reaches the output
 #
-# All this was about single layers. The **effective receptive field** (Luo et al., NeurIPS 2016) takes the whole
+# All this was about single layers. The **effective receptive field** (Luo et al., NeurIPS 2016) covers the whole
 # network: the size of the gradient of the middle pixel's output with respect to every input pixel. The squares hold
-# half and 99 % of it. Bicubic interpolation must give a few pixels; the network starts from it, so look at how little
+# half and 99 % of it. Bicubic interpolation must give a few pixels; the network starts from it, so note how little
 # random weights add. "Anchor only" has the trained weights, with category attention switched off.
 
 # %%
@@ -278,21 +281,21 @@ for name, (across, down) in stripes.items():
 draw_receptive_fields(fields)
 
 # %% [markdown]
-# More in the middle rows than in the middle columns, a stripe: that is category attention. See "anchor only".
-# Through the anchors every pixel reaches the output, and still half of the gradient may come from very few: which share
-# is quoted decides how "global" a network looks. Notebook 2 asks the same along a path of images.
+# A stripe, more in the middle rows than in the middle columns, comes from category attention: compare "anchor only".
+# Through the anchors every pixel reaches the output, and still half of the gradient may come from very few: the quoted
+# share decides how "global" a network looks. Notebook 02 asks the same along a path of images.
 #
 # ## What to conclude, and what not
 #
 # - The composed map is a product of two true maps, and only an approximation of what a pixel depends on. Trust it block
 #   by block, as far as section 3 allows, and never without its controls.
-# - Colours hide how even attention is; entropy and effective number do not. An even map reaches far without a choice.
-# - Whether categories look like parts of the picture is in the eye of the beholder. The sentence of section 6 gives
-#   numbers, of one image and a small network: put the name of a larger one into `load_model`.
+# - Colours hide how even attention is; entropy and effective number do not. An even map reaches far without selecting.
+# - Whether categories look like parts of the picture is subjective. The sentence of section 6 gives numbers, for one
+#   image and a small network: pass the name of a larger one to `load_model`.
 #
 # ## Exercises
 #
-# 1. Take a pixel of the background and one of a whisker. Which anchors do they ask, and whose map is sharper?
+# 1. Take a pixel of the background and one of a whisker. Which anchors do they attend to, and which map is sharper?
 # 2. In section 1, use `a` alone as `keys`. How much of the fine map is due to the anchors themselves?
 # 3. Run `superpixel_study` with 24 and with 400 segments. Does the finding depend on it?
 #

@@ -13,7 +13,7 @@
 #
 # A mean PSNR hides what matters most: *where* a network loses, and *how*. The paper's Fig. 9 shows two places where
 # PromptSR does worse than ATD-light and says why: it "tends to aggressively model and reconstruct the missing
-# patterns", which brings artefacts. This notebook looks for such places in any folder of photographs, for any models.
+# patterns", which causes artefacts. This notebook finds such places in any folder of photographs, for any models.
 #
 # You will
 # 1. search photographs for the windows that one model loses to another,
@@ -58,10 +58,10 @@ pd.set_option("display.precision", 2)
 #
 # $$10 \log_{10} \frac{\mathrm{MSE}_{model} + 4}{\mathrm{MSE}_{other} + 4} \ \mathrm{dB}$$
 #
-# on the luma channel. The 4 (two grey levels, squared) keeps windows out of the list in which both are as good as
-# perfect.
+# on the luma channel. The 4 (two grey levels, squared) excludes windows in which both are nearly perfect.
 #
-# Our small network meets bicubic interpolation here, and another network too if `PROMPTSR_PEER` names its checkpoint.
+# Here our small network is compared with bicubic interpolation, and with another network if `PROMPTSR_PEER` names its
+# checkpoint.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -84,7 +84,7 @@ study.balance
 # %% [markdown]
 # ## 2. The worst places
 #
-# As in Fig. 9: the surroundings with the window in a box, then the window in the original and as every model made it.
+# As in Fig. 9: the surroundings with the window in a box, then the window in the original and in every result.
 
 # %%
 for number, case in enumerate(study.cases[:3], start=1):
@@ -100,7 +100,7 @@ for number, case in enumerate(study.cases[:3], start=1):
 # - $(1-g)^2 |h|^2$ is detail that is **missing**: blur;
 # - $|a - g h|^2$ is detail that was **invented**: artefacts.
 #
-# A case is called after the one that grew more against the better model. Nearly every network has less high frequency
+# A case is named after the term that exceeds the better model's by more. Nearly every network has less high frequency
 # than the original, so the sign of the energy alone would call everything blur.
 
 # %%
@@ -121,8 +121,8 @@ draw_texture(study.texture)
 # %% [markdown]
 # ## 5. Does the search find what it should?
 #
-# A tool that has never been tested on a known answer proves nothing. Here is a network with two faults of our own
-# making: a checkerboard in one window, a blur in another. Both must be found first, at their places, and named rightly.
+# A tool that has never been tested on a known answer proves nothing. Here is a network with two planted faults: a
+# checkerboard in one window, a blur in another. Both must come first, at their places, and with the right names.
 
 
 # %%
@@ -157,9 +157,9 @@ for kind, place in (("artefact", checkerboard), ("blur", blurred)):
 print("Both planted failures were found and named.")
 
 # %% [markdown]
-# ## Keep it
+# ## Save the report
 #
-# One HTML page with all pictures inside (it needs no network), and the tables as CSV.
+# One HTML page with all pictures inside (it loads nothing from the web), and the tables as CSV.
 
 # %%
 report = write_report(study, folder / "report")
@@ -170,8 +170,8 @@ print(f"{report.name} ({report.stat().st_size / 1e6:.1f} MB), {tables}")
 # ## What to conclude, and what not
 #
 # - The list holds the worst windows of the photographs that were searched, and of no others: search many.
-# - A loss is always one to another model. Where both fail alike, nothing is lost; section 4 shows such error.
-# - *Blur* and *artefact* say which of two terms grew more. Look at the case before you believe the word.
+# - A loss is always relative to another model. Where both fail alike, nothing is lost; section 4 shows such errors.
+# - *Blur* and *artefact* name the larger of two terms. Look at the case before you trust the word.
 #
 # ## Exercises
 #

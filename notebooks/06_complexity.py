@@ -11,15 +11,15 @@
 # %% [markdown]
 # # What does a network cost?
 #
-# The paper's Table III prints 779K parameters and 53.5G multiply-adds for PromptSR. Whoever counts every parameter and
-# every product of the same network gets other figures. Neither is a mistake: *counting is a convention*, and papers
-# seldom say which is theirs. This notebook finds the one behind the paper's figures, and **what it leaves out**.
+# The paper's Table III prints 779K parameters and 53.5G multiply-adds for PromptSR. Counting every parameter and every
+# product of the same network gives other figures. Neither is a mistake: *counting is a convention*, and papers seldom
+# state theirs. This notebook finds the one behind the paper's figures, and **what it leaves out**.
 #
 # You will
-# 1. count small layers, and see what each convention sees of them,
+# 1. count small layers by each convention,
 # 2. count two layers of the paper's network by hand, to the last product,
-# 3. test four conventions on everything that the paper prints about the cost of its own networks,
-# 4. set Table III beside our own counts,
+# 3. test four conventions on all costs that the paper prints for its own networks,
+# 4. compare Table III with our own counts,
 # 5. measure the exponents of Table II,
 # 6. draw Fig. 1b.
 #
@@ -57,10 +57,10 @@ pd.set_option("display.precision", 2)
 # %% [markdown]
 # ## 1. Small layers
 #
-# A *multiply-add* is one product and the addition that takes it in. `count` has two figures for it: `multiply_adds`,
-# those of linear layers, convolutions and attention products, and `published_multiply_adds`, what the counter thop
-# (0.1.1) makes of the same network. thop asks every module for its **type**, and looks up a rule. Here is what both
-# make of single layers, for an input of 3 x 4 x 5, beside the products counted by hand.
+# A *multiply-add* is one product and its addition to a sum. `count` gives two figures: `multiply_adds`, those of linear
+# layers, convolutions and attention products, and `published_multiply_adds`, the count of the tool thop (0.1.1) for the
+# same network. thop looks up a rule by the **type** of each module. Here are both counts for single layers and an input
+# of 3 x 4 x 5, beside the products counted by hand.
 
 
 # %%
@@ -91,10 +91,10 @@ costs
 
 # %% [markdown]
 # - Both count the products of linear layers and convolutions; neither counts the addition of a bias.
-# - thop takes a layer norm for 4 multiply-adds an element, and a row of $n$ in a softmax **module** for $3n - 1$
+# - thop counts a layer norm as 4 multiply-adds an element, and a row of $n$ in a softmax **module** as $3n - 1$
 #   ($n$ exponentials, $n - 1$ additions, $n$ divisions). Called as a function, the same softmax costs nothing.
-# - A product of two inputs belongs to no module: thop does not see it. *Attention is made of such products.* Nor does
-#   it count the parameters of a module that it has no rule for.
+# - A product of two inputs belongs to no module, so thop does not count it. *Attention is made of such products.* Nor
+#   does it count the parameters of a module without a rule.
 #
 # ## 2. Two layers by hand
 #
@@ -128,9 +128,9 @@ print("the lines below add up to exactly these.")
 (by_hand / 1e6).rename(columns="{} (millions)".format).round(1)
 
 # %% [markdown]
-# **Exercise.** Count a local prompting layer, truly: one linear layer to Q, K and V; attention in windows of `ws` x
-# `ws` tokens, and in groups of `size` tokens; a projection after each; the feed-forward network. The function below
-# holds a solution, and is folded in JupyterLab: empty it and write your own, `check` says whether it is right.
+# **Exercise.** Count all multiply-adds of a local prompting layer: one linear layer to Q, K and V; attention in windows
+# of `ws` x `ws` tokens, and in groups of `size` tokens; a projection after each; the feed-forward network. The function
+# below holds a solution, and is folded in JupyterLab: empty it and write your own; `check` says whether it is right.
 
 
 # %% jupyter={"source_hidden": true}
@@ -145,9 +145,9 @@ check(local_layer, hw, c, config.window_size, config.category_size, expected=loc
 # %% [markdown]
 # ## 3. Which convention is the paper's?
 #
-# Here is thop in a few lines: run the network on torch's meta device, which knows shapes and computes nothing, and add
-# up the rules by type of module. That makes four conventions: layers with weights alone (linear ones, convolutions);
-# with the norms; with the softmaxes too, which is thop's; and layers with the attention products, the true one.
+# Here is thop in a few lines: run the network on torch's meta device, which has shapes and computes nothing, and add up
+# the rules by type of module. This gives four conventions: layers with weights alone (linear ones, convolutions); with
+# the norms; with the softmaxes too, which is thop's; and layers with the attention products, the true one.
 
 
 # %%
@@ -187,7 +187,7 @@ print("Agrees with all five to the last printed digit:", ", ".join(fits))
 conventions.round(2)
 
 # %% [markdown]
-# And the parameters, by thop's rules and all of them?
+# And the parameters: by thop's rules, or all of them?
 
 # %%
 named = {("I", "PromptSR", 2): "promptsr", ("I", "PromptSR*", 4): "promptsr-star"}
@@ -206,8 +206,8 @@ print("Agrees with all seven to the last printed digit:", ", ".join(sizes_fit))
 sizes.astype(int)
 
 # %% [markdown]
-# Most of the work is in the products, which are not in the printed figures. And Table V prints that a smaller $d$
-# costs more: by thop that rise comes from the **softmaxes** (3 for an entry of a map; its products: $2C = 96$).
+# Most of the work is in the products, which the printed figures omit. Table V shows that a smaller $d$ costs more: by
+# thop this rise comes from the **softmaxes** (3 for an entry of a map; its products: $2C = 96$).
 
 # %%
 parts = work.assign(layers=conventions["layers"], products=conventions.iloc[:, -1] - conventions["layers"])
@@ -224,7 +224,7 @@ figure
 # %% [markdown]
 # ## 4. Table III
 #
-# What is printed beside our counts of the networks that can be built here. Which of them agrees is said for each.
+# The printed figures, beside our counts of the networks that can be built here. A sentence for each states which agree.
 
 # %%
 compared = pd.DataFrame(finish(table_three())).set_index("method")
@@ -242,8 +242,8 @@ over = (both.loc["PromptSR"] / both).drop("PromptSR").rename_axis("PromptSR's mu
 over
 
 # %% [markdown]
-# The paper calls its cost "slightly higher than that of SwinIR-light and OmniSR". Of the printed figures that is true;
-# but the more of its work a network has in attention products, the more the convention flatters it.
+# The paper calls its cost "slightly higher than that of SwinIR-light and OmniSR". For the printed figures that is true;
+# but the larger the share of attention products in a network's work, the more this convention flatters it.
 #
 # ## 5. Table II
 #
@@ -272,8 +272,8 @@ draw_scaling(scaling)
 # %% [markdown]
 # ## 6. Fig. 1b
 #
-# PSNR on Urban100 x4 against parameters, from what is clear in our copy of Tables I, III and V. The bundled weights are
-# not measured on Urban100; the second figure is the same on Set5, where they are.
+# PSNR on Urban100 x4 against parameters, where our copy of Tables I, III and V is legible. The bundled weights are not
+# measured on Urban100; the second figure shows Set5, where they are.
 
 # %%
 draw_accuracy(accuracy_against_size("Urban100", 4), "Urban100", 4)
@@ -284,9 +284,9 @@ draw_accuracy(accuracy_against_size("Set5", 4), "Set5", 4)
 # %% [markdown]
 # ## What to conclude, and what not
 #
-# - Compare costs that were counted by one convention only, and say by which.
+# - Compare only costs that were counted by one convention, and state which.
 # - No code of the paper is public. Kernel sizes, biases and the like of our network were chosen so that all printed
-#   costs agree; that they do is evidence for the choice, and no proof that the authors' network is the same.
+#   costs agree; this supports the choice, but does not prove that the authors' network is the same.
 # - "Linear" is GAPL for a fixed number of anchors. With $d$ fixed it is quadratic, at $2/d^2$ of self-attention's cost.
 # - Multiply-adds are not seconds, and parameters are not memory. `benchmarks/results` has both, measured.
 #
@@ -294,6 +294,6 @@ draw_accuracy(accuracy_against_size("Set5", 4), "Set5", 4)
 #
 # 1. Suppose the paper's code called its softmaxes as functions. What would Table III print for PromptSR?
 # 2. From which size of image on do a GAPL's products outweigh its layers with weights? By formula, then by `count`.
-# 3. `count` a network of your own (`load_model("mymodule:build").network`). What does thop not see of it?
+# 3. `count` a network of your own (`load_model("mymodule:build").network`). What does thop leave out?
 #
 # Before: [05](05_failure_cases.ipynb). Next: [07, Train one yourself](07_train_your_own.ipynb)

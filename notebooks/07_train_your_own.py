@@ -11,15 +11,15 @@
 # %% [markdown]
 # # Train one yourself
 #
-# The paper trains for 500 000 steps of 48 crops; the bundled weights took two CPU cores hours. What can be had in a few
-# minutes? This notebook trains a small network for x2 on a few photographs, **and checks that it learned**: the loss
-# must fall, and photographs that it never saw must come out better than by bicubic interpolation.
+# The paper trains for 500 000 steps of 48 crops; the bundled weights took two CPU cores hours. What is possible in a
+# few minutes? This notebook trains a small network for x2 on a few photographs, **and checks that it learned**: the
+# loss must fall, and unseen photographs must come out better than by bicubic interpolation.
 #
 # You will
 # 1. put photographs aside that the training never sees,
-# 2. write a recipe, and look at what one of its steps is given,
-# 3. train, with a curve that grows while you wait,
-# 4. check what came of it, on photographs seen and unseen,
+# 2. write a recipe, and look at the input of one step,
+# 3. train, with a live curve,
+# 4. check the result, on photographs seen and unseen,
 # 5. look at the result beside bicubic interpolation and the truth.
 #
 # The same from a terminal: `promptsr train configs/cpu-night-x4.yaml data=photos/ validation=kodak/ --out runs/mine`.
@@ -60,13 +60,13 @@ pd.set_option("display.precision", 2)
 # %% [markdown]
 # ## 1. Photographs, kept apart
 #
-# A network with tens of thousands of weights can learn a few photographs by heart. Its score on them says little about
-# others, so every third one is put aside for **validation**, and never trained on. Two crops of one photograph would
-# not do: they share light, colours and texture.
+# A network with tens of thousands of weights can memorise a few photographs. Its score on them says little about
+# others, so every third one is put aside for **validation**, and never used for training. Two crops of one photograph
+# would not do: they share light, colours and texture.
 #
 # Name a folder in `PROMPTSR_PHOTOS`, and up to 60 of its photographs are used. Without it there are six samples, of
-# which four are left to train on. *That is far too little for a good network.* All are scaled down, which also takes
-# away most of the noise and the traces of JPEG.
+# which four remain for training. *That is far too little for a good network.* All are scaled down, which also removes
+# most of the noise and the JPEG artefacts.
 
 # %%
 folder = Path(tempfile.mkdtemp())
@@ -86,14 +86,14 @@ print(f"{len(unseen)} to validate: {', '.join(path.stem for path in unseen)}")
 # %% [markdown]
 # ## 2. The recipe
 #
-# Everything that decides what a training does is one `Recipe`, which a YAML file in `configs/` can hold as well. This
-# one trains a smaller `promptsr-tiny`: two residual groups with a block each. Of note:
+# A `Recipe` holds all settings of a training, as a YAML file in `configs/` does. This one trains a smaller
+# `promptsr-tiny`: two residual groups with a block each. Note:
 #
-# - `bicubic_skip`: the network predicts what to **add** to the bicubic enlargement, and begins with nothing. So its
-#   first loss is that of bicubic interpolation, and it need not spend its time on learning to copy the image.
+# - `bicubic_skip`: the network predicts what to **add** to the bicubic enlargement, and starts at zero. So its first
+#   loss is that of bicubic interpolation, and no time is spent on learning to copy the image.
 # - The loss is the mean absolute error (eq. 5). Matrices are trained by Muon, the rest by Adam, and the rates fall to
 #   zero along a cosine.
-# - `ema`: what is validated and kept is a running average of the weights, which is better than the last of them.
+# - `ema`: a running average of the weights is validated and kept, which is better than the last weights.
 
 # %%
 recipe = Recipe(
@@ -115,8 +115,8 @@ weights = sum(parameter.numel() for parameter in PromptSR(recipe.model).paramete
 print(f"{weights:,} weights; {recipe.steps} steps, each with {recipe.batch} crops of {recipe.patch} x {recipe.patch}")
 
 # %% [markdown]
-# This is what the first step is given: LR crops (above) and what should be made of them (below), flipped and turned at
-# random. Crops are drawn more often from where there is texture, since a clear sky teaches little.
+# The input of the first step: LR crops (top) and their targets (bottom), flipped and turned at random. Crops are drawn
+# more often where there is texture, since a clear sky teaches little.
 
 # %%
 crops = RandomCrops(finish(read_images(seen, 2, folder / "cache")).images, 2, recipe.seed)
@@ -130,9 +130,9 @@ figure
 # %% [markdown]
 # ## 3. Train
 #
-# `train` is a generator: it yields a report now and then, and `finish` hands each to a function of ours, which redraws
-# the curve. The loss is that of the crops of the last steps, so it jumps about as they do; the PSNR is measured on the
-# photographs that were put aside. The dashed line is bicubic interpolation.
+# `train` is a generator: it yields reports, and `finish` passes each to our function, which redraws the curve. The loss
+# is that of the latest crops, so it varies with them; the PSNR is measured on the photographs that were put aside. The
+# dashed line is bicubic interpolation.
 
 # %%
 bicubic = load_model("bicubic-x2")
@@ -168,8 +168,8 @@ outcome = finish(train(recipe, folder / "run"), note)
 # ## 4. Did it learn?
 #
 # The loss of the first and of the last quarter of the steps, and then what counts: PSNR on every photograph. The gain
-# over bicubic interpolation in photographs that were trained on proves nothing; that in the others does. Beside it is
-# the bundled `promptsr-tiny-x2`: more blocks, one hundred photographs, hours of training.
+# over bicubic interpolation on training photographs proves nothing; the gain on the others does. For comparison, the
+# bundled `promptsr-tiny-x2`: more blocks, one hundred photographs, hours of training.
 
 # %%
 quarter = max(1, len(reports) // 4)
@@ -198,13 +198,13 @@ if not QUICK:  # eight steps teach nothing
 gains
 
 # %% [markdown]
-# Is a larger gain in the photographs seen a sign of over-fitting? Not by itself: some photographs have more to gain
-# than others. The bundled network has seen none of them, so it is the ruler: *share* is how much of its gain this one
-# has. If that share is larger in the seen ones, part of what was learned is true of these photographs alone.
+# Is a larger gain on the photographs seen a sign of over-fitting? Not by itself: some photographs have more to gain
+# than others. The bundled network has seen none of them, so it is the reference: *share* is how much of its gain this
+# one reaches. If that share is larger on the seen ones, part of what was learned holds for these photographs alone.
 #
 # ## 5. Look at it
 #
-# A part of a photograph that was put aside; the best of each figure is bold.
+# A part of a photograph that was put aside; the best scores are bold.
 
 # %%
 hr = load_hr(unseen[0], 2)
@@ -215,13 +215,13 @@ draw_comparison(finish(compare([bicubic, mine, bundled], make_lr(hr, 2), hr)), r
 # %% [markdown]
 # ## What to conclude, and what not
 #
-# - Minutes are enough to beat bicubic interpolation, and not to come near what the same architecture can do.
-# - Four photographs are few. Whether yours need more photographs, more steps or a larger network, the two shares and
-#   the curve of the validation say: if that is flat while the loss still falls, more steps are of no use.
-# - Validation photographs choose the weights that are kept, so even they are not quite unseen. For a figure to publish,
+# - Minutes are enough to beat bicubic interpolation, but not to approach the limit of this architecture.
+# - Four photographs are few. The two shares and the validation curve show whether more photographs, more steps or a
+#   larger network would help: if the curve is flat while the loss still falls, more steps are of no use.
+# - Validation photographs choose the weights that are kept, so even they are not fully unseen. For a figure to publish,
 #   measure others: `promptsr evaluate --bench`.
 #
-# To use the weights elsewhere, copy `best.safetensors` out of the run's folder. Every command takes its path for the
+# To use the weights elsewhere, copy `best.safetensors` out of the run's folder. Every command accepts its path as the
 # name of a model: `promptsr upscale photo.jpg --model best.safetensors`.
 #
 # ## Exercises

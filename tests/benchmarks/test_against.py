@@ -1,23 +1,20 @@
 """The comparison with another commit and with a busy process, in its smallest form."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks.against import HERE, Row, measure, table, worktree
+from benchmarks.against import HERE, measure, table, worktree
 from promptsr.support.errors import UserError
+from tests.benchmarks.conftest import Start
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def test_every_job_in_every_situation(tmp_path: Path) -> None:
-    command = [sys.executable, "benchmarks/against.py", "--seconds", "0.1", "--turns", "1", "--output", str(tmp_path)]
+def test_every_job_in_every_situation(tmp_path: Path, start: Start) -> None:
     jobs = ["upscaling 16", "attribution 16", "training 1 16"]
     options = [option for job in jobs for option in ("--job", job)]
-    subprocess.run([*command, *options, "--threads", "1"], cwd=ROOT, capture_output=True, check=True, timeout=200)
+    sizes = ("--seconds", 0.1, "--turns", 1, "--threads", 1)
+    start("against.py", *sizes, *options, "--output", tmp_path).check_returncode()
     with (tmp_path / "against.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["job"], row["neighbour"]) for row in rows] == [
@@ -39,7 +36,6 @@ def test_figures_follow_from_the_passes(monkeypatch: pytest.MonkeyPatch) -> None
     assert found[HERE, False] == (1, 1, 2) and found[HERE, True] == (4, 0.25, 1)
     assert found["old", False] == (2, 1, 1) and found["old", True] == (4, 0.5, 1)
     assert "| upscaling 16 | this checkout | yes | 4 | 0.25 | 1.00 |" in table(rows)
-    assert isinstance(rows[0], Row)
 
 
 def test_an_unknown_commit_is_refused() -> None:

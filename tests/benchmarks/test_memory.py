@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from benchmarks import fresh_process, memory
 from benchmarks.passes import Settings
 from promptsr.support.errors import UserError
+from tests.benchmarks.conftest import Invoke
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads memory as Linux tells it")
 
@@ -51,15 +51,13 @@ def test_exponent_of_planted_growth() -> None:
     assert memory.fit([1, 10, 100], [2.0, 2 * 10**0.8, 2 * 10**1.0])[0] == pytest.approx(0.5)
 
 
-def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:
     def measure(name: str, height: int, width: int, settings: Settings) -> fresh_process.Memory:
         assert (name, height, settings) == ("promptsr-x4", width, Settings(2))
         return fresh_process.Memory(300 * 10**6, 320 * 10**6, 300 * 10**6 + 5000 * height * width)
 
     monkeypatch.setattr(fresh_process, "measure", measure)
-    arguments = ["--sides", "100,200,400", "--threads", "2", "--output", str(tmp_path)]
-    done = CliRunner().invoke(memory.app, arguments)
-    assert done.exit_code == 0, done.output
+    invoke(memory.app, "--sides", "100,200,400", "--threads", 2, "--output", tmp_path)
     with (tmp_path / "memory.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["growth_mb"]) for row in rows] == [50, 200, 800]

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from typer.testing import CliRunner
 
 from benchmarks import training
 from benchmarks.contenders import Contender
 from benchmarks.passes import Settings
 from benchmarks.training import Loop, parse_loop, training_step
 from promptsr.support.errors import ConfigError, UserError
+from tests.benchmarks.conftest import Invoke
 
 
 def test_names_of_loops() -> None:
@@ -65,7 +65,9 @@ def test_a_step_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     assert network.weight.grad is None
 
 
-def test_figures_follow_from_what_the_clock_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_follow_from_what_the_clock_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
     seconds = {"imdn": [9.0, 4.0, 5.0, 3.0], "promptsr-x4": [9.0, 2.0, 2.5, 1.0]}  # the first run does not count
 
     def planted(loop: Loop, batch: int, patch: int) -> Callable[[], float] | None:
@@ -74,9 +76,8 @@ def test_figures_follow_from_what_the_clock_said(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(training, "training_step", planted)
     monkeypatch.setattr("benchmarks.speed.clock", lambda run: run())
-    arguments = ["--loops", "omnisr,imdn", "--batch", "3", "--patch", "10", "--repeats", "3", "--threads", "1"]
-    done = CliRunner().invoke(training.app, [*arguments, "--output", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    sizes = ("--batch", 3, "--patch", 10, "--repeats", 3, "--threads", 1)
+    invoke(training.app, "--loops", "omnisr,imdn", *sizes, "--output", tmp_path)
     with (tmp_path / "training.csv").open() as file:
         [row] = csv.DictReader(file)
     assert row["model"] == "imdn" and float(row["seconds"]) == 4 and float(row["ratio_to_promptsr"]) == 2

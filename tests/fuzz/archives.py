@@ -1,4 +1,4 @@
-"""Archives: images of a ZIP that somebody sent, and data that was downloaded; nothing is written elsewhere."""
+"""Archives: images of an uploaded ZIP, and downloaded data; nothing is written elsewhere."""
 
 import bz2
 import gzip
@@ -9,7 +9,6 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -31,7 +30,7 @@ _UNPACKING = Unpacking({r"(.*\.png)": r"HR/\1"}, _LIMIT)
 _PARTS = st.sampled_from(["..", "", "a", "C:", "/etc", "a" * 300, "\U00010330" * 80, "nul", ".", "a\\b", "~", "\n"])
 _NAMES = st.lists(_PARTS | st.text(max_size=8), min_size=1, max_size=4).map(lambda parts: "/".join(parts) + ".png")
 _CONTENTS = st.binary(max_size=50) | st.sampled_from([1, _LIMIT - 1, _LIMIT, _LIMIT + 1, 2**20]).map(bytes)
-_ENTRIES = st.lists(st.tuples(_NAMES, _CONTENTS), min_size=1, max_size=4)
+_SOUND = [("set/church/a.png", b"one" * 9), ("set/church/b.png", b"two"), ("set/gas pump/ü.png", bytes(300))]
 
 
 def _zip(entries: list[tuple[str, bytes]], method: int) -> bytes:
@@ -52,27 +51,15 @@ def _tar(entries: list[tuple[str, bytes]], compress: Callable[[bytes], bytes]) -
     return compress(buffer.getvalue())
 
 
-_SOUND = [("set/church/a.png", b"one" * 9), ("set/church/b.png", b"two"), ("set/gas pump/ü.png", bytes(300))]
-
-
-@cache
-def _zips() -> list[bytes]:
-    return [_zip(_SOUND, method) for method in _METHODS]
-
-
-@cache
-def _tars() -> list[bytes]:
-    return [_tar(_SOUND, compress) for compress in _COMPRESSIONS]
-
-
 def _zip_files() -> st.SearchStrategy[bytes]:
-    safe = _ENTRIES.filter(lambda entries: all(name.isprintable() for name, _ in entries))
-    return damaged(_zips()) | st.builds(_zip, safe, st.sampled_from(_METHODS))
+    entries = st.lists(st.tuples(_NAMES.filter(str.isprintable), _CONTENTS), min_size=1, max_size=4)
+    return damaged([_zip(_SOUND, method) for method in _METHODS]) | st.builds(_zip, entries, st.sampled_from(_METHODS))
 
 
 def _tar_files() -> st.SearchStrategy[bytes]:
-    ascii_names = st.lists(st.tuples(_NAMES.map(lambda name: name.encode("ascii", "replace").decode()), _CONTENTS))
-    return damaged(_tars()) | st.builds(_tar, ascii_names, st.sampled_from(_COMPRESSIONS[:2]))
+    entries = st.lists(st.tuples(_NAMES.map(lambda name: name.encode("ascii", "replace").decode()), _CONTENTS))
+    made = st.builds(_tar, entries, st.sampled_from(_COMPRESSIONS[:2]))
+    return damaged([_tar(_SOUND, compress) for compress in _COMPRESSIONS]) | made
 
 
 def _emptied(folder: Path) -> Path:
@@ -81,41 +68,39 @@ def _emptied(folder: Path) -> Path:
     return folder / "deep" / "er"
 
 
-def _written(folder: Path, out: Path, archive: Path) -> int:
-    """Bytes of the files that are new; all of them must lie in `out`."""
+def _check_written(folder: Path, out: Path, archive: Path) -> None:
+    """All new files lie in `out`, and are no larger than the limit."""
     new = [path for path in folder.rglob("*") if path != archive and not path.is_dir()]
     assert all(out in path.parents and not path.is_symlink() for path in new), new
-    return sum(path.stat().st_size for path in new)
+    assert sum(path.stat().st_size for path in new) <= _LIMIT
 
 
-def check_images(data: bytes, folder: Path) -> None:
-    """A ZIP of category folders, by the page."""
-    inner, archive = _emptied(folder), folder / "sent.zip"
-    archive.write_bytes(data)
+def check_images(archive: Path, folder: Path) -> None:
+    """A ZIP of category folders, uploaded to the page."""
+    out = _emptied(folder) / "out"
     before = in_force()
     enforce(replace(before, archive_bytes=_LIMIT))
     try:
-        archives.unpack(archive, inner / "out")
+        archives.unpack(archive, out)
     finally:
         enforce(before)
-        assert _written(folder, inner / "out", archive) <= _LIMIT
-    assert _written(folder, inner / "out", archive) > 0 or any((inner / "out").rglob("*.png"))
+        _check_written(folder, out, archive)
+    assert any(out.rglob("*.png"))
 
 
-def _check_download(data: bytes, folder: Path, suffix: str) -> None:
-    """What does not come out whole leaves nothing behind."""
-    inner, archive = _emptied(folder), folder / f"fetched{suffix}"
-    archive.write_bytes(data)
+def check_download(archive: Path, folder: Path) -> None:
+    """An archive that is refused leaves nothing behind."""
+    inner = _emptied(folder)
     try:
         finish(unpack_download(archive, _UNPACKING, inner / "out"))
     except UserError:
         assert not any(inner.iterdir())
         raise
-    assert _written(folder, inner / "out" / "HR", archive) <= _LIMIT
+    _check_written(folder, inner / "out" / "HR", archive)
 
 
 TARGETS = [
-    Target("zip-of-images", st.deferred(_zip_files), check_images, UserError),
-    Target("zip-download", st.deferred(_zip_files), partial(_check_download, suffix=".zip"), UserError),
-    Target("tar-download", st.deferred(_tar_files), partial(_check_download, suffix=".tar"), UserError),
+    Target("zip-of-images", _zip_files, check_images, UserError, suffix=".zip"),
+    Target("zip-download", _zip_files, check_download, UserError, suffix=".zip"),
+    Target("tar-download", _tar_files, check_download, UserError, suffix=".tar"),
 ]

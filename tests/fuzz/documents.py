@@ -1,7 +1,5 @@
 """Settings that people write: recipes in YAML, lists of sources in TOML, names of models."""
 
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -27,19 +25,8 @@ _BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join(9 * ['*' + old])}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 _VALUES = ["2020-99-99", "0b_", "!!int x", "!!float x", "!!binary x", "*a", "&a b", "{}", "[]", "? ", ".inf", "1:99"]
-_VALUES += [
-    "<<: *a",
-    "null",
-    "~",
-    "1e999",
-    "'",
-    '"\\x',
-    "!!python/name:os.system a",
-    "- ",
-    "\0",
-    "[" * 2000,
-    "9" * 5000,
-]
+_VALUES += ["<<: *a", "null", "~", "1e999", "'", '"\\x', "!!python/name:os.system a", "- "]
+_VALUES += ["\0", "[" * 2000, "9" * 5000]
 _KEYS = ["data", "base", "init", "model", "steps", "lr", "batch", "clip", "seed", "halve_at", "first_half", "<<", "?"]
 _LINES = st.builds("{}: {}".format, st.sampled_from(_KEYS), st.sampled_from(_VALUES) | st.text(max_size=8))
 
@@ -51,31 +38,26 @@ evidence = "d"
 files = [{ url = "https://example.org/a/b.zip", size = 3, sha256 = "%s" }]
 unpack = { members = { "a/(.*)" = 'b/\\1' }, limit = 9 }
 """ % (64 * "0")
-_PIECES = [
-    "one = 5",
-    "[one.two]",
-    'files = ""',
-    "unpack = []",
-    'members = ["a"]',
-    "limit = -1",
-    "[" * 2000,
-    "x = 1e999",
-]
-_PIECES += [
-    '"(" = "a"',
-    '"a{99999999999}" = ""',
-    '"a" = 5',
-    '"(.+)" = "\\\\7"',
-    'name = "x"',
-    '"%00"',
-    '"%2e%2e"',
-    "[[a]]",
-]
+_PIECES = r"""one = 5
+[one.two]
+files = ""
+unpack = []
+members = ["a"]
+limit = -1
+x = 1e999
+"(" = "a"
+"a{99999999999}" = ""
+"a" = 5
+"(.+)" = "\\7"
+name = "x"
+"%00"
+"%2e%2e"
+[[a]]""".splitlines()
 
 
-def _texts(sound: Callable[[], list[str]], pieces: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
-    """Sound files, damaged, or with lines put in or in place of others."""
-    encoded = [text.encode() for text in sound()]
+def _texts(valid: list[str], pieces: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
+    """Valid files, damaged, or with lines inserted or replaced."""
+    encoded = [text.encode() for text in valid]
 
     def edited(data: bytes, lines: list[tuple[int, str, bool]]) -> bytes:
         whole = data.decode().splitlines()
@@ -88,36 +70,44 @@ def _texts(sound: Callable[[], list[str]], pieces: st.SearchStrategy[str]) -> st
     return damaged(encoded) | st.builds(edited, st.sampled_from(encoded), st.lists(line, max_size=3))
 
 
-@cache
-def _recipes() -> list[str]:
-    return [_YAML, _BOMB, _YAML + _BOMB, *(path.read_text() for path in sorted(_CONFIGS.glob("*.yaml")))]
+def _recipes() -> st.SearchStrategy[bytes]:
+    return _texts(
+        [_YAML, _BOMB, _YAML + _BOMB, *(path.read_text() for path in sorted(_CONFIGS.glob("*.yaml")))], _LINES
+    )
 
 
-@cache
-def _catalogues() -> list[str]:
-    return [_TOML, catalogue._BUILT_IN.read_text(encoding="utf-8")]
+def _catalogues() -> st.SearchStrategy[bytes]:
+    built_in = catalogue._BUILT_IN.read_text(encoding="utf-8")
+    return _texts([_TOML, built_in], st.sampled_from([*_PIECES, "[" * 2000]))
 
 
-def check_recipe(data: bytes, folder: Path) -> None:
-    """A recipe whose network is one, in a file of any name."""
-    path = folder / "recipe.yaml"
-    path.write_bytes(data)
+def _overrides() -> st.SearchStrategy[str]:
+    return _LINES.map(lambda line: line.replace(": ", "=", 1))
+
+
+def _names() -> st.SearchStrategy[str]:
+    """Names, without those that rightly run code."""
+    starts = st.sampled_from(["bicubic-x", "promptsr-tiny-x", "promptsr-x", "../", "/", "~"])
+    texts = st.text(max_size=30) | st.text(min_size=1, max_size=5).map(lambda text: 300 * text)
+    return (texts | st.builds("{}{}".format, starts, st.text())).filter(lambda name: not FUNCTION.fullmatch(name))
+
+
+def check_recipe(path: Path, _: Path) -> None:
+    """The settings of a recipe are in range, and its network exists."""
     recipe = load_recipe(path)
     assert recipe.steps >= 1 and recipe.batch >= 1 and recipe.patch >= 1 and recipe.data
     assert ModelConfig.from_dict(recipe.model.to_dict()) == recipe.model
 
 
 def check_override(text: str, folder: Path) -> None:
-    """As a recipe, for what is given on the command line."""
+    """A setting of the command line is read, or refused."""
     path = folder / "recipe.yaml"
     path.write_text(_YAML)
     load_recipe(path, [text])
 
 
-def check_catalogue(data: bytes, folder: Path) -> None:
-    """What is in the list ends in the folder that is asked for, and says where every member goes."""
-    path = folder / "sources.toml"
-    path.write_bytes(data)
+def check_catalogue(path: Path, folder: Path) -> None:
+    """Every entry of a list ends in the folder that is asked for, and has a target for every member."""
     for entry in load_catalogue(path).values():
         assert entry.path(folder).parent == folder
         assert all(file.name.isprintable() and (folder / file.name).parent == folder for file in entry.files)
@@ -127,26 +117,13 @@ def check_catalogue(data: bytes, folder: Path) -> None:
 
 
 def check_name(name: str, _: Path) -> None:
-    """A name that is none."""
+    """A name loads a model, or is refused."""
     load_model(name)
 
 
-_TEXTS = st.one_of(
-    st.text(max_size=30),
-    st.text(min_size=1, max_size=5).map(lambda text: 300 * text),
-    st.builds(
-        "{}{}".format, st.sampled_from(["bicubic-x", "promptsr-tiny-x", "promptsr-x", "../", "/", "~"]), st.text()
-    ),
-)
-
-_NAMES = _TEXTS.filter(lambda name: not FUNCTION.fullmatch(name))
-"""Without those that run code, as they should."""
-
 TARGETS = [
-    Target("recipe", st.deferred(lambda: _texts(_recipes, _LINES)), check_recipe, ConfigError, quick=15),
-    Target("override", _LINES.map(lambda line: line.replace(": ", "=", 1)), check_override, ConfigError),
-    Target(
-        "catalogue", st.deferred(lambda: _texts(_catalogues, st.sampled_from(_PIECES))), check_catalogue, ConfigError
-    ),
-    Target("model-name", _NAMES, check_name, CheckpointError, quick=15),
+    Target("recipe", _recipes, check_recipe, ConfigError, 15, ".yaml"),
+    Target("override", _overrides, check_override, ConfigError),
+    Target("catalogue", _catalogues, check_catalogue, ConfigError, 25, ".toml"),
+    Target("model-name", _names, check_name, CheckpointError, 15),
 ]

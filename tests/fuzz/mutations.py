@@ -1,4 +1,4 @@
-"""Files that were damaged: bits flipped, bytes inserted, removed and overwritten, ends cut off, two files spliced."""
+"""Damage for files: bits flipped, bytes inserted, removed and overwritten, ends cut off, two files spliced."""
 
 import struct
 import zlib
@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 
 from hypothesis import strategies as st
-
-Edit = Callable[[bytes], bytes]
 
 _VALUES = (0, 1, 2, 3, 4, 8, 127, 128, 255, 256, 4096, 32767, 32768, 65535, 2**20, 2**31 - 1, 2**31, 2**32 - 1, 2**63)
 _NUMBERS = [
@@ -17,79 +15,58 @@ _NUMBERS = [
     for value in _VALUES
     if value < 256**size
 ]
-"""What header fields hold when they lie: sizes, counts and offsets at the edges of their types."""
+"""Sizes, counts and offsets of header fields, at the edges of their types."""
 
 _PLACES = st.integers(0, 63) | st.integers(0, 2**16 - 1)
 """Headers are where it hurts most; taken modulo the length of the file."""
-_PIECES = st.sampled_from(_NUMBERS) | st.binary(min_size=1, max_size=8)
+_KINDS = st.sampled_from(["flip", "overwrite", "overwrite", "insert", "delete", "repeat", "cut"])
+_EDITS = st.tuples(_KINDS, _PLACES, st.sampled_from(_NUMBERS) | st.binary(min_size=1, max_size=8), st.integers(1, 64))
 
 
-def _flip(place: int, bit: int) -> Edit:
-    return lambda data: _patch(data, place, bytes([data[place % len(data)] ^ (1 << bit)]))
-
-
-def _overwrite(place: int, piece: bytes) -> Edit:
-    return lambda data: _patch(data, place, piece)
-
-
-def _insert(place: int, piece: bytes) -> Edit:
-    return lambda data: data[: place % len(data)] + piece + data[place % len(data) :]
-
-
-def _delete(place: int, count: int) -> Edit:
-    return lambda data: data[: place % len(data)] + data[place % len(data) + count :]
-
-
-def _repeat(place: int, count: int) -> Edit:
-    return lambda data: data[: place % len(data) + count] + data[place % len(data) :]
-
-
-def _cut(place: int, _: int) -> Edit:
-    return lambda data: data[: place % len(data)]
-
-
-def _patch(data: bytes, place: int, piece: bytes) -> bytes:
+def _edit(data: bytes, edit: tuple[str, int, bytes, int]) -> bytes:
+    """Apply one edit; an empty file stays empty."""
+    if not data:
+        return data
+    kind, place, piece, count = edit
     place %= len(data)
-    return data[:place] + piece + data[place + len(piece) :]
+    before, after = data[:place], data[place:]
+    match kind:
+        case "flip":
+            return before + bytes([after[0] ^ (1 << count % 8)]) + after[1:]
+        case "overwrite":
+            return before + piece + after[len(piece) :]
+        case "insert":
+            return before + piece + after
+        case "delete":
+            return before + after[count:]
+        case "repeat":
+            return before + after[:count] + after
+        case _:
+            return before
 
 
-_EDITS = st.one_of(
-    st.builds(_flip, _PLACES, st.integers(0, 7)),
-    st.builds(_overwrite, _PLACES, _PIECES),
-    st.builds(_overwrite, _PLACES, _PIECES),
-    st.builds(_insert, _PLACES, _PIECES),
-    st.builds(_delete, _PLACES, st.integers(1, 64)),
-    st.builds(_repeat, _PLACES, st.integers(1, 64)),
-    st.builds(_cut, _PLACES, st.just(0)),
-)
-
-
-def damaged(files: Sequence[bytes], repair: Edit | None = None) -> st.SearchStrategy[bytes]:
-    """Files of these, damaged in one to six places; one in a few as it was.
+def damaged(files: Sequence[bytes], repair: Callable[[bytes], bytes] | None = None) -> st.SearchStrategy[bytes]:
+    """Damage one of the files in up to six places.
 
     Args:
-        files: sound ones, the simplest first.
-        repair: what makes checksums right again, so that the damage is not found by these alone; done to half of them.
+        files: valid ones, the simplest first.
+        repair: corrects checksums, so that the damage is not found by these alone; applied to half of the results.
     """
-    whole = st.sampled_from(list(files))
-    hurt = st.builds(_edited, whole, st.lists(_EDITS, max_size=6))
+    edits = st.lists(_EDITS, max_size=6)
+    hurt = st.builds(lambda data, edits: reduce(_edit, edits, data), st.sampled_from(files), edits)
     return hurt if repair is None else hurt | hurt.map(repair)
 
 
 def spliced(files: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """The head of one file and the tail of another, or bytes that are nothing at all behind the start of a file."""
-    part = st.sampled_from(list(files))
+    """Join the head of one file with the tail of another, or with random bytes."""
+    part = st.sampled_from(files)
     joined = st.builds(lambda a, b, m, n: a[: m % len(a)] + b[n % len(b) :], part, part, _PLACES, _PLACES)
     random = st.builds(lambda a, m, tail: a[:m] + tail, part, st.integers(0, 32), st.binary(max_size=300))
     return joined | random
 
 
-def _edited(data: bytes, edits: list[Edit]) -> bytes:
-    return reduce(lambda whole, edit: edit(whole) if whole else whole, edits, data)
-
-
 def repair_png(data: bytes) -> bytes:
-    """The file with the checksums of its chunks computed anew, as far as their lengths make sense."""
+    """Recompute the checksums of a PNG's chunks, as far as their lengths make sense."""
     out, at = data[:8], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)

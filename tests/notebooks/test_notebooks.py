@@ -1,8 +1,86 @@
-"""Notebooks 02 to 05 run from a clean kernel, and say what is true."""
+"""The notebooks run from a clean kernel, and their claims are true."""
 
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import numpy as np
 import pytest
+from nbclient import NotebookClient
+from PIL import Image
 
-from tests.notebooks.conftest import Run
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[[str, dict[str, str]], dict[str, Any]]
+"""Take the name of a notebook and expressions by name, and return their values."""
+TRAINING = {
+    "seen": "[path.stem for path in seen]",
+    "unseen": "[path.stem for path in unseen]",
+    "read": "[path.stem for path in find_images(Path(recipe.data[0]))]",
+    "reports": "[[report.step, report.loss, report.psnr_y] for report in reports]",
+    "finished": "[outcome.finished, outcome.step, outcome.weights.name]",
+    "baseline": "baseline",
+    "scores": "scores.reset_index().to_dict('list')",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Execute a notebook in quick mode, and return the values of expressions at its end.
+
+    It must leave no files in its working folder.
+    """
+    monkeypatch.setenv("PROMPTSR_QUICK", "1")
+    for name in ("PEER", "MODELS", "CATEGORIES", "PHOTOS"):
+        monkeypatch.delenv(f"PROMPTSR_{name}", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def run(name: str, values: dict[str, str]) -> dict[str, Any]:
+        notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+        asked = ", ".join(f"{key!r}: {value}" for key, value in values.items())
+        notebook.cells.append(nbformat.v4.new_code_cell(f"import json; print(json.dumps({{{asked}}}))"))
+        NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(here)}}).execute()
+        assert list(here.iterdir()) == []
+        answer: dict[str, Any] = json.loads(notebook.cells[-1].outputs[0].text)
+        return answer
+
+    return run
+
+
+def test_architecture_tour(run: Run) -> None:
+    values = {
+        "sdpa": "(lambda q, k, v: float((attention(q, k, v, 0.3) - torch.nn.functional.scaled_dot_product_attention("
+        "q[None], k[None], v[None], scale=0.3)[0]).abs().max()))(*torch.randn(3, 2, 7, 5))",
+        "windows": "windows(torch.arange(32).view(1, 4, 8, 1), 4)[..., 0].tolist()",
+        "shuffle": "shuffle(torch.arange(12.0).view(1, 12, 1, 1), 2).tolist()",
+        "categories": "categories(torch.tensor([[[1, 4, 0], [2, 3, 5]]]),"
+        " torch.tensor([[[9, 1], [2, 8], [3, 4]]])).tolist()",
+        "shapes": "{name.split('.')[-1]: list(value.shape) for name, value in seen.items()}",
+        "agreement": "[float(psnr_y(each, network(lr), 4)) for each in (ours(lr), result)]",
+        "without": "(setattr(network.groups[0].blocks[1].global_prompting, 'alpha', 0.5),"
+        " float(psnr_y(ours(lr), result, 4)))[1]",
+        "psnr": "[psnr_y(quantize(image), hr, 4) for image in (upscale(lr, 4), result)]",
+        "boxes": "list(tour.stops)",
+    }
+    answer = run("01_architecture_tour", values)
+    assert answer["sdpa"] < 1e-5
+    rows = [[0, 1, 2, 3], [8, 9, 10, 11], [16, 17, 18, 19], [24, 25, 26, 27]]
+    first = [number for row in rows for number in row]
+    assert answer["windows"] == [first, [number + 4 for number in first]]
+    assert answer["shuffle"] == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]]
+    assert answer["categories"] == [[1, 0, 1], [0, 1, 1]]
+    # 48 x 32 pixels, an anchor for 8 x 8 of them, 32 channels
+    assert answer["shapes"]["anchors"] == answer["shapes"]["anchor_prompts"] == [1, 24, 32]
+    assert answer["shapes"]["coarse_map"] == [1, 24, 1536] and answer["shapes"]["fine_map"] == [1, 1536, 24]
+    assert min(answer["agreement"]) > 60 > answer["without"]  # by hand the network, and not another one
+    bicubic, by_hand = answer["psnr"]
+    assert by_hand > bicubic + 1
+    assert len(answer["boxes"]) == 11 and answer["boxes"][0] == "encoder" and answer["boxes"][-1] == "decoder"
 
 
 def test_local_attribution(run: Run) -> None:
@@ -11,9 +89,9 @@ def test_local_attribution(run: Run) -> None:
         "gini": "[100 * (1 - float(gini)), attribution.di]",
         "gaps": "completeness['gap'].loc['bicubic-x4'].to_dict()",
         "kernels": "[float(BlurPath(spot, settings).points([i]).max()) for i in shown]",
-        "compared": "{found.model: found.di for found in compared}",
+        "compared": "{found.model: found.di for found in compared.attributions}",
         "trained": "len(trained)",
-        "switched": "[found.model for found in switched_maps]",
+        "switched": "[found.model for found in switched_maps.attributions]",
         "others": "others.loc['mean'].to_list()",
     }
     answer = run("02_local_attribution", values)
@@ -113,3 +191,74 @@ def test_failure_cases(run: Run) -> None:
     assert answer["means"]["promptsr-tiny-x4"] > answer["means"]["bicubic-x4"] + 0.5
     assert answer["losses"] == sorted(answer["losses"], reverse=True)
     assert answer["report"].lower().startswith("<!doctype html>")
+
+
+def test_complexity(run: Run) -> None:
+    values = {
+        "costs": "costs.T.to_dict('list')",
+        "gapl": "[int(by_hand['true'].sum()), int(by_hand['thop'].sum())]",
+        "local": "[local_layer(64, 2, 4, 8), local.multiply_adds]",
+        "kinds": "by_type(config)",
+        "fits": "[list(fits), list(sizes_fit)]",
+        "conventions": "conventions.loc['V: d=2'].to_list()",
+        "sizes": "sizes.loc['III: PromptSR x4'].to_list()",
+        "hidden": "compared['hidden_work'].dropna().to_dict()",
+        "over": "over.to_dict('index')",
+        "exponents": "exponents[exponents['quantity'] == 'attention'].set_index('layer')['exponent'].to_dict()",
+    }
+    answer = run("06_complexity", values)
+    # parameters and multiply-adds, then both by thop, and the products by hand
+    assert answer["costs"] == {
+        "convolution 3 x 3, 3 to 8 channels": [224, 4320, 224, 4320, 4320],
+        "linear layer, 5 to 8": [48, 480, 48, 480, 480],
+        "layer norm over 5": [10, 0, 10, 240, 0],
+        "softmax over 5, a module": [0, 0, 0, 168, 0],
+        "softmax over 5, a function": [0, 0, 0, 0, 0],
+        "product of two inputs, x @ x.mT": [0, 240, 0, 0, 240],
+        "learned table of 4 x 5, added": [20, 0, 0, 0, 0],
+    }
+    tokens, anchors = 192 * 320, 24 * 40
+    layers = 48 * (6 * 48 * tokens + (81 + 48 + 18) * anchors)
+    assert answer["gapl"][0] == layers + 4 * 48 * tokens * anchors
+    assert answer["gapl"][1] == layers + 2 * 3 * tokens * anchors - anchors - tokens + 4 * 48 * tokens
+    assert answer["local"][0] == 64 * 2 * (2 * (16 + 8) + 7 * 2)
+    assert answer["local"][1] == tokens * 48 * (2 * (256 + 128) + 7 * 48)
+    assert set(answer["kinds"]) == {"Linear", "Conv2d", "LayerNorm", "Softmax"}
+    assert sum(answer["kinds"].values()) == pytest.approx(53.5e9, rel=1e-3)
+    assert answer["fits"] == [["+ norms + softmaxes: thop"], ["thop"]]
+    assert answer["conventions"] == pytest.approx([81.1, 30.8, 31.3, 81.1, 1516.6], rel=2e-3)
+    assert answer["sizes"] == [779_000, 779_808, 872_088]
+    assert max(answer["hidden"], key=answer["hidden"].get) == "PromptSR"
+    assert answer["hidden"]["PromptSR"] == pytest.approx(232.03 / 53.5, rel=1e-3)
+    assert answer["over"]["HPINet"]["printed"] == pytest.approx(53.5 / 81.0) and answer["over"]["HPINet"]["true"] > 1.5
+    assert list(answer["exponents"].values()) == pytest.approx([2, 1, 1, 2])
+
+
+def test_training(run: Run) -> None:
+    answer = run("07_train_your_own", TRAINING)
+    assert answer["seen"] == answer["read"] == ["00_astronaut", "01_chelsea", "03_coffee", "04_flower"]
+    assert answer["unseen"] == ["02_china", "05_rocket"]
+    assert answer["finished"] == [True, 8, "best.safetensors"]
+    steps, losses, psnr = zip(*answer["reports"], strict=True)
+    assert steps == (2, 4, 6, 8) and all(0 < loss < 0.1 for loss in losses)
+    assert [value is None for value in psnr] == [True, False, True, False]  # validated every four steps
+    scores = answer["scores"]
+    assert scores["photograph"] == answer["seen"] + answer["unseen"]
+    assert answer["baseline"] == pytest.approx(np.mean(scores["bicubic"][4:]))
+    assert max(psnr[1], psnr[3]) == pytest.approx(np.mean(scores["this network"][4:]), abs=1e-3)
+    assert np.abs(scores["gain"]).max() < 0.1  # it starts as bicubic interpolation, and eight steps change little
+    assert min(scores["gain, bundled"]) > 1
+
+
+def test_photographs_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for name, size in (("a", 100), ("b", 120), ("c", 400)):
+        noise = Image.fromarray(rng.integers(0, 255, (size // 4, size // 4, 3), dtype=np.uint8))
+        noise.resize((size, size), Image.Resampling.BICUBIC).save(photos / f"{name}.png")
+    monkeypatch.setenv("PROMPTSR_PHOTOS", str(photos))
+    answer = run("07_train_your_own", {**TRAINING, "sizes": "[load_hr(path, 2).shape[2] for path in seen + unseen]"})
+    assert (answer["seen"], answer["unseen"]) == (["00_a", "01_b"], ["02_c"])
+    assert answer["sizes"] == [100, 120, 160]  # the large one was scaled down
+    assert answer["finished"][0] and sorted(path.name for path in photos.iterdir()) == ["a.png", "b.png", "c.png"]
