@@ -87,25 +87,29 @@ def _against_untrained(name: str, trained: Separation, untrained: Sequence[Separ
     if less:
         return f"{start}, but less than those of untrained weights ({control}): training blurred them."
     if more:
-        return f"{start}, more than those of untrained weights ({control}): a finding about training."
-    if separates(best):
-        return f"{start}, but so do those of untrained weights ({control}): no finding about training."
-    return f"{start}, but hardly more than those of untrained weights ({control}): no finding about training."
+        return f"{start}, more than those of untrained weights ({control}): evidence of learning."
+    if not separates(best):
+        how = "hardly more than those of untrained weights"
+    elif trained.knn > best.knn:
+        how = "only modestly better than those of untrained weights"
+    else:
+        how = "so do those of untrained weights"
+    return f"{start}, but {how} ({control}): no evidence of learning."
 
 
 def _paper(trained: Separations) -> str:
     clean = trained.groups.knn >= CLEAN and separates(trained.groups)
     told_apart = [i for i, found in enumerate(trained.categories, start=1) if separates(found)]
-    groups = "the groups do cleanly" if clean else "the groups do not do so cleanly"
+    groups = "the groups separate cleanly" if clean else "the groups do not separate cleanly"
     if not told_apart:
-        categories = "the categories do not"
+        categories = "the categories do not separate"
     else:
         best = max(trained.categories[i - 1].knn for i in told_apart)
         numbers = " and ".join(map(str, told_apart))
         many = f"at group {numbers}" if len(told_apart) == 1 else f"at groups {numbers}"
         where = "at every group" if len(told_apart) == len(trained.categories) else many
         how = "and at best cleanly" if best >= CLEAN else "though not cleanly"
-        categories = f"the categories do beyond chance {where}, {how} (k-NN up to {100 * best:.0f} %)"
+        categories = f"the categories separate beyond chance {where}, {how} (k-NN up to {100 * best:.0f} %)"
     holds = "as the paper says" if clean and not told_apart else "the paper says: groups separate, categories do not"
     return f"In this network {groups}, and {categories}; {holds}."
 
@@ -141,4 +145,4 @@ def _alphas(name: str, found: Sequence[tuple[float, Separation]]) -> str:
     least, most = min(found, key=lambda each: each[1].knn), max(found, key=lambda each: each[1].knn)
     if differ(least[1], most[1]):
         return f"{start} separate best with alpha {most[0]:g}: {figures}."
-    return f"{start} separate equally well: {figures}; no finding."
+    return f"{start} separate equally well: {figures}."

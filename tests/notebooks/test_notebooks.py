@@ -126,7 +126,7 @@ def test_anchor_tsne(run: Run) -> None:
     planted, shuffled = answer["ruler"]
     assert planted[0] > 0.95 and planted[3] < 0.02
     assert shuffled[1] <= shuffled[0] <= shuffled[2] and shuffled[3] > 0.05
-    assert "so do those of untrained weights" in answer["findings"][0] and "no finding" in answer["findings"][0]
+    assert "so do those of untrained weights" in answer["findings"][0] and "no evidence" in answer["findings"][0]
     assert min(answer["in_plane"]["last group"]) > 0.1 + max(answer["in_plane"]["noise"])
     assert all(0 < change < 0.2 for change in answer["change"])
     leaky, honest, true = answer["anchors"]
