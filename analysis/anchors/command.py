@@ -74,8 +74,6 @@ def anchors(
 
 
 def _table(study: "AnchorStudy") -> Table:
-    from analysis.anchors.study import TRAINED
-
     figures = ("silhouette", "k-NN", "chance", "p", "linear\nprobe")
     table = Table(
         Column("separated by", no_wrap=True),
@@ -85,9 +83,8 @@ def _table(study: "AnchorStudy") -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    for question in study.features[TRAINED].by_question:
-        for row, name in enumerate(study.shown):
-            found = study.features[name].by_question[question]
+    for question, answers in study.answers.items():
+        for row, (name, found) in enumerate(answers.items()):
             table.add_row(
                 "" if row else question,
                 name.replace("_", " "),

@@ -20,7 +20,7 @@ from analysis.anchors.embedding import PERPLEXITY, Planes, check_perplexity, emb
 from analysis.anchors.findings import findings
 from analysis.anchors.image_folders import ImageSet
 from analysis.anchors.points import LIMIT, Points, check_way, make_points
-from analysis.anchors.separation import NEIGHBOURS, PERMUTATIONS, Separations, separate
+from analysis.anchors.separation import NEIGHBOURS, PERMUTATIONS, Separation, Separations, separate
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import ConfigError
 from promptsr.support.progress import map_progress
@@ -85,6 +85,15 @@ class AnchorStudy:
     def shown(self) -> list[str]:
         """The variants of a table for people: one draw of untrained weights stands for all."""
         return [name for name in self.features if name == UNTRAINED or not name.startswith(UNTRAINED)]
+
+    @property
+    def answers(self) -> dict[str, dict[str, Separation]]:
+        """That table: for each question the separations by variant; a network of fewer groups has fewer answers."""
+        found = {name: self.features[name].by_question for name in self.shown}
+        return {
+            question: {name: answers[question] for name, answers in found.items() if question in answers}
+            for question in found[TRAINED]
+        }
 
     @property
     def _controls(self) -> list[Separations]:

@@ -2,24 +2,33 @@
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 Event = TypeVar("Event")
 
 
+class _Steps(Generic[Step, Result]):
+    """Steps of a generator, and its result after the last one."""
+
+    result: Result
+
+    def __init__(self, work: Generator[Step, None, Result]) -> None:
+        self._work = work
+
+    def __iter__(self) -> Iterator[Step]:
+        self.result = yield from self._work
+
+
 def finish(work: Generator[Step, None, Result], tell: Callable[[Step], object] = lambda step: None) -> Result:
     """Run a generator to its end and return its result; call `tell` with everything that it yields."""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    steps = _Steps(work)
+    for step in steps:
         tell(step)
+    return steps.result
 
 
 def map_progress(
@@ -30,14 +39,10 @@ def map_progress(
     Steps that come less than `pause` seconds after the last one that was yielded are left out, unless they are of
     another type.
     """
-    last, kind = -math.inf, object
+    last, kind, steps = -math.inf, object, _Steps(work)
     with closing(work):
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+        for step in steps:
             if time.monotonic() - last >= pause or type(step) is not kind:
                 last, kind = time.monotonic(), type(step)
                 yield function(step)
+    return steps.result

@@ -114,14 +114,11 @@ def keep_study(study: AnchorStudy, root: Path) -> Studied:
 
 
 def _rows(study: AnchorStudy) -> list[dict[str, Any]]:
-    """For every question and network its numbers."""
-    found = [("all groups", {name: study.features[name].groups for name in study.shown})]
-    for i in range(len(study.planes.single)):
-        found.append((f"group {i + 1}", {name: study.features[name].categories[i] for name in study.shown}))
+    """Return the numbers of every network for each question; the first question is the one on groups."""
     return [
-        {"where": where, "by": "category" if i else "group", "network": name.replace("_", " "), **each.to_dict()}
-        for i, (where, answers) in enumerate(found)
-        for name, each in answers.items()
+        {"where": f"group {i}" if i else "all groups", "by": "category" if i else "group", **row}
+        for i, answers in enumerate(study.answers.values())
+        for row in ({"network": name.replace("_", " "), **found.to_dict()} for name, found in answers.items())
     ]
 
 

@@ -26,7 +26,6 @@ from workbench.ui.components import (
     HEAVY,
     PRIVATE,
     RUN,
-    choice,
     gallery,
     photo,
     picture,
@@ -36,6 +35,7 @@ from workbench.ui.components import (
     table_of,
     toast,
 )
+from workbench.ui.model_choice import scale_and_models
 from workbench.ui.samples import SIDES
 from workbench.ui.tab_header import tab
 
@@ -73,7 +73,6 @@ value.map(row => {
 
 def build() -> tuple[Source, Destination]:
     """Add the tab to the page."""
-    most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
@@ -81,16 +80,7 @@ def build() -> tuple[Source, Destination]:
             taken = samples(image, _SAMPLE_SIDE)
             way = gr.Radio(_WAYS, value="shrink", label="Mode", elem_id="lam-way")
             with gr.Group():
-                scale = gr.Radio([("×2", 2), ("×3", 3), ("×4", 4)], value=_SCALE, label="Scale", elem_id="lam-scale")
-                chosen = choice(
-                    choices=models.of_scale(_SCALE, gradients=True),
-                    value=models.pair(_SCALE, gradients=True),
-                    multiselect=True,
-                    max_choices=most,
-                    label="Models",
-                    info=f"up to {most} of this scale, with gradients",
-                    elem_id="lam-models",
-                )
+                scale, chosen, offered = scale_and_models("lam", _SCALE, gradients=True)
         with gr.Column(scale=5, min_width=320):
             with gr.Row(equal_height=False):
                 with gr.Column(scale=4, min_width=280):
@@ -148,7 +138,7 @@ def build() -> tuple[Source, Destination]:
     gr.on([x.submit, y.submit, window.submit, x.blur, y.blur, window.blur, way.input], *placing, **PRIVATE)
     clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y, news], **PRIVATE)
     clicked.success(toast(_ask_again), [*question, shown], asked, **PRIVATE)
-    scale.input(toast(_offer_models), scale, chosen, **PRIVATE).then(*placing, **PRIVATE)
+    offered.then(*placing, **PRIVATE)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE).then(*placing, **PRIVATE)
     return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)
@@ -296,10 +286,6 @@ def _ask_again(*question: Any) -> Any:
     """Ask again after a click, if there are maps already."""
     *asked, shown = question
     return gr.skip() if shown is None else new_question(*asked)
-
-
-def _offer_models(scale: Whole) -> gr.Dropdown:
-    return gr.Dropdown(choices=models.of_scale(scale, gradients=True), value=models.pair(scale, gradients=True))
 
 
 def _there(shown: Attributed | None) -> Attributed:

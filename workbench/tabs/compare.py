@@ -11,7 +11,6 @@ from promptsr.support.errors import UserError
 from promptsr.zoo.sr_model import common_scale
 from workbench.server.arguments import Flag, Text, Texts, Whole
 from workbench.server.device import on_device
-from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.compare import WAYS, Compared, ask, keep, region_of
 from workbench.sessions.places import Place
@@ -35,6 +34,7 @@ from workbench.ui.components import (
     tile_size,
     toast,
 )
+from workbench.ui.model_choice import scale_and_models
 from workbench.ui.samples import SIDES
 from workbench.ui.tab_header import tab
 
@@ -61,7 +61,6 @@ _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th
 
 def build() -> tuple[Source, Destination]:
     """Add the tab to the page."""
-    most = in_force().models_at_once
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
         with gr.Column(scale=2, min_width=320):
@@ -70,18 +69,7 @@ def build() -> tuple[Source, Destination]:
             way = gr.Radio(list(WAYS.items()), value="shrink", label="Mode", elem_id="compare-way")
             hr_image, _ = photo(label="HR image", height=200, visible=False, elem_id="compare-hr")
             with gr.Group():
-                scale = gr.Radio(
-                    [("×2", 2), ("×3", 3), ("×4", 4)], value=_SCALE, label="Scale", elem_id="compare-scale"
-                )
-                chosen = choice(
-                    choices=models.of_scale(_SCALE),
-                    value=models.pair(_SCALE),
-                    multiselect=True,
-                    max_choices=most,
-                    label="Models",
-                    info=f"up to {most} of this scale",
-                    elem_id="compare-models",
-                )
+                scale, chosen, _ = scale_and_models("compare", _SCALE)
                 tile = tile_size("compare-tile")
             with gr.Row():
                 start = gr.Button("Compare", variant="primary", elem_id="compare-start")
@@ -146,7 +134,6 @@ def build() -> tuple[Source, Destination]:
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE)
     way.change(lambda way: gr.Image(visible=way == "hr"), way, hr_image, **PRIVATE)
-    scale.input(toast(_offer_models), scale, chosen, **PRIVATE)
     source = Source(buttons, [image, way, chosen, x, y, size], _here)
     return source, Destination(TAB, [image, way, scale, chosen, x, y, size, asked], _case)
 
@@ -272,10 +259,6 @@ def _around(size: Whole | None, shown: Compared, event: gr.SelectData) -> tuple[
     x, y = (middle - side // 2 for middle in point(event))
     region = shown.fit(x, y, side)
     return region.x, region.y
-
-
-def _offer_models(scale: Whole) -> gr.Dropdown:
-    return gr.Dropdown(choices=models.of_scale(scale), value=models.pair(scale))
 
 
 def _there(shown: Compared | None) -> Compared:

@@ -110,6 +110,10 @@ def test_trained_alphas_join(
     assert (first["model"], first["alpha"], second["alpha"]) == ("small-x2", 0.01, 0.5)
     assert first["groups"] == study.to_dict()["groups"] != second["groups"]
     assert any("0.5" in sentence for sentence in study.findings)
+    fewer = replace(study.features["alpha_0.5"], categories=study.features["alpha_0.5"].categories[:1])  # its groups
+    answers = list(replace(study, features={**study.features, "alpha_0.5": fewer}).answers.values())
+    assert ["alpha_0.5" in each for each in answers] == [True, True, False]
+    assert answers[2]["trained"] is study.features["trained"].categories[1]
 
 
 @pytest.mark.parametrize(

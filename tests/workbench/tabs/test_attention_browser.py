@@ -11,7 +11,9 @@ def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plai
     open_tab(page, "Attention")
     maps = page.locator("#attention-maps img")
     expect(maps).to_have_count(13, timeout=PATIENCE)  # of the sample that is there at first
+    first = maps.nth(5).get_attribute("src") or ""
     choose(page, "attention-model", "own-tiny")
+    expect(maps.nth(5)).not_to_have_attribute("src", first, timeout=PATIENCE)
     send(page, plain_photo, "attention")
     expect(page.locator("#attention-facts")).to_contain_text("40 × 24", timeout=PATIENCE)
     assert numbers(page, "attention", *"xy") == (20, 12)
