@@ -28,7 +28,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def assert_close(mine: Tensor, expected: Tensor, tolerance: float, least: float = 0.0) -> None:
+def close(mine: Tensor, expected: Tensor, tolerance: float, least: float = 0.0) -> None:
     """Assert that values differ by at most `tolerance` times the largest one, or times `least` if that is more."""
     mine, expected = mine.detach(), expected.detach()
     assert mine.shape == expected.shape and mine.dtype == torch.float32
