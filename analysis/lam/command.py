@@ -2,22 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, follow, show
+from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
 from promptsr.data import load_pair
 from promptsr.imaging.decode import decode
 from promptsr.support.files import write_json
+from promptsr.support.progress import finish
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import common_scale
-
-if TYPE_CHECKING:
-    from analysis.comparison.compare import Comparing
-    from analysis.lam.run import Attributing, Explanation
 
 
 def lam(
@@ -59,10 +56,10 @@ def lam(
     check_targets((out / "lam.png", out / "lam.json"), json_target)
     from analysis.ablations.networks import switched_off_series
     from analysis.common.figure_style import publish
-    from analysis.comparison.compare import Region
+    from analysis.comparison.compare import Comparing, Region
     from analysis.lam.attribution import PathSettings
     from analysis.lam.method import AT_ONCE
-    from analysis.lam.run import explain_window
+    from analysis.lam.run import Attributing, Explanation, explain_window
 
     models = load_models(model)
     if switch_off:
@@ -75,7 +72,15 @@ def lam(
     if at_once is None:
         at_once = AT_ONCE
     work = explain_window(models, lr, region, hr=full, side=around, settings=settings, at_once=at_once)
-    explanation = follow(work, "steps", _describe)
+    with progress_bar() as bar:
+
+        def tell(step: Comparing | Attributing | Explanation) -> None:
+            if isinstance(step, Attributing) and step.progress is None:
+                bar.add_task("steps", total=None, note=escape(step.model))
+            elif isinstance(step, Attributing) and step.progress is not None:
+                bar.update(bar.task_ids[-1], completed=step.progress.done, total=step.progress.total)
+
+        explanation = finish(work, tell)
     results = explanation.rows
     names = ["lam"] if len(models) == 1 else _file_names([network.name for network in models])
     for name, attribution, result in zip(names, explanation.attributions, results, strict=True):
@@ -84,11 +89,6 @@ def lam(
     summary = results[0] if len(results) == 1 else {"maps": results}
     write_json(out / "lam.json", summary)
     show(summary, _table(results), json_target)
-
-
-def _describe(step: "Comparing | Attributing | Explanation") -> tuple[float, float, str]:
-    model, progress = getattr(step, "model", ""), getattr(step, "progress", None)
-    return (progress.done, progress.total, model) if progress is not None else (0, 1, model)
 
 
 def _file_names(models: list[str]) -> list[str]:
