@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.markup import escape
+from rich.text import Text
 from torch import nn
 
 from analysis.complexity.paper_networks import build_method, has_spandrel
@@ -100,7 +100,7 @@ def build(name: str) -> Contender | None:
 
 def tell_skipped(name: str) -> None:
     """Say on stderr that a peer is left out, and why."""
-    log.print(f"[bold yellow]Skipped:[/] {name} {escape(MISSING)}", soft_wrap=True, highlight=False)
+    log.print(Text("Skipped:", "bold yellow"), name, MISSING, soft_wrap=True)
 
 
 def check(names: list[str]) -> None:

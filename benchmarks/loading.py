@@ -18,7 +18,7 @@ from benchmarks.passes import Settings
 from benchmarks.report import RESULTS, head, publish_text, warn_if_busy
 from promptsr.data.cache import read_images
 from promptsr.data.crops import RandomCrops, Share, load_crops
-from promptsr.imaging.decode import find_images
+from promptsr.data.pairs import find_pairs
 from promptsr.support.markdown_tables import markdown
 from promptsr.support.progress import finish
 
@@ -48,12 +48,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="for each line")
     arguments = parser.parse_args()
     warn_if_busy(max(1, *arguments.workers))
-    paths = [path for folder in arguments.folders for path in find_images(folder)]
+    pairs = [pair for folder in arguments.folders for pair in find_pairs(folder, None)]
     with tempfile.TemporaryDirectory() as cache:
         taken = []
         for _ in range(2):
             begun = time.monotonic()
-            images = finish(read_images(paths, arguments.scale, Path(cache))).images
+            images = finish(read_images(pairs, arguments.scale, Path(cache))).images
             taken.append(time.monotonic() - begun)
         crops = RandomCrops(images, arguments.scale, seed=0)
         lines = []

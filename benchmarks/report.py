@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from rich.text import Text
 
 from benchmarks.passes import Settings
 from promptsr import kernels
@@ -58,10 +59,10 @@ def warn_if_busy(threads: int) -> None:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load + threads > cores + 0.5:
         log.print(
-            f"[bold yellow]Warning:[/] the load of this machine is {load:.1f} on {cores} cores, and {threads} are "
-            "measured: stop what else is running, wait a minute, and measure again.",
+            Text("Warning:", "bold yellow"),
+            f"the load of this machine is {load:.1f} on {cores} cores, and {threads} are measured: stop what else is "
+            "running, wait a minute, and measure again.",
             soft_wrap=True,
-            highlight=False,
         )
 
 

@@ -20,7 +20,7 @@ from promptsr import kernels
 from promptsr.cli.console import check_targets, log, run
 from promptsr.data import load_pair
 from promptsr.evaluation.stability import STEP, Change, compare, mean, moved
-from promptsr.imaging.decode import find_images
+from promptsr.imaging.folders import find_images
 from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import SRModel

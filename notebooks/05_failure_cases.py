@@ -42,7 +42,7 @@ from analysis.failures.figure import draw_case, draw_texture
 from analysis.failures.report import write_report
 from analysis.failures.search import find_failures
 from promptsr import load_model
-from promptsr.evaluation.evaluate import find_pairs
+from promptsr.data.pairs import find_pairs
 from promptsr.support.progress import finish
 from promptsr.zoo.sr_model import SRModel
 

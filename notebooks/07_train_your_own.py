@@ -46,9 +46,9 @@ from promptsr.config import preset
 from promptsr.data import load_hr, make_lr
 from promptsr.data.cache import ImagesRead, read_images
 from promptsr.data.crops import Draw, RandomCrops
-from promptsr.evaluation.evaluate import score_pair
-from promptsr.imaging import decode, encode
-from promptsr.imaging.decode import find_images
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import Evaluation, evaluate, score_pair
+from promptsr.imaging import decode, encode, find_images
 from promptsr.imaging.picture import Picture, to_pixels
 from promptsr.support.progress import finish
 from promptsr.training import Recipe, TrainReport, train
@@ -94,6 +94,9 @@ print(f"{len(unseen)} to validate: {', '.join(path.stem for path in unseen)}")
 # - The loss is the mean absolute error (eq. 5). Matrices are trained by Muon, the rest by Adam, and the rates fall to
 #   zero along a cosine.
 # - `ema`: a running average of the weights is validated and kept, which is better than the last weights.
+# - LR images are made by bicubic interpolation. To undo another degradation, name a folder of LR images of your own by
+#   `data_lr`, with names such as `photo.png` or `photox2.png` for `photo.png`, and their like for the validation by
+#   `validation_lr`.
 
 # %%
 recipe = Recipe(
@@ -119,7 +122,7 @@ print(f"{weights:,} weights; {recipe.steps} steps, each with {recipe.batch} crop
 # more often where there is texture, since a clear sky teaches little.
 
 # %%
-crops = RandomCrops(finish(read_images(seen, 2, folder / "cache")).images, 2, recipe.seed)
+crops = RandomCrops(finish(read_images(find_pairs(folder / "train", None), 2, folder / "cache")).images, 2, recipe.seed)
 figure = Figure(figsize=(10, 2.6), layout="constrained")
 for column, pair in enumerate(zip(*figure.subplots(2, recipe.batch), strict=True)):
     for axes, crop in zip(pair, crops[Draw(0, column, recipe.patch)], strict=True):
@@ -136,7 +139,8 @@ figure
 
 # %%
 bicubic = load_model("bicubic-x2")
-baseline = float(np.mean([score_pair(bicubic, path, None).psnr_y for path in unseen[: recipe.validation_images]]))
+validated = find_pairs(folder / "validation", None)[: recipe.validation_images]
+baseline = Evaluation(bicubic.name, 2, list(evaluate(bicubic, validated))).psnr_y  # without perfect images, if any
 reports: list[TrainReport] = []
 
 
@@ -182,6 +186,8 @@ rows = [
     for part, group in (("seen", seen[:4]), ("unseen", unseen[:4]))
     for path in group
 ]
+# Flat photographs, which bicubic interpolation restores perfectly, cannot gain.
+rows = [row for row in rows if row[2] != np.inf]
 scores = pd.DataFrame(rows, columns=["", "photograph", "bicubic", "this network", "bundled"])
 scores["gain"] = scores["this network"] - scores["bicubic"]
 scores["gain, bundled"] = scores["bundled"] - scores["bicubic"]

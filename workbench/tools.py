@@ -18,7 +18,7 @@ from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.attribution import INPUT
 from workbench.sessions.compare import ask, region_of
-from workbench.sessions.pictures import new_folder, write_figure
+from workbench.sessions.pictures import new_file, new_folder, write_figure
 from workbench.sessions.uploads import read_photograph, sent_file
 from workbench.ui.components import RUN, TOOL, choice, photo, toast
 from workbench.ui.status import announced
@@ -59,7 +59,7 @@ def enlarge(image: Text | None, model: Text) -> Iterator[Any]:
     """
     upscaler = Upscaler(models.load(model), max_output_pixels=in_force().output_pixels)
     result = yield from announced(upscaler.stream(read_photograph(image)), _quiet)
-    file = new_folder() / f"{sent_file(image).stem}-{model}.png"
+    file = new_file(new_folder(), f"{sent_file(image).stem}-{model}", ".png")
     encode(result.picture, file)
     yield str(file)
 

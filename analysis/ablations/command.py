@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, RecipeSettings, check_targets, follow, show
 from promptsr.support.errors import ConfigError
-from promptsr.support.files import replacing, write_text
+from promptsr.support.files import write_text
 
 if TYPE_CHECKING:
     from analysis.ablations.study import AblationStep
@@ -33,8 +32,11 @@ def ablate(
     import pandas as pd
 
     from analysis.ablations.study import table, train_ablations
+    from analysis.common.left_out import LeftOut
+    from analysis.common.tables import write_table
     from promptsr.data.cache import ImagesRead
     from promptsr.evaluation.benchmark_sets import find_sets
+    from promptsr.evaluation.evaluate import decibels
     from promptsr.evaluation.measure import Measuring
     from promptsr.support.markdown_tables import markdown
     from promptsr.training import load_recipe
@@ -44,26 +46,31 @@ def ablate(
     found = find_sets(bench, sets or [], loaded.model.scale)
     if any(each.name in ("table", "row", "parameters") for each in found):
         raise ConfigError("A set cannot be called table, row or parameters: rename its folder.")
+    left_out = LeftOut()
+    left_out.name({f"{each.name}: {image.name}": image.reason for each in found for image in each.left_out})
 
     def describe(step: "AblationStep") -> tuple[float, int, str]:
         at, share = step.step, 0.0
         if isinstance(at, ImagesRead):
             note = "reading images"
         elif isinstance(at, Measuring):
-            note = f"{at.image.name} {at.image.psnr_y:.2f} dB"
+            note = f"{at.image.name} {decibels(at.image.psnr_y)} dB"
         else:
             note, share = f"step {at.step} of {at.steps}, loss {at.loss:.4f}", at.step / at.steps
         return step.done + share, step.total, f"{step.run}: {note}"
 
     ablations = follow(train_ablations(loaded, found, out, range(seeds)), "ablations", describe)
     lines = table(ablations)
-    with replacing(out / "ablations.csv") as temporary:
-        pd.DataFrame(
-            {"table": a.row.table, "row": a.row.method, "seed": seed, "set": name, "psnr_y": score}
-            for a in ablations for name, scores in a.scores.items() for seed, score in enumerate(scores)
-        ).to_csv(temporary, index=False)  # fmt: skip
+    rows = (
+        {"table": a.row.table, "row": a.row.method, "seed": seed, "set": name, "psnr_y": score}
+        for a in ablations for name, scores in a.scores.items() for seed, score in enumerate(scores)
+    )  # fmt: skip
+    write_table(pd.DataFrame(rows), out / "ablations.csv")
     write_text(out / "ablations.md", markdown(lines))
     show({"seeds": seeds, "rows": lines}, _shown(lines, [each.name for each in found], seeds), json_target)
+    lost = {image: reason for each in ablations for image, reason in each.left_out.items()}
+    left_out.name(lost)
+    left_out.check(lost, sum(len(each.pairs) + len(each.left_out) for each in found))
 
 
 def _shown(lines: "list[dict[str, str]]", sets: "list[str]", seeds: int) -> Table:
@@ -74,7 +81,7 @@ def _shown(lines: "list[dict[str, str]]", sets: "list[str]", seeds: int) -> Tabl
     shown = Table("row", *heads, box=SIMPLE, padding=(0, 1, 0, 0))
     for line in lines:
         cells = (f"{line[name]}\n{line[f'{name}, difference']}" for name in columns)
-        shown.add_row(*map(escape, (line["row"], line["parameters"], *cells)))
+        shown.add_row(line["row"], line["parameters"], *cells)
     shown.caption = (
         f"PSNR-Y in dB, mean ± standard deviation over {seeds} seeds; below it, the difference to the whole network "
         "with the same seeds. The paper's networks are larger and were trained for 250K steps."

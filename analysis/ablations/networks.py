@@ -20,7 +20,7 @@ from promptsr.config import ModelConfig, preset
 from promptsr.model.cascade import CascadePromptingBlock
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError, UserError
-from promptsr.zoo.checkpoints import read_config
+from promptsr.zoo.formats import read_config
 from promptsr.zoo.load import OWN_MODELS, WEIGHTS, load_model
 from promptsr.zoo.sr_model import SRModel
 
@@ -76,7 +76,7 @@ def _longest_series(
     """
     series: dict[ModelConfig, dict[float, Path]] = {}
     for folder in (WEIGHTS, os.environ.get(OWN_MODELS)):
-        for path in sorted(Path(folder).glob("*.safetensors")) if folder else []:
+        for path in sorted(Path(folder).rglob("*.safetensors")) if folder else []:
             with suppress(CheckpointError):  # another network's file
                 config = read_config(path)
                 if config.scale == scale and (at := place(config)) is not None:

@@ -5,7 +5,7 @@ rows can be told from the spread between seeds. The weights after the last step 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
@@ -69,6 +69,8 @@ class Ablation:
     parameters: int
     scores: dict[str, list[float]]
     """PSNR-Y in dB on each set, by seed."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Images that could not be measured, with their set, and why."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ def train_ablations(
     for row in rows:
         runs = [found[row, seed] for seed in seeds]
         scores = {each.name: [run.sets[each.name].psnr_y for run in runs] for each in sets}
-        ablations.append(Ablation(row, runs[0].parameters, scores))
+        lost = ((name, image) for run in runs for name, each in run.sets.items() for image in each.left_out)
+        left_out = {f"{name}: {image.name}": image.reason for name, image in lost}
+        ablations.append(Ablation(row, runs[0].parameters, scores, left_out))
     return ablations
 
 

@@ -7,7 +7,7 @@ collected.prompts["trained"].of_image(0)  # n x groups x C
 
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ class Collecting:
     done: int
     """Images finished, by all ranks and in earlier runs too."""
     total: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Images that could not be used, as far as is known, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,20 +122,29 @@ def collect(
     if not any(all(size) for size in sizes):
         raise UserError(f"No image in {images.root} can be read at x{scale}: check the files, or give another folder.")
     store = CollectionStore(folder, images.files)
+
+    def load(i: int) -> Tensor | None:
+        try:
+            return _load(images.path(i), scale, sizes[i])
+        except UserError as error:
+            store.skip(i, str(error))
+            return None
+
+    def progress(name: str) -> Collecting:
+        return Collecting(name, int(np.count_nonzero(store.done)), len(sizes), store.skipped())
+
     if ranks.first:
         store.prepare(networks, shapes, {"scale": scale, "block": block, "batch": batch}, images, sizes)
+        for i in np.flatnonzero(store.done == 0).tolist():
+            if not all(sizes[i]):  # its header says that it cannot be used
+                load(i)
     ranks.barrier()
     done = store.done
     to_do = [indices for indices in _batches(sizes, batch) if not all(done[indices])]
     ranks.barrier()  # all have the same list before the first of it is done
     for indices in to_do[ranks.rank :: ranks.world]:
-        yield Collecting(images.files[indices[0]], int(np.count_nonzero(store.done)), len(sizes))
-        lr: dict[int, Tensor] = {}
-        for i in indices:
-            try:
-                lr[i] = _load(images.path(i), scale, sizes[i])
-            except UserError as error:
-                store.skip(i, str(error))
+        yield progress(images.files[indices[0]])
+        lr = {i: image for i in indices if (image := load(i)) is not None}
         if lr:
             inputs = torch.cat(list(lr.values()))
             for name, network in networks.items():
@@ -141,7 +152,7 @@ def collect(
                 store.write(name, {int(offsets[name][i]): p for i, p in zip(lr, prompts, strict=True)})
             store.finish(list(lr))
     ranks.barrier()
-    yield Collecting("", int(np.count_nonzero(store.done)), len(sizes))
+    yield progress("")
     skipped = store.skipped()
     if len(skipped) == len(sizes):
         raise UserError(f"No image could be used: {next(iter(skipped.values()))}")

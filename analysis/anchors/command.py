@@ -7,9 +7,8 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, follow, log, show
+from promptsr.cli.console import JsonOption, check_targets, follow, log, show
 from promptsr.support.errors import ConfigError
-from promptsr.zoo.load import load_model
 
 if TYPE_CHECKING:
     from analysis.anchors.collect import Collecting
@@ -45,7 +44,9 @@ def anchors(
     from analysis.anchors.export import FILES, write_study
     from analysis.anchors.image_folders import find_image_set
     from analysis.anchors.study import analyse, check_settings, collect_variants
+    from analysis.common.left_out import LeftOut
     from promptsr.support.ranks import joined
+    from promptsr.zoo.load import load_model
 
     collection = out / "collected"
     check_targets((*(out / name for name in FILES), collection / "plan.json"), json_target)
@@ -55,22 +56,27 @@ def anchors(
     check_settings(images, way=way, perplexity=perplexity, k=k)
     loaded = load_model(model)
 
+    left_out = LeftOut()
+
     def describe(step: "Collecting | Stage") -> tuple[int, int, str]:
         return step.done, step.total, step.name
 
+    def describe_image(step: "Collecting") -> tuple[int, int, str]:
+        left_out.name(step.left_out)
+        return describe(step)
+
     with joined() as ranks:
         work = collect_variants(loaded, images, collection, block=block, batch=batch, seed=seed, ranks=ranks)
-        collected = follow(work, "images", describe, shown=ranks.first)
+        collected = follow(work, "images", describe_image, shown=ranks.first)
         if not ranks.first:
             return
         measuring = analyse(collected, way=way, perplexity=perplexity, k=k, permutations=permutations, seed=seed)
         study = follow(measuring, "analysis", describe)
-    for name, reason in study.skipped.items():
-        complain(f"{name} was left out: {reason}")
     write_study(study, out)
     for sentence in study.findings:
-        log.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        log.print(sentence, soft_wrap=True)
     show(study.to_dict(), _table(study), json_target)
+    left_out.check(study.skipped, len(images.files))
 
 
 def _table(study: "AnchorStudy") -> Table:

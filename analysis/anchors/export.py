@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.anchors.figure import draw_tsne
 from analysis.anchors.study import TRAINED, AnchorStudy
 from analysis.common.figure_style import publish
+from analysis.common.tables import write_table
 from promptsr.support.files import replacing, write_json
 
 FILES = ("anchors.npz", "tsne.csv", "tsne.png", "tsne.svg", "anchors.json")
@@ -36,8 +37,7 @@ def write_study(study: AnchorStudy, folder: Path) -> None:
     }
     with replacing(folder / "anchors.npz") as temporary:
         np.savez(temporary, **arrays)
-    with replacing(folder / "tsne.csv") as temporary:
-        _tsne_table(study).to_csv(temporary, index=False)
+    write_table(_tsne_table(study), folder / "tsne.csv")
     figure = draw_tsne(points, planes)
     publish(figure, folder / "tsne.png")
     publish(figure, folder / "tsne.svg")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from analysis.anchors.embedding import Planes
 from analysis.anchors.points import Points
 from analysis.anchors.separation import Separations
-from analysis.common.figure_style import soften
+from analysis.common.figure_style import drawable, show_plainly, soften
 
 # Palettes for all kinds of colour vision: Okabe and Ito's, and "muted" of Paul Tol's for more classes.
 GROUP_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -39,6 +39,7 @@ def draw_tsne(points: Points, planes: Planes) -> Figure:
     third.set_title(f"Group {groups}, by category", fontsize=_FONT + 1)
     _legend(first, [f"$P^{{{i}}}$" for i in range(1, groups + 1)], GROUP_COLORS, below=True, columns=groups)
     _legend(third, points.names, CATEGORY_COLORS, below=False, columns=1 + (len(points.names) - 1) // 16)
+    show_plainly(third)
     return figure
 
 
@@ -60,7 +61,7 @@ def draw_numbers(found: Mapping[str, Separations]) -> Figure:
         for x, each, height in zip(places, every, heights, strict=True):
             axes.bar(x, 100 * (each.high - each.low), 0.8 * step, 100 * each.low, color=_NULL, linewidth=0)
             axes.text(x, height + 1.8, f"{height:.0f}", ha="center", fontsize=_FONT - 1, color=_INK)
-        axes.plot(places, heights, marker, color=color, markersize=6, label=name.replace("_", " "), zorder=3)
+        axes.plot(places, heights, marker, color=color, markersize=6, label=drawable(name.replace("_", " ")), zorder=3)
         for x, each in enumerate(every):
             axes.plot([x - 0.42, x + 0.42], [100 * each.chance] * 2, color=_INK, linewidth=1, linestyle=(0, (2, 2)))
     names = ["residual\ngroups", *(f"categories,\ngroup {i}" for i in range(1, questions))]
@@ -74,6 +75,7 @@ def draw_numbers(found: Mapping[str, Separations]) -> Figure:
     handles.append(Line2D([], [], color=_INK, linewidth=1, linestyle=(0, (2, 2)), label="largest class"))
     handles.append(Line2D([], [], color=_NULL, linewidth=7, label="permuted labels, 95 %"))
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=_FONT)
+    show_plainly(axes)
     return figure
 
 
@@ -104,7 +106,7 @@ def _legend(
     handles = []
     for i, name in enumerate(names):
         color, marker = _style(i, colors)
-        handles.append(Line2D([], [], linestyle="", marker=marker, color=color, markersize=6, label=name))
+        handles.append(Line2D([], [], linestyle="", marker=marker, color=color, markersize=6, label=drawable(name)))
     axes.legend(
         handles=handles,
         loc="upper center" if below else "center left",

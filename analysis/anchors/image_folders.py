@@ -1,19 +1,16 @@
 """Image sets for classification studies: a folder that holds a folder of images for each category."""
 
+import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from promptsr.imaging.decode import find_images
-from promptsr.support.errors import UserError
-
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF")
-_ORIENTATION = 0x0112
-_ON_ITS_SIDE = (5, 6, 7, 8)
+from promptsr.data.pairs import search_pairs
+from promptsr.imaging import inspect
+from promptsr.support.errors import ImageError, UserError
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,16 @@ def find_image_set(root: Path, per_category: int | None = None, seed: int = 0) -
     found: dict[str, list[Path]] = {}
     for folder in folders:
         with suppress(UserError):  # it holds no image
-            found[folder.name] = find_images(folder)
+            files = search_pairs(folder, None, 1)
+            # Files that cannot be read are left out later, by name.
+            found[folder.name] = sorted([*(hr for hr, _ in files.pairs), *(path for path, _ in files.left_out)])
     if len(found) < 2:
         raise UserError(
             f"{root} has images in {len(found)} of its folders; put each of two or more categories into one."
         )
     for name, paths in found.items():
         if per_category is not None and per_category < len(paths):
-            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            rng = np.random.default_rng([seed, zlib.crc32(os.fsencode(name))])
             found[name] = [paths[i] for i in sorted(rng.choice(len(paths), per_category, replace=False))]
     return ImageSet(
         root,
@@ -70,10 +69,7 @@ def find_image_set(root: Path, per_category: int | None = None, seed: int = 0) -
 def image_size(path: Path) -> tuple[int, int]:
     """Return height and width of an upright image in pixels by its header alone; (0, 0) if that cannot be read."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            width, height = image.size
-            # Pillow has turned the size of a TIFF already.
-            turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # an unknown format is an OSError
+        header = inspect(path)
+    except ImageError:
         return 0, 0
-    return (width, height) if turned else (height, width)
+    return header.height, header.width

@@ -3,24 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
-from torch import Tensor
 
 from promptsr.cli.console import JsonOption, check_targets, log, progress_bar, show
-from promptsr.data import load_pair
-from promptsr.imaging.decode import decode
-from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
 from promptsr.support.files import replacing, write_json
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model, load_models
-from promptsr.zoo.sr_model import common_scale
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from torch import Tensor
 
     from analysis.attention.superpixels import SuperpixelStudy
 
@@ -63,6 +55,8 @@ def attention(
     from analysis.attention.figure import draw_attention, draw_depth
     from analysis.attention.pixel import attention_of
     from analysis.common.figure_style import publish
+    from analysis.common.tables import write_table
+    from promptsr.zoo.load import load_model
 
     loaded = load_model(model)
     network = promptsr_of(loaded)
@@ -95,7 +89,7 @@ def attention(
         publish(figure, out / name)
     seen.save(out / "attention.npz")
     if study is not None:
-        _write_table(study.table, out / "depth.csv")
+        write_table(study.table, out / "depth.csv")
         publish(draw_depth(study.table), out / "depth.png")
     write_json(out / "attention.json", result)
     show(result, _attention_table(result), json_target)
@@ -133,7 +127,9 @@ def categories(
     from analysis.attention.category_figure import draw_agreement, draw_categories, draw_mean_patches
     from analysis.attention.superpixels import superpixel_study
     from analysis.common.figure_style import publish
+    from analysis.common.tables import write_table
     from promptsr.imaging.picture import to_array
+    from promptsr.zoo.load import load_model
 
     loaded = load_model(model)
     network = promptsr_of(loaded)
@@ -145,7 +141,7 @@ def categories(
     publish(figure, out / "categories.svg")
     publish(draw_agreement(study), out / "agreement.png")
     publish(draw_mean_patches(study.maps, photo), out / "patches.png")
-    _write_table(study.table, out / "categories.csv")
+    write_table(study.table, out / "categories.csv")
     study.save(out / "categories.npz")
     result = {"model": loaded.name, "image": image.name, "hr": hr, **study.to_dict()}
     write_json(out / "categories.json", result)
@@ -175,6 +171,8 @@ def receptive_field(
 ) -> None:
     """Measure the effective receptive field of the middle pixel: where the gradients of its values reach."""
     check_targets((out / name for name in _FIELD_FILES), json_target)
+    import numpy as np
+
     from analysis.attention.receptive_field import (
         ReceptiveField,
         check_model,
@@ -184,6 +182,10 @@ def receptive_field(
     )
     from analysis.attention.receptive_field_figure import draw_receptive_fields
     from analysis.common.figure_style import publish
+    from analysis.common.tables import write_table
+    from promptsr.model.network import PromptSR
+    from promptsr.zoo.load import load_models
+    from promptsr.zoo.sr_model import common_scale
 
     models = load_models(model)
     if depth and not any(isinstance(each.network, PromptSR) for each in models):
@@ -195,14 +197,14 @@ def receptive_field(
     with progress_bar() as bar:
         task = bar.add_task("models", total=len(models), note="")
         for each in models:
-            bar.update(task, note=escape(each.name))
+            bar.update(task, note=each.name)
             if depth and isinstance(each.network, PromptSR):
                 fields += receptive_fields_over_depth(each, [lr])
             else:
                 fields.append(receptive_field(each, [lr]))
             bar.advance(task)
     publish(draw_receptive_fields(fields), out / "receptive_field.png")
-    _write_table(extents_table(fields), out / "receptive_field.csv")
+    write_table(extents_table(fields), out / "receptive_field.csv")
     with replacing(out / "receptive_field.npz") as temporary:
         np.savez_compressed(
             temporary,
@@ -216,15 +218,13 @@ def receptive_field(
     shown = Table("model", "layer", *(f"{100 * extent.share:.0f} %" for extent in fields[0].extents))
     for field in fields:
         areas = (f"{extent.side} px, {100 * extent.area:.3g} %" for extent in field.extents)
-        shown.add_row(escape(field.model), field.layer, *areas)
+        shown.add_row(field.model, field.layer, *areas)
     show(result, shown, json_target)
 
 
-def _read(image: Path, scale: int, hr: bool) -> Tensor:
+def _read(image: Path, scale: int, hr: bool) -> "Tensor":
     """Read the input of the network, 1 x 3 x H x W in [0, 1]; an HR image is shrunk by `scale`."""
+    from promptsr.data import load_pair
+    from promptsr.imaging.decode import decode
+
     return load_pair(image, scale)[1] if hr else decode(image).to_tensor()
-
-
-def _write_table(table: "pd.DataFrame", path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)

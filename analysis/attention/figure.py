@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.attention.maps import LAYERS
 from analysis.attention.pixel import PixelAttention
 from analysis.attention.weight_maps import WeightMap
-from analysis.common.figure_style import soften
+from analysis.common.figure_style import drawable, soften
 from analysis.common.overlay import log_limits, log_share, painted, tint
 
 _CELL = 2.1
@@ -102,7 +102,7 @@ def draw_attention(seen: PixelAttention, name: str) -> Figure:
             _show(figure.add_subplot(grid[r, c]), panel, seen)
     title = f"{name}: pixel ({seen.x}, {seen.y}), group {seen.group + 1}, block {seen.block + 1}"
     colors = "Each map on a logarithmic scale of its own, from violet to yellow; its ends are written below it"
-    figure.suptitle(f"{title}\n{colors}", fontsize=_FONT, parse_math=False)
+    figure.suptitle(f"{drawable(title)}\n{colors}", fontsize=_FONT, parse_math=False)
     return figure
 
 

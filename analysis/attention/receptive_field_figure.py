@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from analysis.attention.receptive_field import ReceptiveField
+from analysis.common.figure_style import drawable
 
 _SIDE = 2.3
 """Longest side of a map in inches."""
@@ -53,7 +54,9 @@ def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
             corner = (width // 2 - side // 2 - 0.5, height // 2 - side // 2 - 0.5)
             axes.add_patch(Rectangle(corner, side, side, edgecolor=color, fill=False, linewidth=1.3))
         axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
-        axes.set_title(field.layer if alike else f"{field.model}\n{field.layer}", fontsize=_FONT).set_parse_math(False)
+        axes.set_title(
+            field.layer if alike else f"{drawable(field.model)}\n{field.layer}", fontsize=_FONT
+        ).set_parse_math(False)
         half, nearly = (f"{100 * field.extent(share).area:.3g} %" for share in _SQUARES)
         axes.set_xlabel(f"{half} and {nearly} of the image", fontsize=_FONT, labelpad=3)
     bar = figure.colorbar(shown, ax=places, shrink=0.8, extend="min", pad=0.02)

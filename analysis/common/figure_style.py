@@ -48,6 +48,19 @@ def soften(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def drawable(name: str) -> str:
+    """Return a name with backslashes where it is not Unicode, which names of files need not be."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def show_plainly(axes: Axes) -> None:
+    """Show the names in a legend as they are: to matplotlib, `$` begins and ends a formula."""
+    legend = axes.get_legend()
+    assert legend is not None
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
 def draw_scale(axes: Axes, colors: str, low: float, high: float) -> None:
     """Draw a colour bar below a picture, just as wide."""
     figure = axes.get_figure(root=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from analysis.common.figure_style import draw_scale
+from analysis.common.figure_style import draw_scale, drawable
 from analysis.comparison.compare import Comparison, Region, score_texts
 from promptsr.imaging.picture import to_array
 
@@ -115,6 +115,6 @@ def _write_scores(axes: Axes, own: tuple[float, float], scores: list[tuple[float
 def _annotate(axes: Axes, line: int, text: str, **style: Any) -> None:
     below = (0, -3 - 1.3 * _FONT * line)  # in points
     text_below = axes.annotate(
-        text, (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", va="top", **style
+        drawable(text), (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", va="top", **style
     )
     text_below.set_parse_math(False)  # a model may be called anything

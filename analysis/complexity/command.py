@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
-from promptsr.support.errors import ConfigError
-from promptsr.support.files import replacing
+from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model
-from promptsr.zoo.sr_model import common_scale
 
 if TYPE_CHECKING:
     from analysis.complexity.scaling import Scaling
@@ -44,11 +40,16 @@ def complexity(
     import pandas as pd
 
     from analysis.common.figure_style import publish
+    from analysis.common.left_out import LeftOut
+    from analysis.common.tables import write_table
     from analysis.complexity.figure import draw_accuracy, draw_scaling
     from analysis.complexity.scaling import LAYERS, measure_scaling
     from analysis.complexity.study import ablations, accuracy_against_size, measured_point, table_three
-    from promptsr.evaluation.evaluate import find_pairs
+    from promptsr.data.pairs import search_pairs
+    from promptsr.evaluation.evaluate import smallest_side
     from promptsr.paper.tables import DATASETS, published
+    from promptsr.zoo.load import load_model
+    from promptsr.zoo.sr_model import common_scale
 
     if dataset not in DATASETS:
         raise ConfigError(f"The paper has no scores on {dataset}: choose one of {', '.join(DATASETS)} with --set.")
@@ -58,8 +59,14 @@ def complexity(
         raise ConfigError("--hr is there to measure models on: name them with --model.")
     check_targets([out / "complexity.csv"] if out else [], json_target)
     loaded = [load_model(name) for name in models or []]
-    pairs = [] if hr is None else find_pairs(hr, lr)
     scale = common_scale(loaded) if loaded else 4
+    found = None if hr is None else search_pairs(hr, lr, scale, smallest=smallest_side(scale))
+    pairs = found.pairs if found else []
+    lost = {path.name: reason for path, reason in found.left_out} if found else {}
+    if lost and not pairs:
+        raise UserError(f"No image could be measured: {next(iter(lost.values()))}")
+    left_out = LeftOut()
+    left_out.name(lost)
     points = accuracy_against_size(dataset, scale)
     if pairs:
         points = [point for point in points if point.model not in {model.name for model in loaded}]
@@ -68,7 +75,7 @@ def complexity(
         work = bar.add_task("complexity", total=steps, note="")
 
         def tell(name: str) -> None:
-            bar.update(work, advance=1, note=escape(name))
+            bar.update(work, advance=1, note=name)
 
         for model in loaded if pairs else []:
             points.append(finish(measured_point(model, pairs), lambda score: tell(score.name)))
@@ -85,14 +92,17 @@ def complexity(
     if out is not None:
         written = {"complexity.csv": result["table_three"] + result["ablations"], "table_two.csv": result["scaling"]}
         for file, lines in written.items():
-            with replacing(out / file) as temporary:
-                pd.DataFrame(lines).to_csv(temporary, index=False)
+            write_table(pd.DataFrame(lines), out / file)
         publish(draw_accuracy(points, dataset, scale), out / "fig_1b.png")
         publish(draw_scaling(scaling), out / "scaling.png")
     tables = Table.grid(padding=(0, 0, 1, 0))
     for table in (_cost_table([*rows, *settings]), _exponent_table(scaling)):
         tables.add_row(table)
     show(result, tables, json_target)
+    total = len(pairs) + len(lost)
+    lost |= {image: reason for point in points for image, reason in point.left_out.items()}
+    left_out.name(lost)
+    left_out.check(lost, total)
 
 
 def _cost_table(rows: "Sequence[Row]") -> Table:
@@ -107,9 +117,9 @@ def _cost_table(rows: "Sequence[Row]") -> Table:
         cells = [None if size is None else f"{size / 1e3:,.0f}K" for size in sizes]
         cells += [None if products is None else f"{products / 1e9:,.1f}G" for products in work]
         cells += [None if value is None else f"{value:.2f}" for value in (row.hidden_work, row.printed_urban100)]
-        table.add_row(row.table, escape(row.method), *cells)
+        table.add_row(row.table, row.method, *cells)
     remarks = [f"{row.method}: {row.explanation}" for row in rows if row.table in ("", "III") and row.explanation]
-    table.caption = escape("\n".join(["MACs: multiply-adds for 1280 x 720 output.", *remarks]))
+    table.caption = "\n".join(["MACs: multiply-adds for 1280 x 720 output.", *remarks])
     table.caption_justify = "left"
     return table
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 from scipy.spatial.distance import cdist
 
-from analysis.common.figure_style import soften
+from analysis.common.figure_style import drawable, soften
 from analysis.complexity.scaling import LAYERS, Scaling
 from analysis.complexity.study import Point
 
@@ -38,6 +38,7 @@ _PLACES = [
 
 def draw_accuracy(points: Sequence[Point], dataset: str, scale: int) -> Figure:
     """Draw Fig. 1b: PSNR against parameters, with the name of each network beside its point."""
+    points = [point for point in points if np.isfinite(point.psnr_y)]  # perfect ones have no place
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     for origin, (marker, color, label) in _ORIGINS.items():
@@ -100,7 +101,7 @@ def _label(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
     for point, center in ((points[index], centers[index]) for index in crowded):
         for across, down in _PLACES:
             text = axes.annotate(
-                point.model,
+                drawable(point.model),
                 center,
                 (across, down),
                 textcoords="offset points",
@@ -109,6 +110,7 @@ def _label(figure: Figure, axes: Axes, points: Sequence[Point]) -> None:
                 fontsize=_FONT,
                 fontweight="bold" if point.model.lower().startswith("promptsr") else "normal",
                 in_layout=False,
+                parse_math=False,
             )
             box = text.get_window_extent(canvas.get_renderer())
             inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)

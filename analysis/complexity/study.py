@@ -6,16 +6,19 @@ counter thop, which leaves out attention products and position tables, and the t
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal
 
 from analysis.complexity.paper_networks import BUILDABLE, build_method
 from promptsr.complexity.counting import Complexity, count
 from promptsr.config import preset
-from promptsr.evaluation.evaluate import Evaluation, ImageScore, evaluate
+from promptsr.data.pairs import PairPaths
+from promptsr.evaluation.benchmark_sets import BenchmarkSet
+from promptsr.evaluation.evaluate import ImageScore
+from promptsr.evaluation.measure import measure
 from promptsr.paper.tables import published, published_value
 from promptsr.support.errors import UserError
+from promptsr.support.progress import map_progress
 from promptsr.zoo.load import list_models
 from promptsr.zoo.sr_model import SRModel
 
@@ -83,6 +86,8 @@ class Point:
     """dB"""
     origin: str
     """`published` (by the paper), `ablation` (Tables IV to VII: trained half as long) or `measured` here."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Images that could not be measured, and why."""
 
 
 def table_three(models: Sequence[SRModel] = ()) -> Generator[str, None, list[Row]]:
@@ -146,19 +151,18 @@ def _printed(method: str, metric: str, dataset: str, scale: int) -> float | None
     return published_value("I", method, metric, dataset, scale) if value is None else value
 
 
-def measured_point(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Generator[ImageScore, None, Point]:
-    """Measure a model on a folder (see `promptsr.evaluation.evaluate.find_pairs`); yield the score of each image.
+def measured_point(model: SRModel, pairs: list[PairPaths]) -> Generator[ImageScore, None, Point]:
+    """Measure a model on a folder (see `promptsr.data.pairs.find_pairs`); yield the score of each image.
 
     Raises:
-        UserError: as `promptsr.evaluation.evaluate.evaluate` says, or the model has no parameters to place it by.
+        UserError: no image can be measured, or the model has no parameters to place it by.
     """
     if not model.parameters:
         raise UserError(f"{model.name} has no parameters to place it by in the figure: choose another model.")
-    scores = []
-    for score in evaluate(model, pairs):
-        scores.append(score)
-        yield score
-    return Point(model.name, model.parameters, Evaluation(model.name, model.scale, scores).psnr_y, "measured")
+    rows = yield from map_progress(measure([model], [BenchmarkSet("images", pairs)]), lambda step: step.image)
+    [found] = rows[0].sets.values()
+    left_out = {image.name: image.reason for image in found.left_out}
+    return Point(model.name, model.parameters, found.psnr_y, "measured", left_out)
 
 
 def _row(table: str, method: str, cost: Complexity | None) -> Row:

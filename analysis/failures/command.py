@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, follow, log, show
+from promptsr.cli.console import JsonOption, check_targets, follow, log, show
 from promptsr.support.errors import ConfigError
-from promptsr.zoo.load import load_model, load_models
 
 
 def failures(
@@ -19,7 +17,10 @@ def failures(
     model: Annotated[
         str, typer.Option("--model", "-m", help="The model to examine: a name from `promptsr models`, or a checkpoint.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for report.html, cases.csv and texture.csv.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for report.html and tables; a stopped run is resumed from it."),
+    ],
     against: Annotated[
         list[str] | None, typer.Option("--against", "-a", help="A model to lose to. Repeatable. Default: bicubic.")
     ] = None,
@@ -35,32 +36,48 @@ def failures(
     per_image: Annotated[int | None, typer.Option(help="Cases of one image at most.", show_default="no limit")] = None,
     json_target: JsonOption = None,
 ) -> None:
-    """Find the windows where a model loses most to others, by blur or by artefacts; write a report."""
-    from analysis.failures.report import REPORT, write_report
+    """Find the windows where a model loses most to others; several ranks share the images under torchrun."""
+    from analysis.common.each_image import ImageLog
+    from analysis.common.left_out import LeftOut
+    from analysis.failures.report import FILES, write_report
     from analysis.failures.search import Searching, find_failures
     from analysis.failures.study import LEAST_LOSS
-    from promptsr.evaluation.evaluate import find_pairs
+    from promptsr.data.pairs import search_pairs
+    from promptsr.support.ranks import joined
+    from promptsr.zoo.load import load_model, load_models
 
-    check_targets([out / REPORT], json_target)
-    pairs = find_pairs(folder, lr)
+    log_folder = out / "finished"
+    check_targets([*(out / name for name in FILES), log_folder / "x.pt"], json_target)
     opponents = against or [f"bicubic-x{load_model(model).scale}"]
     first, *others = load_models([model, *opponents])
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
-    work = find_failures(first, others, pairs, window=window, stride=stride, count=count, per_image=per_image)
+    found = search_pairs(folder, lr, first.scale)
+    unusable = {path.name: reason for path, reason in found.left_out}
+    left_out = LeftOut()
 
     def describe(step: Searching) -> tuple[int, int, str]:
+        left_out.name(step.left_out)
         return step.done, step.total, f"{step.image} {step.comparing.model if step.comparing else ''}"
 
-    study = follow(work, "images", describe)
-    for name, reason in study.skipped.items():
-        complain(f"{name} was left out: {reason}")
+    with joined() as ranks:
+        work = find_failures(
+            first, others, found.pairs, window=window, stride=stride, count=count, per_image=per_image,
+            left_out=unusable, log=ImageLog(log_folder), ranks=ranks,
+        )  # fmt: skip
+        study = follow(work, "images", describe, shown=ranks.first)
+    if not ranks.first:
+        return
+    left_out.name(study.skipped)
+    for note in found.notes:
+        log.print(note, soft_wrap=True)
     if not study.cases:
-        log.print(f"{study.model} loses no window by more than {LEAST_LOSS} dB.", markup=False, soft_wrap=True)
+        log.print(f"{study.model} loses no window by more than {LEAST_LOSS} dB.", soft_wrap=True)
     report = write_report(study, out, shlex.join(["python", "-m", "analysis", *sys.argv[1:]]))
-    log.print(f"Report: {report}", markup=False, highlight=False, soft_wrap=True)
+    log.print(f"Report: {report}", soft_wrap=True)
     table = Table("image", "x", "y", "kind", "loss (dB)", "against")
     for case in study.cases:
         cells = (case.image, str(case.x), str(case.y), case.kind, f"{case.loss_db:.2f}", case.against)
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     show(study.to_dict(), table, json_target)
+    left_out.check(study.skipped, len(found.pairs) + len(unusable))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.common.figure_style import INK, draw
+from analysis.common.figure_style import INK, draw, drawable, show_plainly
 from analysis.comparison.figure import draw_comparison
 from analysis.failures.study import Case
 
@@ -31,9 +31,8 @@ def draw_texture(texture: pd.DataFrame) -> Figure:
         color = _COLORS[index % len(_COLORS)]
         lines += axes.plot(rows["texture"], rows["psnr_y"], "o-", color=color, markersize=4, linewidth=1.8)
         axes.fill_between(rows["texture"], rows["psnr_y_low"], rows["psnr_y_high"], color=color, alpha=0.1, linewidth=0)
-    legend = axes.legend(lines, names, frameon=False, labelcolor=INK)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a model may be called anything
+    axes.legend(lines, list(map(drawable, names)), frameon=False, labelcolor=INK)
+    show_plainly(axes)
     axes.set_xlabel("texture: mean gradient of Y in the HR window (grey levels per pixel)", color=INK)
     axes.set_ylabel("PSNR-Y (dB)", color=INK)
     axes.tick_params(colors=INK)

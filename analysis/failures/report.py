@@ -13,13 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from analysis.common.tables import write_table
 from analysis.comparison.compare import score_texts
 from analysis.failures.figure import draw_texture, svg
 from analysis.failures.search import OVERLAP
 from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy, pixels
-from promptsr.support.files import replacing
+from promptsr.evaluation.evaluate import decibels
+from promptsr.support.files import write_text
 
 REPORT = "report.html"
+FILES = (REPORT, "cases.csv", "texture.csv")
+"""Files that `write_report` writes."""
 _COLORS = "RdBu_r"
 """Colour map of errors: blue where the result is too dark, red where it is too bright."""
 
@@ -56,15 +60,15 @@ def write_report(study: FailureStudy, folder: Path, command: str | None = None) 
         chart=Markup(svg(draw_texture(study.texture))),
         scale_colors=_uri(_colored(np.linspace(-1, 1, 128)[None], 1)),
         score_texts=score_texts,
-        decibels=_decibels,
+        decibels=decibels,
         signed=_signed,
         floor=FLOOR,
         least_loss=LEAST_LOSS,
         overlap=OVERLAP,
     )
-    _write(folder / "cases.csv", _cases_table(study).to_csv(index=False))
-    _write(folder / "texture.csv", study.texture.to_csv(index=False))
-    _write(folder / REPORT, page)
+    write_table(_cases_table(study), folder / "cases.csv")
+    write_table(study.texture, folder / "texture.csv")
+    write_text(folder / REPORT, page)
     return folder / REPORT
 
 
@@ -106,15 +110,5 @@ def _uri(pixels: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _decibels(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "–"
-
-
 def _signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        # File names need not be Unicode.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -6,24 +6,31 @@ study.cases[0].image, study.cases[0].kind, study.cases[0].loss_db
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import ndimage
 from torch import Tensor
 
+from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
 from analysis.common.image_windows import pick, starts, window_means
 from analysis.comparison.compare import Comparing, Comparison, Region, compare, luma_error, region_scores
+from analysis.failures.record import from_case, to_case
 from analysis.failures.study import LEAST_LOSS, Case, FailureStudy, loss_db
 from analysis.failures.texture import detail, gradient, kind_of_loss, texture
 from promptsr.data import load_pair
+from promptsr.data.pairs import PairPaths
+from promptsr.imaging import Header
 from promptsr.imaging.metrics import SSIM_WINDOW, luma
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import map_progress
+from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 OVERLAP = 0.25
@@ -38,68 +45,80 @@ class Searching:
 
     image: str
     done: int
-    """Images finished."""
+    """Images finished by this rank or in an earlier run."""
     total: int
-    comparing: Comparing | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Images that could not be used, as far as is known, and why."""
+    comparing: Comparing | None = None
     """Progress on this image; None before the first model."""
 
 
 def find_failures(
     model: SRModel,
     against: Sequence[SRModel],
-    pairs: Sequence[tuple[Path, Path | None]],
+    pairs: Sequence[PairPaths],
     *,
     window: int = 64,
     stride: int | None = None,
     count: int = 12,
     per_image: int | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    log: ImageLog | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generator[Searching, None, FailureStudy]:
     """Search images for the windows where a model loses most to the best of others; closing the generator stops it.
 
     Windows are where the excess error peaks, ranked by the loss in dB, see `Case.loss_db`. One image is held at a time,
-    and of it no more than the cases need. An image that cannot be used is skipped.
+    and of it no more than the cases need. An image that cannot be used is left out.
 
     Args:
         model: the model whose failures are searched.
         against: one or more models of the same scale.
-        pairs: HR images and their LR images (None: bicubic), see `promptsr.evaluation.evaluate.find_pairs`.
+        pairs: HR images and their LR images (None: bicubic), see `promptsr.data.pairs.find_pairs`.
         window: side in HR pixels.
         stride: HR pixels between windows; a quarter of the window by default.
         count: cases at most.
         per_image: cases of one image at most; None for no limit.
+        left_out: images that are no pairs, by name, with the reasons: they are listed with the `skipped` ones.
+        log: keeps what was found in every image at once; a stopped search goes on from it.
+        ranks: the processes that share the images; each returns the whole.
 
     Raises:
         ConfigError: impossible settings, or models of several scales or of one name.
-        UserError: no image could be used.
+        UserError: no image could be used, or the log cannot be written.
     """
     models, stride = [model, *against], max(1, window // 4) if stride is None else stride
     scale = _check(models, window, stride, count, per_image)
-    cases: list[Case] = []
-    scores: list[dict[str, object]] = []
-    windows: list[pd.DataFrame] = []
-    skipped: dict[str, str] = {}
-    for done, (hr_path, lr_path) in enumerate(pairs):
-        name = hr_path.name
-        yield Searching(name, done, len(pairs), None)
-        try:
-            lr, hr = _load(hr_path, lr_path, scale, window)
-            comparison = yield from map_progress(compare(models, lr, hr), partial(Searching, name, done, len(pairs)))
-        except UserError as error:
-            skipped[name] = str(error)
-            continue
-        least = cases[-1].loss_db if len(cases) == count else LEAST_LOSS
-        # M x sH x sW, squared grey levels
-        errors = np.stack([luma_error(result.sr, hr).square().numpy() for result in comparison.results])
-        found = _cases(name, comparison, hr, errors, window, stride, min(count, per_image or count), least)
-        cases = sorted([*cases, *found], key=lambda case: -case.loss_db)[:count]
-        metrics = [(metric, result) for result in comparison.results for metric in ("psnr_y", "ssim_y")]
-        scores.append({"image": name} | {f"{metric} {each.model}": getattr(each, metric) for metric, each in metrics})
-        windows.append(_grid(name, comparison, hr, errors, window))
-    if not scores:
-        raise UserError(f"No image could be searched: {next(iter(skipped.values()), 'there is none.')}")
-    names = tuple(other.name for other in against)
+    limit = min(count, per_image or count)
+
+    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Searching]) -> Generator[Searching, None, Record]:
+        hr, lr = load_pair(hr_path, scale, lr_path)
+        comparison = yield from map_progress(compare(models, lr, hr), at)
+        return _searched(hr_path.name, comparison, hr, window, stride, limit)
+
+    found, skipped = yield from for_each_image(
+        pairs,
+        Searching,
+        partial(_check_size, scale=scale, window=window),
+        work,
+        plan=plan_of(models, kind="failures", window=window, stride=stride, count=count, per_image=per_image),
+        left_out=left_out,
+        log=log,
+        ranks=ranks,
+        trim=partial(_trim, count=count),
+    )
+    records = [(pairs[i][0].name, record) for i, record in found.items()]
+    cases = [to_case(name, case) for name, record in records for case in record["cases"]]
     return FailureStudy(
-        model.name, names, scale, window, stride, tuple(cases), pd.DataFrame(scores), pd.concat(windows), skipped
+        model.name,
+        tuple(other.name for other in against),
+        scale,
+        window,
+        stride,
+        tuple(sorted(cases, key=lambda case: -case.loss_db)),
+        pd.DataFrame([{"image": name, **record["scores"]} for name, record in records]),
+        pd.concat([_windows(name, record["windows"]) for name, record in records]),
+        skipped,
     )
 
 
@@ -119,15 +138,33 @@ def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_
     return scale
 
 
-def _load(hr_path: Path, lr_path: Path | None, scale: int, window: int) -> tuple[Tensor, Tensor]:
-    """Return the LR and the HR image, 1 x 3 x H x W and 1 x 3 x sH x sW in [0, 1]."""
-    hr, lr = load_pair(hr_path, scale, lr_path)
-    if min(hr.shape[2:]) < window:
+def _check_size(path: Path, header: Header, scale: int, window: int) -> None:
+    width, height = (side - side % scale for side in (header.width, header.height))
+    if min(width, height) < window:
         raise UserError(
-            f"{hr_path.name} ({hr.shape[3]} x {hr.shape[2]}) is smaller than a window of {window} pixels: "
+            f"{path.name} ({width} x {height}) is smaller than a window of {window} pixels: "
             "choose a smaller window, or larger images."
         )
-    return lr, hr
+
+
+def _searched(name: str, comparison: Comparison, hr: Tensor, window: int, stride: int, count: int) -> Record:
+    """Return the scores of an image, the windows of its grid, and its worst cases, at most `count`."""
+    # M x sH x sW, squared grey levels
+    errors = np.stack([luma_error(result.sr, hr).square().numpy() for result in comparison.results])
+    metrics = [(metric, result) for result in comparison.results for metric in ("psnr_y", "ssim_y")]
+    return {
+        "scores": {f"{metric} {each.model}": getattr(each, metric) for metric, each in metrics},
+        "windows": _grid(comparison, hr, errors, window),
+        "cases": [from_case(case) for case in _cases(name, comparison, hr, errors, window, stride, count)],
+    }
+
+
+def _trim(found: Mapping[int, Record], count: int) -> None:
+    """Keep the worst `count` cases alone; of equal losses those of the first images."""
+    ranked = sorted((-case["loss_db"], i, n) for i, record in found.items() for n, case in enumerate(record["cases"]))
+    kept = Counter(i for _, i, _ in ranked[:count])
+    for i, record in found.items():
+        del record["cases"][kept[i] :]  # the worst of an image come first
 
 
 def _cases(
@@ -138,9 +175,8 @@ def _cases(
     window: int,
     stride: int,
     count: int,
-    above: float,
 ) -> list[Case]:
-    """Return the windows of one image that are lost by most, at most `count` and each by more than `above` dB.
+    """Return the windows of one image that are lost by most, at most `count` and each by more than `LEAST_LOSS` dB.
 
     Only windows where the excess error peaks, for half a window around: by its loss alone a flat window that just
     touches a failure would outrank the window that holds it.
@@ -152,7 +188,7 @@ def _cases(
     excess = mse[0] - rival
     peaks = excess == ndimage.maximum_filter(excess, size=window // 2 // stride * 2 + 1)
     loss = np.where(peaks, loss_db(mse[0], rival), -np.inf)
-    places = pick(loss, window, rows, columns, count=count, above=above, overlap=OVERLAP)
+    places = pick(loss, window, rows, columns, count=count, above=LEAST_LOSS, overlap=OVERLAP)
     regions = [Region(int(columns[j]), int(rows[i]), window) for i, j in places]
     return [
         _case(name, comparison, hr, region, 1 + int(best[place]), float(loss[place]))
@@ -206,11 +242,15 @@ def _cut(comparison: Comparison, hr: Tensor, region: Region) -> tuple[Comparison
     return near, Region(region.x - scale * x, region.y - scale * y, region.size)
 
 
-def _grid(name: str, comparison: Comparison, hr: Tensor, errors: np.ndarray, window: int) -> pd.DataFrame:
-    """Return rows of `FailureStudy.windows`."""
+def _grid(comparison: Comparison, hr: Tensor, errors: np.ndarray, window: int) -> dict[str, Tensor]:
+    """Return the columns of `FailureStudy.windows`, but for the image."""
     rows, columns = (np.arange(0, length - window + 1, window) for length in errors.shape[1:])
     y, x = np.meshgrid(rows, columns, indexing="ij")
     slope, *mse = window_means(np.stack([gradient(luma(hr)[0, 0].numpy()), *errors]), window, rows, columns)
-    frame = {"image": name, "x": x.ravel(), "y": y.ravel(), "texture": slope.ravel()}
-    models = (result.model for result in comparison.results)
-    return pd.DataFrame(frame | {f"mse {model}": own.ravel() for model, own in zip(models, mse, strict=True)})
+    names = (f"mse {result.model}" for result in comparison.results)
+    values = {"x": x, "y": y, "texture": slope, **dict(zip(names, mse, strict=True))}
+    return {name: torch.from_numpy(each.ravel()) for name, each in values.items()}
+
+
+def _windows(name: str, columns: Mapping[str, Tensor]) -> pd.DataFrame:
+    return pd.DataFrame({"image": name, **{key: values.numpy() for key, values in columns.items()}})

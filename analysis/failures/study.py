@@ -12,6 +12,7 @@ from analysis.comparison.compare import Comparison, Region, luma_error
 from analysis.failures.texture import Kind, Texture, error_by_texture
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import upscale
+from promptsr.support.files import finite
 
 FLOOR = 4.0
 """Squared grey levels added to every error: errors below 2 grey levels (42 dB) cannot be seen, and their ratio means
@@ -79,9 +80,10 @@ class Case:
         return {result.model: luma_error(crop(result.sr), hr).numpy() for result in near.results}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without pictures."""
+        """Plain values for JSON, without pictures; None for an infinite PSNR."""
         values = {name: value for name, value in vars(self).items() if name not in ("surroundings", "inset")}
-        return {**values, "texture": asdict(self.texture)}
+        plain: dict[str, Any] = finite({**values, "texture": asdict(self.texture)})
+        return plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +114,21 @@ class FailureStudy:
         return len(self.scores)
 
     def mean(self, metric: str) -> dict[str, float]:
-        """Return the mean `psnr_y` or `ssim_y` over the images, by model."""
-        return {model: float(self.scores[f"{metric} {model}"].mean()) for model in self.models}
+        """Return the mean `psnr_y` or `ssim_y` over the images, by model.
+
+        That of `psnr_y` leaves out `perfect` images; it is infinite if all are.
+        """
+        means = {}
+        for model in self.models:
+            values = self.scores[f"{metric} {model}"]
+            rest = values[~np.isinf(values)]
+            means[model] = float(rest.mean()) if len(rest) else np.inf
+        return means
+
+    @property
+    def perfect(self) -> dict[str, int]:
+        """Number of images without any error, whose PSNR is infinite, by model."""
+        return {model: int(np.isinf(self.scores[f"psnr_y {model}"]).sum()) for model in self.models}
 
     @cached_property
     def texture(self) -> pd.DataFrame:
@@ -133,9 +148,9 @@ class FailureStudy:
         return pd.DataFrame(rows, columns=["opponent", "lost", "lost_db", "won", "won_db", "drawn"])
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        names = ("model", "scale", "window", "stride", "images", "skipped")
-        return {
+        """Plain values for JSON; None for numbers that are not finite."""
+        names = ("model", "scale", "window", "stride", "images", "perfect", "skipped")
+        values = {
             **{name: getattr(self, name) for name in names},
             "against": list(self.against),
             "psnr_y": self.mean("psnr_y"),
@@ -143,6 +158,8 @@ class FailureStudy:
             "balance": self.balance.to_dict("records"),
             "cases": [case.to_dict() for case in self.cases],
         }
+        plain: dict[str, Any] = finite(values)
+        return plain
 
 
 def pixels(image: Tensor) -> np.ndarray:

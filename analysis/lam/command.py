@@ -5,16 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
-from promptsr.data import load_pair
-from promptsr.imaging.decode import decode
 from promptsr.support.files import write_json
 from promptsr.support.progress import finish
-from promptsr.zoo.load import load_models
-from promptsr.zoo.sr_model import common_scale
 
 
 def lam(
@@ -60,6 +55,10 @@ def lam(
     from analysis.lam.attribution import PathSettings
     from analysis.lam.method import AT_ONCE
     from analysis.lam.run import Attributing, Explanation, explain_window
+    from promptsr.data import load_pair
+    from promptsr.imaging.decode import decode
+    from promptsr.zoo.load import load_models
+    from promptsr.zoo.sr_model import common_scale
 
     models = load_models(model)
     if switch_off:
@@ -76,7 +75,7 @@ def lam(
 
         def tell(step: Comparing | Attributing | Explanation) -> None:
             if isinstance(step, Attributing) and step.progress is None:
-                bar.add_task("steps", total=None, note=escape(step.model))
+                bar.add_task("steps", total=None, note=step.model)
             elif isinstance(step, Attributing) and step.progress is not None:
                 bar.update(bar.task_ids[-1], completed=step.progress.done, total=step.progress.total)
 
@@ -106,5 +105,5 @@ def _table(results: list[dict[str, Any]]) -> Table:
     for result in results:
         di = "none" if result["di"] is None else f"{result['di']:.2f}"
         gap = "none" if result["completeness_gap"] is None else f"{100 * result['completeness_gap']:+.2f} %"
-        table.add_row(escape(result["model"]), di, gap, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
+        table.add_row(result["model"], di, gap, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
     return table

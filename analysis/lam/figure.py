@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from analysis.common.figure_style import drawable
 from analysis.common.overlay import heat, tint
 from analysis.comparison.compare import Comparison, score_texts
 from analysis.comparison.figure import BOX
@@ -99,6 +100,6 @@ def draw_lam(comparison: Comparison, attributions: Sequence[Attribution], name: 
 def _write(axes: Axes, line: int, text: str) -> None:
     below = (0, -3 - 1.35 * _FONT * line)  # in points
     axes.annotate(
-        text, (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", ha="center", va="top",
-        fontsize=_FONT,
+        drawable(text), (0.5, 0), below, xycoords="axes fraction", textcoords="offset points", ha="center", va="top",
+        fontsize=_FONT, parse_math=False,
     )  # fmt: skip

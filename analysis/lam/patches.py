@@ -57,6 +57,13 @@ def find_regions(lr: Tensor, scale: int, *, count: int, window: int, seed: int =
     return [Region(int(columns[j]), int(rows[i]), window) for i, j in drawn]
 
 
+def check_side(side: int, window: int, scale: int) -> None:
+    """Raise a ConfigError if patches of `side` LR pixels are too small for windows of `window` output pixels."""
+    least = math.ceil((window + 2) / scale) + 2
+    if side < least:
+        raise ConfigError(f"A patch of {side} input pixels is too small for a window of {window}: use {least} or more.")
+
+
 def patch_around(region: Region, side: int, scale: int, lr: Tensor, hr: Tensor | None = None) -> Patch:
     """Cut the patch in whose middle a window lies, or nearly so close to a border.
 
@@ -71,11 +78,7 @@ def patch_around(region: Region, side: int, scale: int, lr: Tensor, hr: Tensor |
         UserError: the window leaves the image, or the patch is too small for it.
     """
     region.check(scale * lr.shape[2], scale * lr.shape[3], margin=1)
-    least = math.ceil((region.size + 2) / scale) + 2
-    if side < least:
-        raise ConfigError(
-            f"A patch of {side} input pixels is too small for a window of {region.size}: use {least} or more."
-        )
+    check_side(side, region.size, scale)
 
     def first(start: int, length: int) -> int:  # in LR pixels
         return min(max((start + region.size // 2) // scale - side // 2, 0), max(length - side, 0))

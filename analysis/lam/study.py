@@ -5,30 +5,36 @@ result = finish(study(models, find_pairs(Path("Set14/HR"), None)))
 result.means, result.differences
 """
 
+import os
 import zlib
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.comparison.compare import Comparing, Region
+from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.comparison.compare import Comparing
 from analysis.lam.attribution import PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.blur_path import BlurPath
 from analysis.lam.method import AT_ONCE, WINDOW, LocalAttributionMap
-from analysis.lam.patches import find_regions
+from analysis.lam.patches import check_side, find_regions
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.data import load_pair
+from promptsr.data.pairs import PairPaths
+from promptsr.imaging import Header
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.files import finite
 from promptsr.support.progress import map_progress
+from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.sr_model import SRModel, common_scale
 
 PATCH = 64
@@ -41,8 +47,10 @@ class Studying:
 
     image: str
     done: int
-    """Images finished."""
+    """Images finished by this rank or in an earlier run."""
     total: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Images that could not be used, as far as is known, and why."""
     model: str = ""
     """Whose map is being made."""
     progress: Progress | None = None
@@ -68,6 +76,8 @@ class LamStudy:
     of the window), seconds."""
     skipped: dict[str, str]
     """Images that could not be used, and why."""
+    flat: tuple[str, ...] = ()
+    """Those of `skipped` that can be read, but have no textured window."""
 
     @cached_property
     def di(self) -> pd.DataFrame:
@@ -92,9 +102,9 @@ class LamStudy:
         return float(values.mean()), *bootstrap_interval(values.to_numpy(), self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the single regions."""
+        """Plain values for JSON, without the single regions; None for numbers that are not finite."""
         names = ("models", "scale", "window", "patch", "seed", "skipped")
-        return {
+        values = {
             **{name: getattr(self, name) for name in names},
             "settings": asdict(self.settings),
             "images": len(self.di),
@@ -102,11 +112,13 @@ class LamStudy:
             "means": self.means.to_dict("records"),
             "differences": self.differences.to_dict("records"),
         }
+        plain: dict[str, Any] = finite(values)
+        return plain
 
 
 def study(
     models: Sequence[SRModel],
-    pairs: Sequence[tuple[Path, Path | None]],
+    pairs: Sequence[PairPaths],
     *,
     per_image: int = 4,
     window: int = WINDOW,
@@ -114,14 +126,17 @@ def study(
     settings: PathSettings | None = None,
     seed: int = 0,
     at_once: int = AT_ONCE,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+    log: ImageLog | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generator[Studying, None, LamStudy]:
     """Make the maps of several models on the same random regions of images; closing the generator stops the work.
 
-    One image is held at a time. An image that cannot be used, is smaller than a patch or is flat is skipped.
+    One image is held at a time. An image that cannot be used, is smaller than a patch or is flat is left out.
 
     Args:
         models: of one scale and different names.
-        pairs: HR images and their LR images (None: bicubic), see `promptsr.evaluation.evaluate.find_pairs`.
+        pairs: HR images and their LR images (None: bicubic), see `promptsr.data.pairs.find_pairs`.
         per_image: regions of an image at most, see `find_regions`.
         window: side in output pixels.
         patch: side in LR pixels of what the models see around a window.
@@ -130,9 +145,12 @@ def study(
             to 39 % above (four images).
         seed: of the regions, together with the name of the image, and of the bootstrap.
         at_once: as in `LocalAttributionMap.stream`.
+        left_out: images that are no pairs, by name, with the reasons: they are listed with the `skipped` ones.
+        log: keeps the maps' numbers of every image at once; a stopped study goes on from it.
+        ranks: the processes that share the images; each returns the whole.
 
     Raises:
-        UserError: impossible settings or models, or no image could be used.
+        UserError: impossible settings or models, no image could be used, or the log cannot be written.
     """
     scale = common_scale(models)
     names = tuple(model.name for model in models)
@@ -141,52 +159,52 @@ def study(
     for what, value in (("number of regions of an image", per_image), ("window", window), ("patch", patch)):
         if value < 1:
             raise ConfigError(f"The {what} must be 1 or more, not {value}.")
-    settings = settings or PathSettings(steps=10, rule="trapezoid")
+    check_side(patch, window, scale)
+    path = settings or PathSettings(steps=10, rule="trapezoid")
     for model in models:
         LocalAttributionMap(model)  # refuses models without gradients
         check_memory(model, patch, patch, at_once)
-    BlurPath(torch.zeros(1, 3, patch, patch), settings)  # refuses settings before any image is read
-    rows: list[dict[str, object]] = []
-    skipped: dict[str, str] = {}
-    for done, (hr_path, lr_path) in enumerate(pairs):
-        at = partial(Studying, hr_path.name, done, len(pairs))
-        yield at()
-        try:
-            hr, lr, regions = _regions(hr_path, lr_path, scale, per_image, window, patch, seed)
-        except ConfigError:
-            raise
-        except UserError as error:
-            skipped[hr_path.name] = str(error)
-            continue
-        for region in regions:
-            work = explain_window(models, lr, region, hr=hr, side=patch, settings=settings, at_once=at_once)
-            explanation = yield from map_progress(work, partial(_tell, at))
+    BlurPath(torch.zeros(1, 3, patch, patch), path)  # refuses settings before any image is read
+
+    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Studying]) -> Generator[Studying, None, Record]:
+        hr, lr = load_pair(hr_path, scale, lr_path)
+        own_seed = zlib.crc32(os.fsencode(f"{seed} {hr_path.name}"))  # other images of the folder have no say
+        rows: list[dict[str, Any]] = []
+        for region in find_regions(lr, scale, count=per_image, window=window, seed=own_seed):
+            steps = explain_window(models, lr, region, hr=hr, side=patch, settings=path, at_once=at_once)
+            explanation = yield from map_progress(steps, partial(_tell, at))
             for row in explanation.rows:
                 found = {name: row[name] for name in ("model", "di", "completeness_gap", "psnr_y", "seconds")}
                 rows.append({"image": hr_path.name, "x": region.x, "y": region.y, **found})
+        return {"rows": rows}
+
+    given = {"per_image": per_image, "window": window, "patch": patch, "path": asdict(path), "seed": seed}
+    records, skipped = yield from for_each_image(
+        pairs,
+        Studying,
+        partial(_check_size, scale=scale, side=patch),
+        work,
+        plan=plan_of(models, kind="lam", at_once=at_once, **given),
+        left_out=left_out,
+        log=log,
+        ranks=ranks,
+    )
+    flat = tuple(pairs[i][0].name for i, record in records.items() if not record["rows"])
+    skipped |= {name: f"{name} has no textured window of {window} pixels: leave it out." for name in flat}
+    rows = [row for record in records.values() for row in record["rows"]]
     if not rows:
-        raise UserError(f"No image could be studied: {next(iter(skipped.values()), 'there is none.')}")
-    return LamStudy(names, scale, window, patch, seed, settings, pd.DataFrame(rows), skipped)
+        raise UserError(f"No image could be studied: {next(iter(skipped.values()))}")
+    return LamStudy(names, scale, window, patch, seed, path, pd.DataFrame(rows), dict(sorted(skipped.items())), flat)
 
 
 def _tell(at: Callable[..., Studying], step: Comparing | Attributing | Explanation) -> Studying:
     return at(step.model, step.progress) if isinstance(step, Attributing) else at()
 
 
-def _regions(
-    hr_path: Path, lr_path: Path | None, scale: int, per_image: int, window: int, side: int, seed: int
-) -> tuple[Tensor, Tensor, list[Region]]:
-    """Return an HR image, its LR image, and the windows to look at, in output pixels."""
-    hr, lr = load_pair(hr_path, scale, lr_path)
-    if hr.shape[2:] != (scale * lr.shape[2], scale * lr.shape[3]):
-        raise UserError(f"The LR image of {hr_path.name} is not {hr_path.name} shrunk by {scale}.")
-    if min(lr.shape[2:]) < side:
+def _check_size(path: Path, header: Header, scale: int, side: int) -> None:
+    height, width = header.height // scale, header.width // scale
+    if min(height, width) < side:
         raise UserError(
-            f"{hr_path.name} makes an input of {lr.shape[3]} x {lr.shape[2]}, less than a patch of {side} pixels: "
+            f"{path.name} makes an input of {width} x {height}, less than a patch of {side} pixels: "
             "choose a smaller patch, or larger images."
         )
-    own_seed = zlib.crc32(f"{seed} {hr_path.name}".encode())  # other images of the folder have no say
-    regions = find_regions(lr, scale, count=per_image, window=window, seed=own_seed)
-    if not regions:
-        raise UserError(f"{hr_path.name} has no textured window of {window} pixels: leave it out.")
-    return hr, lr, regions

@@ -5,13 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, follow, show
-from promptsr.evaluation.evaluate import find_pairs
-from promptsr.support.files import replacing
-from promptsr.zoo.load import load_models
+from promptsr.cli.console import JsonOption, check_targets, follow, log, show
 
 
 def lam_study(
@@ -19,7 +15,9 @@ def lam_study(
     model: Annotated[
         list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for study.csv and di.png.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for study.csv and di.png; a stopped run is resumed from it.")
+    ],
     lr: Annotated[
         Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
     ] = None,
@@ -35,29 +33,55 @@ def lam_study(
     seed: Annotated[int, typer.Option(help="Of the draw of windows and of the bootstrap.")] = 0,
     json_target: JsonOption = None,
 ) -> None:
-    """Compare the mean diffusion index (DI) of local attribution maps, with 95 % intervals over the images."""
-    table_path, figure_path = out / "study.csv", out / "di.png"
-    check_targets((table_path, figure_path), json_target)
-    from analysis.common.figure_style import publish
-    from analysis.lam.attribution import PathSettings
-    from analysis.lam.study import study
-    from analysis.lam.study_figure import draw_di
+    """Compare the mean diffusion index (DI) of local attribution maps, with 95 % intervals over the images.
 
-    pairs, models, settings = find_pairs(folder, lr), load_models(model), PathSettings(steps, rule=rule)
-    work = study(models, pairs, per_image=per_image, window=window, patch=patch, settings=settings, seed=seed)
-    found = follow(work, "images", lambda step: (step.done, len(pairs), f"{step.image} {step.model}"))
-    for name, reason in found.skipped.items():
-        complain(f"{name} was left out: {reason}")
-    with replacing(table_path) as temporary:
-        found.regions.to_csv(temporary, index=False)
+    Several ranks share the images under torchrun.
+    """
+    table_path, figure_path, log_folder = out / "study.csv", out / "di.png", out / "finished"
+    check_targets((table_path, figure_path, log_folder / "x.pt"), json_target)
+    from analysis.common.each_image import ImageLog
+    from analysis.common.figure_style import publish
+    from analysis.common.left_out import LeftOut
+    from analysis.common.tables import write_table
+    from analysis.lam.attribution import PathSettings
+    from analysis.lam.study import Studying, study
+    from analysis.lam.study_figure import draw_di
+    from promptsr.data.pairs import search_pairs
+    from promptsr.support.ranks import joined
+    from promptsr.zoo.load import load_models
+    from promptsr.zoo.sr_model import common_scale
+
+    models, settings = load_models(model), PathSettings(steps, rule=rule)
+    images = search_pairs(folder, lr, common_scale(models))
+    unusable = {path.name: reason for path, reason in images.left_out}
+    left_out = LeftOut()
+
+    def describe(step: Studying) -> tuple[int, int, str]:
+        left_out.name(step.left_out)
+        return step.done, step.total, f"{step.image} {step.model}"
+
+    with joined() as ranks:
+        work = study(
+            models, images.pairs, per_image=per_image, window=window, patch=patch, settings=settings, seed=seed,
+            left_out=unusable, log=ImageLog(log_folder), ranks=ranks,
+        )  # fmt: skip
+        found = follow(work, "images", describe, shown=ranks.first)
+    if not ranks.first:
+        return
+    left_out.name(found.skipped)
+    for note in images.notes:
+        log.print(note, soft_wrap=True)
+    write_table(found.regions, table_path)
     publish(draw_di(found), figure_path)
     table = Table("model", "mean DI", "95 % interval")
     for mean in found.means.itertuples():
-        table.add_row(escape(mean.model), f"{mean.di:.2f}", _interval(mean.low, mean.high, ".2f"))
+        table.add_row(mean.model, f"{mean.di:.2f}", _interval(mean.low, mean.high, ".2f"))
     for pair in found.differences.itertuples():
-        names = escape(f"{pair.model} - {pair.against}")
+        names = f"{pair.model} - {pair.against}"
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
     show(found.to_dict(), table, json_target)
+    faulty = {name: reason for name, reason in found.skipped.items() if name not in found.flat}
+    left_out.check(faulty, len(images.pairs) + len(unusable))
 
 
 def _interval(low: float, high: float, digits: str) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.common.figure_style import drawable
 from analysis.lam.study import LamStudy
 
 _MEAN, _POINT = "#1f6fb4", "#9aa4ae"
@@ -25,7 +26,7 @@ def draw_di(study: LamStudy) -> Figure:
         axes.annotate(
             f"{mean.di:.2f}", (mean.di, line), (0, 10), textcoords="offset points", ha="center", fontsize=_FONT
         )
-    axes.set_yticks(range(len(study.models)), study.models, fontsize=_FONT)
+    axes.set_yticks(range(len(study.models)), list(map(drawable, study.models)), fontsize=_FONT, parse_math=False)
     axes.set_ylim(len(study.models) - 0.5, -0.6)  # the first model on top
     axes.set_xlim(left=0)
     axes.set_xlabel(

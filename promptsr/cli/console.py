@@ -1,23 +1,30 @@
-"""Output of the command line: results to stdout, everything else to stderr."""
+"""Output of the command line: results to stdout, everything else to stderr.
 
+All text is shown as it is: names of files and models may look like rich's markup or emoji codes. Use `style=` for
+bold text.
+"""
+
+import io
 import json
-import math
 import sys
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import progress
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from promptsr.support.errors import UserError, missing_package
-from promptsr.support.files import check_writable, write_text
+from promptsr.support.files import check_writable, finite, write_text
 from promptsr.support.progress import Result, Step, finish
 
-log = Console(stderr=True)
+if TYPE_CHECKING:
+    from promptsr.zoo.sr_model import SRModel
+
+log = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to a file, or to stdout with -.")
@@ -40,11 +47,11 @@ def progress_bar(*, shown: bool = True, of_bytes: bool = False) -> progress.Prog
     counts = (progress.DownloadColumn(), progress.TransferSpeedColumn())
     steps = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         *(counts if of_bytes else steps),
         progress.TimeRemainingColumn(),
-        progress.TextColumn("{task.fields[note]}"),
+        progress.TextColumn("{task.fields[note]}", markup=False),
         console=log,
         disable=not shown,
     )
@@ -63,7 +70,7 @@ def follow(
 
         def tell(step: Step) -> None:
             done, total, note = describe(step)
-            bar.update(row, completed=done, total=total, note=escape(note))
+            bar.update(row, completed=done, total=total, note=note)
 
         result = finish(work, tell)
         bar.update(row, completed=bar.tasks[row].total, note="")
@@ -72,11 +79,13 @@ def follow(
 
 def complain(message: str) -> None:
     """Print one line in red on stderr, however long it is."""
-    log.print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True, highlight=False)
+    log.print(Text("Error:", "bold red"), message, soft_wrap=True)
 
 
 def run(app: typer.Typer) -> None:
     """Run a command line; what the user can mend ends it with one sentence and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         app()
     except ModuleNotFoundError as error:
@@ -100,23 +109,21 @@ def check_targets(targets: Iterable[Path], json_target: str | None) -> None:
         check_writable(Path(str(json_target)))
 
 
+def name_weights(models: Iterable["SRModel"], result: dict[str, Any], table: Table) -> None:
+    """State under a table, and in its JSON as `weights`, which entries of their files models were read from."""
+    taken = {model.name: model.weights for model in models if model.weights}
+    if taken:
+        result["weights"] = taken
+        lines = [f"{name}: weights {entry}" for name, entry in taken.items()]
+        table.caption = "\n".join([*([str(table.caption)] if table.caption else []), *lines])
+
+
 def show(result: dict[str, Any], table: Table, json_target: str | None) -> None:
     """Print the table, or write the JSON: with "-" to stdout (nothing else goes there), else to a file as well."""
-    text = json.dumps(_finite(result), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(finite(result), indent=2, allow_nan=False) + "\n"
     if json_target == "-":
         print(text, end="")
         return
-    Console().print(table, crop=False)  # rather lines that are too long than numbers cut off
+    Console(markup=False, emoji=False).print(table, crop=False)  # rather lines that are too long than numbers cut off
     if json_target is not None:
         write_text(Path(json_target), text)
-
-
-def _finite(value: Any) -> Any:
-    """Replace infinity (the PSNR of equal images) and NaN, which JSON does not have, by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_finite(entry) for entry in value]
-    return value

@@ -1,23 +1,22 @@
 """`promptsr evaluate`: a folder, image by image, or models over benchmark sets as in Table I."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
-from promptsr.support.errors import ConfigError
+from promptsr.cli.console import JsonOption, check_targets, complain, name_weights, progress_bar, show
+from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
-from promptsr.support.ranks import joined
-from promptsr.zoo.load import load_models
-from promptsr.zoo.sr_model import common_scale, find_device
 
 if TYPE_CHECKING:
-    from promptsr.evaluation.evaluate import Evaluation
+    from promptsr.evaluation.benchmark_sets import BenchmarkSet
+    from promptsr.evaluation.evaluate import Evaluation, LeftOut
     from promptsr.evaluation.measure import Measuring
     from promptsr.evaluation.table import TableOne
     from promptsr.zoo.sr_model import SRModel
@@ -29,7 +28,8 @@ def evaluate(
     ],
     hr: Annotated[Path | None, typer.Option(help="Folder of HR images, to be scored one by one.")] = None,
     lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
+        Path | None,
+        typer.Option(help="Folder of their LR images, such as babyx4.png for baby.png. Default: bicubic, made here."),
     ] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Folder of benchmark sets instead, for a table beside the published one.")
@@ -51,12 +51,18 @@ def evaluate(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     json_target: JsonOption = None,
 ) -> None:
-    """Measure PSNR and SSIM on Y, as in the paper's Table I; several ranks share the images under torchrun."""
-    from promptsr.evaluation.benchmark_sets import BenchmarkSet, find_sets
-    from promptsr.evaluation.evaluate import find_pairs
+    """Measure PSNR and SSIM on Y, as in the paper's Table I; several ranks share the images under torchrun.
+
+    Images that cannot be measured are named and left out, and the exit status is 2.
+    """
+    from promptsr.evaluation.benchmark_sets import find_sets, search_set
+    from promptsr.evaluation.evaluate import decibels
     from promptsr.evaluation.measure import measure
     from promptsr.evaluation.score_log import ScoreLog
     from promptsr.evaluation.table import FILES, table_one, write_table
+    from promptsr.support.ranks import joined
+    from promptsr.zoo.load import load_models
+    from promptsr.zoo.sr_model import common_scale, find_device
 
     names = list(dict.fromkeys(model))
     if hr is not None and (bench or sets or out or len(names) > 1):
@@ -70,62 +76,107 @@ def evaluate(
     for name, loaded in zip(names, models, strict=True):
         if scale is not None and scale != loaded.scale:
             raise ConfigError(f"{name} upscales x{loaded.scale}, not x{scale}: choose a model for x{scale}.")
-    if stability and hr is not None:
-        return _stability(models[0].to(find_device(device)), names[0], find_pairs(hr, lr), json_target)
     common = common_scale(models)
     if bench is not None:
         found = find_sets(bench, sets or [], common)
     elif hr is not None:
-        found = [BenchmarkSet(str(hr), find_pairs(hr, lr))]
+        found = [search_set(str(hr), hr, lr, common)]
     else:
         raise ConfigError("Give the images by --hr, one folder of them, or by --bench, a folder of benchmark sets.")
+    if stability:
+        return _stability(models[0].to(find_device(device)), names[0], found[0], json_target)
     with joined() as ranks:
         models = [loaded.to(find_device(device)) for loaded in models]
+        bad = _Bad(found) if ranks.first else None
         with progress_bar(shown=ranks.first) as bar:
             task = bar.add_task("images", total=None, note="")
 
             def tell(step: "Measuring") -> None:
-                note = f"{escape(step.model)} {step.image.psnr_y:.2f} dB"
+                note = f"{step.model} {decibels(step.image.psnr_y)} dB"
                 bar.update(task, completed=step.done, total=step.total, note=note)
 
             log = ScoreLog(out / "scores", ranks.rank) if out else None
             rows = finish(measure(models, found, ensemble=self_ensemble, log=log, ranks=ranks), tell)
-    if not ranks.first:
+    if bad is None:
         return
     if bench is not None:
         table = table_one(rows, found, common, self_ensemble)
         if out:
             write_table(table, out)
-        show(table.to_dict(), _rows(table), json_target)
+        result, shown = table.to_dict(), _rows(table)
     else:
         [scores] = rows[0].sets.values()
         result = {**scores.to_dict(), "model": f"{names[0]}+" if self_ensemble else names[0]}
-        show(result, _images(scores), json_target)
+        shown = _images(scores)
+    name_weights(models, result, shown)
+    show(result, shown, json_target)
+    for row in rows:
+        for name, each in row.sets.items():
+            bad.add(name, each.left_out)
+    bad.check()
 
 
-def _stability(model: "SRModel", name: str, pairs: list[tuple[Path, Path | None]], json_target: str | None) -> None:
+class _Bad:
+    """Images that cannot be measured, each named once on stderr, as early as it is known."""
+
+    def __init__(self, sets: list["BenchmarkSet"]) -> None:
+        self._total = sum(len(each.pairs) + len(each.left_out) for each in sets)
+        self._named: set[str] = set()
+        for each in sets:
+            self.add(each.name, each.left_out)
+
+    def add(self, set_name: str, images: Iterable["LeftOut"]) -> None:
+        """Name images of a set."""
+        for sentence in (f"{set_name}: {image.reason}" for image in images):
+            if sentence not in self._named:
+                self._named.add(sentence)
+                complain(sentence)
+
+    def check(self) -> None:
+        """Raise an error if any image was named."""
+        if self._named:
+            raise UserError(f"{len(self._named)} of {self._total} images could not be measured; see above.")
+
+
+def _stability(model: "SRModel", name: str, images: "BenchmarkSet", json_target: str | None) -> None:
+    from promptsr.evaluation.evaluate import LeftOut, decibels
     from promptsr.evaluation.stability import STEP, mean
     from promptsr.evaluation.stability import stability as measure
 
-    changes = []
+    bad, changes, left_out = _Bad([images]), [], list(images.left_out)
     with progress_bar() as bar:
-        task = bar.add_task("images", total=len(pairs), note="")
-        for pair in pairs:
-            changes.append(measure(model, *pair))
+        task = bar.add_task("images", total=len(images.pairs), note="")
+        for pair in images.pairs:
+            try:
+                changes.append(measure(model, *pair))
+            except UserError as error:
+                left_out.append(LeftOut(pair[0].name, str(error)))
+                bad.add(images.name, left_out[-1:])
             bar.advance(task)
+    if not changes:
+        raise UserError(f"No image of {images.name} could be measured; see above.")
     table = Table("image", "8-bit values that change", "by up to (levels)", "PSNR between (dB)")
     for change in (*changes, mean(changes)):
-        table.add_row(escape(change.name), f"{100 * change.share:.2f} %", str(change.levels), f"{change.psnr:.1f}")
-    images = [asdict(change) for change in changes]
-    show({"model": name, "moved_by": STEP, "images": images, "share": mean(changes).share}, table, json_target)
+        share = f"{100 * change.share:.2f} %"
+        table.add_row(change.name, share, str(change.levels), decibels(change.psnr, 1))
+    unchanged = sum(math.isinf(change.psnr) for change in changes)
+    if unchanged:
+        table.caption = f"{unchanged} of {len(changes)} do not change at all; the mean PSNR is of the others."
+    rows = {"images": [asdict(change) for change in changes], "left_out": [asdict(image) for image in left_out]}
+    means = {"share": mean(changes).share, "unchanged": unchanged}
+    show({"model": name, "moved_by": STEP, **rows, **means}, table, json_target)
+    bad.check()
 
 
 def _images(scores: "Evaluation") -> Table:
+    from promptsr.evaluation.evaluate import decibels
+
     table = Table("image", "PSNR-Y (dB)", "SSIM-Y")
     for image in scores.images:
-        table.add_row(escape(image.name), f"{image.psnr_y:.3f}", f"{image.ssim_y:.4f}")
+        table.add_row(image.name, decibels(image.psnr_y, 3), f"{image.ssim_y:.4f}")
     table.add_section()
-    table.add_row("[bold]mean", f"[bold]{scores.psnr_y:.3f}", f"[bold]{scores.ssim_y:.4f}")
+    table.add_row("mean", decibels(scores.psnr_y, 3), f"{scores.ssim_y:.4f}", style="bold")
+    table.caption = " ".join(scores.remarks)
     return table
 
 
@@ -137,10 +188,10 @@ def _rows(found: "TableOne") -> Table:
     for figures, style in (("measured", "bold"), ("published", None)):
         lines = [line for line in found.lines if line["figures"] == figures]
         if lines:
-            table.add_row(f"[italic]{figures}:")
+            table.add_row(f"{figures}:", style="italic")
         for line in lines:
             cells = (line[name].replace(" / ", between) for name in ("model", "parameters", *found.sets))
-            table.add_row(*map(escape, cells), style=style)
+            table.add_row(*cells, style=style)
         table.add_section()
-    table.caption = escape(found.caption)
+    table.caption = found.caption
     return table

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, check_targets, log, progress_bar, show
@@ -38,15 +37,15 @@ def fetch(
         task = bar.add_task(name, total=None, visible=False, note="")
 
         def tell(step: Step) -> None:
-            bar.update(task, description=escape(step.what), completed=step.done, total=step.total, visible=True)
+            bar.update(task, description=step.what, completed=step.done, total=step.total, visible=True)
 
         fetched = finish(work(name, to, catalogue), tell)
     entry = catalogue[name]
     if fetched.kept:
         note = f"{fetched.kept} is kept: other names come from it too. Delete it when you need none of them."
-        log.print(escape(note), soft_wrap=True, highlight=False)
+        log.print(note, soft_wrap=True)
     table = Table("name", "where", "", "licence")
-    table.add_row(name, escape(str(fetched.path)), "fetched" if fetched.is_new else "was there", escape(entry.licence))
+    table.add_row(name, str(fetched.path), "fetched" if fetched.is_new else "was there", entry.licence)
     result = {"name": name, "path": str(fetched.path), "is_new": fetched.is_new, "licence": entry.licence}
     show(result, table, json_target)
 
@@ -64,7 +63,7 @@ def _list_names(json_target: str | None) -> None:
     for entry in entries:
         size = decimal(entry.size) if entry.files else "by hand"
         source = entry.files[0].url if entry.files else entry.page
-        table.add_row(entry.name, size, escape(f"{entry.title}\n{entry.licence}\n{source}"), end_section=True)
+        table.add_row(entry.name, size, f"{entry.title}\n{entry.licence}\n{source}", end_section=True)
     keys = ("name", "title", "size", "licence", "page", "evidence")
     names = [
         {**{key: getattr(entry, key) for key in keys}, "urls": [file.url for file in entry.files]} for entry in entries

@@ -1,28 +1,41 @@
 """`promptsr models` and `promptsr complexity`: a table, or JSON."""
 
 from functools import reduce
+from itertools import groupby
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, SetOption, show
-from promptsr.config import preset as preset_config
-from promptsr.support.yaml_settings import override
-from promptsr.zoo.load import list_models
+from promptsr.cli.console import JsonOption, SetOption, log, show
+from promptsr.support.errors import first_few
 
 
 def models(json_target: JsonOption = None) -> None:
-    """List the models, their size and their measured scores."""
-    known = list_models()
+    """List the models, their size and their measured scores, and what is ignored in the folder PROMPTSR_MODELS."""
+    from promptsr.zoo.listing import search_models
+
+    with log.status("Reading new files"):
+        listing = search_models()
     table = Table("model", "scale", "parameters", "weights", "PSNR-Y / SSIM-Y")
-    for model in known:
+    for model in listing.models:
         scores = "   ".join(f"{name} {s['psnr_y']:.2f} / {s['ssim_y']:.4f}" for name, s in model.scores.items())
-        weights = "yes" if model.has_weights else "to be trained"
+        weights = (model.weights or "yes") if model.has_weights else "to be trained"
         table.add_row(model.name, f"x{model.scale}", f"{model.parameters:,}", weights, scores)
+    tables = Table.grid()
+    tables.add_row(table)
+    if listing.ignored:
+        ignored = Table(Column("ignored", overflow="fold"), Column("why", overflow="fold"))
+        for reason, group in groupby(sorted(listing.ignored, key=lambda each: each[1]), key=lambda each: each[1]):
+            ignored.add_row(first_few([str(path) for path, _ in group], 10), reason)
+        tables.add_row(ignored)
     keys = ("name", "scale", "parameters", "has_weights", "scores")
-    show({"models": [{key: getattr(model, key) for key in keys} for model in known]}, table, json_target)
+    result = {
+        "models": [{key: getattr(model, key) for key in keys} for model in listing.models],
+        "ignored": [{"path": str(path), "reason": reason} for path, reason in listing.ignored],
+    }
+    show(result, tables, json_target)
 
 
 def complexity(
@@ -35,6 +48,8 @@ def complexity(
 ) -> None:
     """Count parameters and multiply-adds, true ones and by the paper's convention."""
     from promptsr.complexity.counting import count
+    from promptsr.config import preset as preset_config
+    from promptsr.support.yaml_settings import override
 
     config = preset_config(preset, **reduce(override, settings or [], {"scale": scale}))
     cost = count(config, height, width)
@@ -43,11 +58,12 @@ def complexity(
     for layer in [*cost.layers, None]:
         part = layer or cost
         table.add_row(
-            layer.name if layer else "[bold]total",
+            layer.name if layer else "total",
             f"{part.parameters:,}",
             f"{part.multiply_adds / 1e9:.3f}G",
             f"{part.published_parameters:,}",
             f"{part.published_multiply_adds / 1e9:.3f}G",
+            style=None if layer else "bold",
             end_section=layer is cost.layers[-1],
         )
     table.caption = (

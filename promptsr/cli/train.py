@@ -8,10 +8,8 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from promptsr.cli.console import RecipeSettings, log, progress_bar
-from promptsr.support.ranks import started
 
 
 class StopRequest:
@@ -59,6 +57,7 @@ def train(
     """
     from promptsr.data.cache import ImagesRead
     from promptsr.support.progress import finish
+    from promptsr.support.ranks import started
     from promptsr.training import TrainReport, load_recipe
     from promptsr.training import train as run
 
@@ -77,7 +76,7 @@ def train(
             if bar.tasks[0].description != "training":  # the time it took to read says nothing about the time left
                 bar.reset(task, description="training", total=report.steps)
             note = f"loss {report.loss:.4f}  {report.images_per_second:.1f} images/s"
-            lines = [f"Note: {escape(sentence)}" for sentence in report.notes]
+            lines = [f"Note: {sentence}" for sentence in report.notes]
             if report.psnr_y is not None:
                 scores.append(f"{report.psnr_y:.3f} dB")
                 lines.append(f"step {report.step}: {note}  validation PSNR-Y {scores[-1]}")

@@ -1,39 +1,59 @@
 """`promptsr upscale`."""
 
-from collections import Counter
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from secrets import token_hex
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import Progress as Bar
+from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, complain, log, progress_bar, show
-from promptsr.imaging import SUFFIXES, decode, encode, find_images
-from promptsr.inference.self_ensemble import self_ensemble
-from promptsr.inference.upscaler import MEMORY_BUDGET, Upscaler, UpscaleResult
+from promptsr.cli.console import JsonOption, check_targets, complain, log, name_weights, progress_bar, show
 from promptsr.support.errors import ConfigError, UserError
-from promptsr.support.files import check_writable
-from promptsr.support.progress import finish
-from promptsr.zoo.load import load_model
+
+if TYPE_CHECKING:
+    from promptsr.cli.upscale_plan import Job
+    from promptsr.imaging import Header, Picture
+    from promptsr.inference.upscaler import Upscaler
+
+_LARGE = 2**25
+"""Pixels of a result from which on its size and its needs are told before the work."""
 
 
 def upscale(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A file for one image; else a folder (made when missing).")
+        str, typer.Option("--output", "-o", help="A file for one image; else a folder (made when missing).")
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint.")
     ] = "promptsr-tiny-x4",
+    scale: Annotated[float | None, typer.Option(help="Another scale than the model's, such as 2.5.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels of the result; with --height it fits within both.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels of the result.")] = None,
+    max_side: Annotated[int | None, typer.Option(help="Most pixels of the longer side of the result.")] = None,
     tile: Annotated[str, typer.Option(help="auto, whole, or the side of the tiles in input pixels.")] = "auto",
     overlap: Annotated[int, typer.Option(help="Input pixels that neighbouring tiles share.")] = 16,
-    memory: Annotated[int, typer.Option(help="Working memory that `--tile auto` may use, MiB.")] = MEMORY_BUDGET >> 20,
+    memory: Annotated[int, typer.Option(help="Working memory that `--tile auto` may use, MiB.")] = 256,
     file_format: Annotated[
-        str | None, typer.Option("--format", help="png, jpg, webp or tif for results in a folder; default: as input.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="png, jpg, webp or tif for results in a folder, or frames: a folder of PNG for each animation; "
+            "default: as the input.",
+        ),
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="Of an animation or of several pages, only this one.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into sub-folders and keep them.")] = False,
+    skip_existing: Annotated[bool, typer.Option("--skip-existing", help="Go on where a stopped run was.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     half: Annotated[bool, typer.Option("--half", help="Half precision, for models known to be safe in it.")] = False,
     ensemble: Annotated[
@@ -41,8 +61,20 @@ def upscale(
     ] = False,
     json_target: JsonOption = None,
 ) -> None:
-    """Upscale images. Depth, alpha, colour profile and metadata are kept."""
-    pairs = _plan(inputs, output, file_format)
+    """Upscale images, animations and pages; several ranks share the files under torchrun.
+
+    Depth, alpha, colour profile and metadata are kept as far as the format holds them; the rest is named.
+    """
+    from promptsr.cli.upscale_plan import Wish, plan
+    from promptsr.inference.self_ensemble import self_ensemble
+    from promptsr.inference.sizes import Size
+    from promptsr.inference.upscaler import Upscaler
+    from promptsr.support.ranks import joined
+    from promptsr.zoo.load import load_model
+
+    if skip_existing and overwrite:
+        raise ConfigError("--skip-existing and --overwrite exclude each other: choose one.")
+    check_targets([], json_target)
     loaded = load_model(model)
     upscaler = Upscaler(
         self_ensemble(loaded) if ensemble else loaded,
@@ -51,65 +83,179 @@ def upscale(
         memory_budget=memory << 20,
         device=device,
         half=half,
+        size=Size(scale, width, height, max_side),
     )
-    rows, failures = [], 0
-    table = Table("input", "output", "size", "tile", "seconds")
-    with progress_bar() as bar:
-        for source, target in pairs:
-            try:
-                result = _upscale_file(upscaler, source, target, quality, bar)
-            except UserError as error:
-                # One bad file spoils neither the others of a batch nor the exit code.
-                if len(pairs) == 1:
-                    raise
-                failures += 1
-                complain(f"{source}: {error}")
-                continue
-            if result.note:
-                log.print(escape(f"{source}: {result.note}"), soft_wrap=True, highlight=False)
-            picture = result.picture
-            size = f"{picture.width} x {picture.height}"
-            side = str(result.tile or "whole")
-            table.add_row(str(source), str(target), size, side, f"{result.seconds:.1f}")
-            facts = {key: getattr(result, key) for key in ("tile", "tiles", "seconds", "note")}
-            files = {"input": str(source), "output": str(target)}
-            rows.append({**files, "width": picture.width, "height": picture.height, **facts})
-    show({"model": f"{model}+" if ensemble else model, "images": rows}, table, json_target)
-    if failures:
-        raise UserError(f"{failures} of {len(pairs)} images could not be upscaled; see above.")
+
+    def size_of(header: "Header") -> tuple[int, int]:
+        estimate = upscaler.estimate(header.height, header.width, bit_depth=header.bit_depth, alpha=header.alpha)
+        return estimate.height, estimate.width
+
+    existing = "skip" if skip_existing else "overwrite" if overwrite else None
+    only = None if frame is None else frame - 1
+    wish = Wish(output, file_format, only, recursive, existing)
+    with joined() as ranks:
+        planned = plan(inputs, wish, size_of)
+        ranks.barrier()  # all have planned before anyone writes
+        done: list[_Done] = []
+        failed = list(planned.failed) if ranks.first else []
+        if ranks.first:
+            for path, reason in planned.left_out:
+                _say(f"{path} {reason}: left out")
+            for path, reason in failed:
+                complain(f"{path}: {reason}")
+        with progress_bar(shown=ranks.first) as bar:
+            for job in planned.jobs[ranks.rank :: ranks.world]:
+                try:
+                    done.append(_do(job, upscaler, only, quality, bar))
+                except UserError as error:
+                    # One bad file spoils neither the others of a batch nor the exit code.
+                    if len(planned.jobs) + len(planned.failed) == 1:
+                        raise
+                    failed.append((job.source, str(error)))
+                    complain(f"{job.source}: {error}")
+        done = [each for part in ranks.gather(done) for each in part]
+        failed = [each for part in ranks.gather(failed) for each in part]
+    if ranks.first:
+        order = [job.source for job in planned.jobs]
+        done.sort(key=lambda each: order.index(Path(each.input)))
+        result = {
+            "model": f"{model}+" if ensemble else model,
+            "images": [asdict(each) for each in done],
+            "skipped": list(map(str, planned.skipped)),
+            "left_out": [{"input": str(path), "reason": reason} for path, reason in planned.left_out],
+            "failed": [{"input": str(path), "reason": reason} for path, reason in failed],
+        }
+        table = _table(done)
+        name_weights([loaded], result, table)
+        show(result, table, json_target)
+        if planned.skipped:
+            _say(f"{len(planned.skipped)} results were there already and have been kept.")
+    if failed:
+        of = len(planned.jobs) + len(planned.failed)
+        raise UserError(f"{len(failed)} of {of} images could not be upscaled; see above.")
 
 
-def _upscale_file(upscaler: Upscaler, source: Path, target: Path, quality: int, bar: Progress) -> UpscaleResult:
-    picture = decode(source)
-    task = bar.add_task(source.name, total=None, note="")
-    result = finish(upscaler.stream(picture), lambda step: bar.update(task, completed=step.done, total=step.total))
-    encode(result.picture, target, quality=quality)
-    return result
+@dataclass
+class _Done:
+    """A result, as it is reported."""
+
+    input: str
+    output: str
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    tile: int | None = None
+    tiles: int = 0
+    seconds: float = 0
+    note: str | None = None
+    not_kept: list[str] = field(default_factory=list)
+    """Metadata and properties of the input that the result lacks."""
+
+    def say(self, text: str | None) -> None:
+        """Print a note on this result at once, and keep it."""
+        if text and text not in (self.note or ""):
+            self.note = f"{self.note} {text}" if self.note else text
+            _say(f"{self.input}: {text}")
 
 
-def _plan(inputs: list[Path], output: Path, file_format: str | None) -> list[tuple[Path, Path]]:
-    """Plan which file becomes which, and refuse all that can be refused without decoding."""
-    sources = [file for path in inputs for file in (find_images(path) if path.is_dir() else [path])]
-    single = len(inputs) == 1 and not inputs[0].is_dir() and not output.is_dir()
-    targets = [output] if single else [output / _result_name(source, file_format) for source in sources]
-    doubles = [target for target, count in Counter(targets).items() if count > 1]
-    if doubles:
-        raise UserError(f"Two inputs would both become {doubles[0]}: give them other names, or upscale them apart.")
-    for source, target in zip(sources, targets, strict=True):
-        if not source.exists():
-            raise UserError(f"There is no file {source}: check the path.")
-        if target.suffix.lower() not in SUFFIXES:
-            raise UserError(f"{target} has no known image suffix: use one of {', '.join(SUFFIXES)}.")
-        if target.resolve() == source.resolve():
-            raise UserError(f"{source} would be overwritten by its own result: choose another --output.")
-        check_writable(target)
-    return list(zip(sources, targets, strict=True))
+def _do(job: "Job", upscaler: "Upscaler", only: int | None, quality: int, bar: Bar) -> _Done:
+    """Upscale one file, all its frames, and write the result."""
+    from promptsr.imaging import decode, decode_frames
+    from promptsr.imaging.frames import write_frames
+    from promptsr.support.progress import finish
+
+    header = job.header
+    estimate = upscaler.estimate(header.height, header.width, bit_depth=header.bit_depth, alpha=header.alpha)
+    _check_space(job.target, estimate.pixels * header.frames * (3 + header.alpha) * header.bit_depth // 8)
+    done = _Done(str(job.source), str(job.target))
+    done.say(job.note)
+    if estimate.pixels > _LARGE:
+        _say(
+            f"{job.source}: {estimate.width} x {estimate.height} pixels ({estimate.pixels / 1e6:.0f} megapixels) in "
+            f"{estimate.passes} passes, {estimate.memory / 1e9:.1f} GB of memory and {estimate.disk / 1e9:.1f} GB of "
+            "disk meanwhile"
+        )
+    task = bar.add_task(job.source.name, total=None, note="")
+
+    def enlarged(picture: "Picture") -> "Picture":
+        note = f"frame {done.frames + 1} of {header.frames}" if header.frames > 1 else ""
+        result = finish(
+            upscaler.stream(picture),
+            # The tiles of all frames, so that the time left is right.
+            lambda step: bar.update(
+                task, completed=done.frames * step.total + step.done, total=header.frames * step.total, note=note
+            ),
+        )
+        done.frames += 1
+        done.width, done.height, done.tile = result.picture.width, result.picture.height, result.tile
+        done.tiles += result.tiles
+        done.seconds += result.seconds
+        done.say(result.note)
+        for each in picture.metadata.notes:
+            done.say(each)
+        return result.picture
+
+    if header.frames == 1:
+        picture = enlarged(decode(job.source, frame=only or 0))
+        target, lost = _write(picture, job.target, quality)
+        if target != job.target:
+            done.output = str(target)
+            done.say(f"{job.target} could not be written, so the result is {target}.")
+    else:
+        lost = write_frames(map(enlarged, decode_frames(job.source)), header, job.target, quality=quality)
+    done.not_kept += lost
+    if done.not_kept:
+        _say(f"{done.output} does not keep: {', '.join(done.not_kept)}")
+    return done
 
 
-def _result_name(source: Path, file_format: str | None) -> str:
-    if file_format is not None:
-        return f"{source.stem}.{file_format.lower().lstrip('.')}"
-    return source.name if source.suffix.lower() in SUFFIXES else f"{source.stem}.png"
+def _write(picture: "Picture", target: Path, quality: int) -> tuple[Path, list[str]]:
+    """Write a finished result; if that fails, as PNG beside the target or in the temporary folder.
+
+    Returns:
+        The file, and what its format cannot keep.
+
+    Raises:
+        UserError: none of them can be written.
+    """
+    from promptsr.imaging import encode
+
+    try:
+        return target, encode(picture, target, quality=quality)
+    except UserError:
+        for folder in (target.parent, Path(tempfile.gettempdir())):
+            with suppress(UserError):
+                spare = folder / f"{target.stem}-{token_hex(4)}.png"
+                return spare, encode(picture, spare)
+        raise
+
+
+def _check_space(target: Path, size: int) -> None:
+    """Refuse a result that its disk has no room for, even without compression.
+
+    Raises:
+        UserError: there is less.
+    """
+    free = shutil.disk_usage(next(parent for parent in target.absolute().parents if parent.exists())).free
+    if size > free:
+        raise UserError(
+            f"{target} may need {size / 1e6:.0f} MB, and its disk has {free / 1e6:.0f} MB free: make room, or choose "
+            "another --output."
+        )
+
+
+def _table(done: list[_Done]) -> Table:
+    paths = (Column(name, overflow="fold") for name in ("input", "output"))
+    table = Table(*paths, "size", "tile", "seconds")
+    for each in done:
+        frames = f", {each.frames} frames" if each.frames > 1 else ""
+        size, side = f"{each.width} x {each.height}{frames}", str(each.tile or "whole")
+        table.add_row(each.input, each.output, size, side, f"{each.seconds:.1f}")
+    return table
+
+
+def _say(text: str) -> None:
+    log.print(text, soft_wrap=True)
 
 
 def _parse_tile(text: str) -> str | int:

@@ -1,8 +1,9 @@
 """Cache of decoded images: pixels in memory-mapped files, shared by every process and every later run.
 
 An image has a folder in the cache, named by its path, size and time of change, with `hr.npy` (H x W x 3, uint8),
-`texture.npy` (see `promptsr.data.texture`) and an `lr-xS.npy` for every scale that was asked for. Files are written
-all or nothing; a folder can be removed at any time when no run is on.
+`texture.npy` (see `promptsr.data.texture`) and an `lr-xS.npy` for every scale that was asked for; with LR images of
+one's own an `lr-xS-NAME.npy` for each, named as a folder would be. Files are written all or nothing; a folder can be
+removed at any time when no run is on.
 """
 
 import hashlib
@@ -17,14 +18,15 @@ from threading import Lock
 import numpy as np
 from torch import Tensor
 
-from promptsr.data import load_hr, make_lr
+from promptsr.data import load_hr, load_pair, make_lr
+from promptsr.data.pairs import PairPaths
 from promptsr.data.texture import texture
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import crop_to_multiple
 from promptsr.support.errors import ImageError, UserError
 from promptsr.support.files import replacing
 
-_FORMAT = "1"  # changes when the same image would be cached otherwise
+_FORMAT = "2"  # changes when the same image would be cached otherwise
 # NumPy reads a header by Python's own parser, which in Python 3.11 fails now and then when two threads use it.
 _ONE_HEADER_AT_A_TIME = Lock()
 
@@ -55,6 +57,8 @@ class CachedImage:
     """h x w x 3, uint8, with h = H // s and w = W // s."""
     texture: np.ndarray
     """See `promptsr.data.texture.texture`."""
+    lr_file: tuple[str, int] | None = None
+    """Name and size in bytes of the file of the LR image; None: it is the bicubic one."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,15 @@ class ReadImages:
     """A sentence for every file that was left out, naming it."""
 
 
-def read_images(paths: Sequence[Path], scale: int, cache: Path) -> Generator[ImagesRead, None, ReadImages]:
+def read_images(pairs: Sequence[PairPaths], scale: int, cache: Path) -> Generator[ImagesRead, None, ReadImages]:
     """Open images through the cache, decoding those that are not in it yet, several at a time.
 
-    A file that is damaged, unreadable or gone is named and left out.
+    A file that is damaged, unreadable or gone is named and left out, and so is a pair of sizes that do not fit.
 
     Args:
-        paths: of HR images.
-        scale: s; LR images are the bicubic ones of `promptsr.data.make_lr`.
+        pairs: of HR images and their LR images, see `promptsr.data.pairs.find_pairs`; for None the LR image is that of
+            `promptsr.data.make_lr`.
+        scale: s.
         cache: folder of the cache.
 
     Raises:
@@ -90,41 +95,53 @@ def read_images(paths: Sequence[Path], scale: int, cache: Path) -> Generator[Ima
     images: list[CachedImage] = []
     damaged: list[str] = []
 
-    def read(path: Path) -> CachedImage | str:
+    def read(pair: PairPaths) -> CachedImage | str:
         try:
-            return _open(path, scale, cache)
+            return _open(*pair, scale, cache)
         except ImageError as error:
             return str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for done, result in enumerate(pool.map(read, paths), 1):
+            for done, result in enumerate(pool.map(read, pairs), 1):
                 if isinstance(result, str):
                     damaged.append(result)
                 else:
                     images.append(result)
-                yield ImagesRead(done, len(paths))
+                yield ImagesRead(done, len(pairs))
         finally:
             pool.shutdown(cancel_futures=True)
     return ReadImages(images, tuple(damaged))
 
 
-def _open(path: Path, scale: int, cache: Path) -> CachedImage:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ImageError(f"{path} is not there any more.") from error
-    key = f"{_FORMAT}\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:24]
+def _open(path: Path, lr_path: Path | None, scale: int, cache: Path) -> CachedImage:
+    key, size = _identify(path)
+    folder = cache / key
 
     @cached  # decoded at most once, however many of the files are missing
     def pixels() -> Tensor:
         return load_hr(path, 1)
 
     hr = _mapped(folder / "hr.npy", lambda: _bytes(pixels()))
-    lr = _mapped(folder / f"lr-x{scale}.npy", lambda: _bytes(_lr(pixels(), scale)))
+    lr_file = None
+    if lr_path is None:
+        lr = _mapped(folder / f"lr-x{scale}.npy", lambda: _bytes(_lr(pixels(), scale)))
+    else:
+        lr_key, lr_size = _identify(lr_path)
+        lr_file = lr_path.name, lr_size
+        lr = _mapped(folder / f"lr-x{scale}-{lr_key}.npy", lambda: _bytes(load_pair(path, scale, lr_path)[1]))
     means = _mapped(folder / "texture.npy", lambda: texture(pixels()))
-    return CachedImage(path.name, status.st_size, hr, lr, np.array(means.array))
+    return CachedImage(path.name, size, hr, lr, np.array(means.array), lr_file)
+
+
+def _identify(path: Path) -> tuple[str, int]:
+    """Return a name for a file as it is now, and its size in bytes."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path} is not there any more.") from error
+    key = f"{_FORMAT}\0{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    return hashlib.sha256(key.encode()).hexdigest()[:24], status.st_size
 
 
 def _mapped(path: Path, make: Callable[[], np.ndarray]) -> MappedArray:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptsr.evaluation.evaluate import find_pairs
-from promptsr.imaging.decode import find_images
+from promptsr.data.pairs import PairPaths, search_pairs, subfolder
+from promptsr.evaluation.evaluate import LeftOut, smallest_side
+from promptsr.imaging.folders import search_images
 from promptsr.paper.tables import DATASETS
 from promptsr.support.errors import UserError
 
@@ -18,17 +19,20 @@ class BenchmarkSet:
     """Images to measure models on."""
 
     name: str
-    pairs: list[tuple[Path, Path | None]]
-    """HR and LR images; None: the LR image is made from the HR image, see `promptsr.evaluation.evaluate.find_pairs`."""
+    pairs: list[PairPaths]
+    left_out: tuple[LeftOut, ...] = ()
+    """HR images that cannot be measured."""
+    notes: tuple[str, ...] = ()
+    """Sentences on the images."""
 
 
 def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSet]:
     """Find benchmark sets in a folder.
 
-    A set `Set5` is the folder of this name, or `set5`, in one of four layouts: `Set5/x4/HR` with LR images
-    of the same names in `Set5/x4/LR`; `Set5/HR` with `Set5/LR/x4`, as fetched; `Set5/HR/baby.png` with
-    `Set5/LR_bicubic/X4/babyx4.png`; or HR images in `Set5` itself. Where there is no LR folder, LR images are made
-    (bicubic).
+    A set `Set5` is the folder of this name, or `set5`. HR images lie in `Set5/x4/HR`, `Set5/HR`, `Set5/GTmod12` or
+    `Set5` itself, LR images in `Set5/x4/LR`, `Set5/LR/x4` (as fetched), `Set5/LR_bicubic/X4`, `Set5/LRbicx4`,
+    `Set5/X4` or `Set5/LR`, or both in `Set5/image_SRF_4`; upper and lower case are the same. Images are paired by
+    `promptsr.data.pairs.find_pairs`. Where there is no LR folder, LR images are made (bicubic).
 
     Args:
         bench: the folder.
@@ -49,17 +53,29 @@ def find_sets(bench: Path, names: Sequence[str], scale: int) -> list[BenchmarkSe
     for name in wanted:
         if name not in usable:
             raise UserError(f"{bench} holds no set {name} with images for x{scale}: choose among {', '.join(usable)}.")
-    return [BenchmarkSet(name, find_pairs(*_locate(folders[name], scale), lr_ending=f"x{scale}")) for name in wanted]
+    return [search_set(name, *_locate(folders[name], scale), scale) for name in wanted]
+
+
+def search_set(name: str, hr_folder: Path, lr_folder: Path | None, scale: int) -> BenchmarkSet:
+    """Find the images of a set, and check by their headers which can be measured.
+
+    Raises:
+        UserError: a folder is missing or empty, or an HR image has no partner or several.
+    """
+    found = search_pairs(hr_folder, lr_folder, scale, smallest=smallest_side(scale))
+    left_out = tuple(LeftOut(path.name, reason) for path, reason in found.left_out)
+    return BenchmarkSet(name, found.pairs, left_out, tuple(found.notes))
 
 
 def _locate(folder: Path, scale: int) -> tuple[Path, Path | None]:
     """Return the HR folder of a set and its LR folder, if there is one."""
-    hr, lr_folders = folder / f"x{scale}" / "HR", [folder / f"x{scale}" / "LR"]
-    if not hr.is_dir():
-        hr, lr_folders = folder / "HR", [folder / "LR" / f"x{scale}", folder / "LR_bicubic" / f"X{scale}"]
-    if not hr.is_dir():
-        return folder, None
-    return hr, next((lr for lr in lr_folders if lr.is_dir()), None)
+    x = f"x{scale}"
+    if both := subfolder(folder, f"image_SRF_{scale}"):
+        return both, both
+    hr_folders = [subfolder(folder, *names) for names in ((x, "HR"), ("HR",), ("GTmod12",))]
+    lr_names = ((x, "LR"), ("LR", x), ("LR_bicubic", x), (f"LRbic{x}",), (x,), ("LR",))
+    lr_folders = [subfolder(folder, *names) for names in lr_names]
+    return next(filter(None, hr_folders), folder), next((lr for lr in lr_folders if lr and _holds_images(lr)), None)
 
 
 def _called(name: str) -> str:
@@ -68,6 +84,6 @@ def _called(name: str) -> str:
 
 def _holds_images(folder: Path) -> bool:
     try:
-        return bool(find_images(folder))
-    except UserError:
+        return bool(search_images(folder).images)
+    except UserError:  # it cannot be read
         return False

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from promptsr.data import load_pair
-from promptsr.imaging.decode import find_images
+from promptsr.data import load_common
+from promptsr.data.pairs import PairPaths
 from promptsr.imaging.metrics import SSIM_WINDOW, psnr_y, quantize, ssim_y
-from promptsr.support.errors import ImageError, UserError
+from promptsr.support.errors import ImageError, first_few
+from promptsr.support.files import finite
 from promptsr.zoo.sr_model import SRModel
 
 
@@ -21,8 +22,17 @@ class ImageScore:
 
     name: str
     psnr_y: float
-    """dB"""
+    """dB; infinite for a perfect result."""
     ssim_y: float
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An image that could not be measured."""
+
+    name: str
+    reason: str
+    """A sentence that names the file and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -32,45 +42,60 @@ class Evaluation:
     model: str
     scale: int
     images: list[ImageScore]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences on the images."""
 
     @property
     def psnr_y(self) -> float:
-        """Mean over the images, dB."""
-        return math.fsum(image.psnr_y for image in self.images) / len(self.images)
+        """Mean over the images that are not perfect, dB; infinite if all are perfect, NaN if there are none."""
+        rest = [image.psnr_y for image in self.images if not math.isinf(image.psnr_y)]
+        return _mean(rest) if rest or not self.images else math.inf
 
     @property
     def ssim_y(self) -> float:
-        return math.fsum(image.ssim_y for image in self.images) / len(self.images)
+        """Mean over the images; NaN if there are none."""
+        return _mean([image.ssim_y for image in self.images])
+
+    @property
+    def perfect(self) -> int:
+        """Number of images whose result equals HR, and whose PSNR is infinite."""
+        return sum(math.isinf(image.psnr_y) for image in self.images)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return sentences that belong beside the means: which images they leave out, and `notes`."""
+        remarks = list(self.notes)
+        if self.left_out:
+            remarks.append(f"Not measured: {first_few([image.name for image in self.left_out])}.")
+        if self.perfect:
+            number, rest = len(self.images), len(self.images) - self.perfect
+            are = "is" if self.perfect == 1 else "are"
+            mean = f": the mean PSNR is of the other{f' {rest}' if rest > 1 else ''}" if rest else ""
+            remarks.append(f"{self.perfect} of {number} {are} perfect{mean}.")
+        return tuple(remarks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**asdict(self), "psnr_y": self.psnr_y, "ssim_y": self.ssim_y}
+        """Return plain values for JSON, which has no infinity: the PSNR of a perfect image is None."""
+        means = {"perfect": self.perfect, "psnr_y": self.psnr_y, "ssim_y": self.ssim_y}
+        plain: dict[str, Any] = finite({**asdict(self), **means})
+        return plain
 
 
-def find_pairs(hr_folder: Path, lr_folder: Path | None, lr_ending: str = "") -> list[tuple[Path, Path | None]]:
-    """Pair HR images with the LR images of the same names (None: to be made from the HR image).
+def smallest_side(scale: int) -> int:
+    """Return the shorter side of the smallest HR image that can be measured, pixels."""
+    return SSIM_WINDOW + 2 * scale
 
-    Args:
-        hr_folder: of the HR images.
-        lr_folder: of the LR images.
-        lr_ending: a suffix that LR names may have, such as "x4" in `babyx4.png`.
 
-    Raises:
-        UserError: a folder is missing or empty, or an HR image has no partner.
-    """
-    hr_paths = find_images(hr_folder)
-    if lr_folder is None:
-        return [(path, None) for path in hr_paths]
-    lr_paths = {path.stem: path for path in find_images(lr_folder)}
-    partners = [lr_paths.get(f"{path.stem}{lr_ending}", lr_paths.get(path.stem)) for path in hr_paths]
-    if None in partners:
-        missing = hr_paths[partners.index(None)].name
-        raise UserError(f"{lr_folder} has no LR image called {missing}: add it, or do without the LR folder.")
-    return list(zip(hr_paths, partners, strict=True))
+def decibels(value: float, digits: int = 2) -> str:
+    """Return a PSNR as text."""
+    return "∞" if math.isinf(value) else "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def score_pair(model: SRModel, hr_path: Path, lr_path: Path | None) -> ImageScore:
     """Score one image: whole, the result rounded to 8 bit, a border of `scale` pixels left out.
+
+    Where the sides of the LR image are rounded up, the part of the result that HR shows is scored.
 
     Args:
         model: on any device; the scores are computed on the CPU.
@@ -81,20 +106,19 @@ def score_pair(model: SRModel, hr_path: Path, lr_path: Path | None) -> ImageScor
         UserError: a file cannot be read, is too small, or the sizes of the pair do not fit the scale.
     """
     scale = model.scale
-    hr, lr = load_pair(hr_path, scale, lr_path)
-    if lr_path is not None and hr.shape[2:] != (scale * lr.shape[2], scale * lr.shape[3]):
-        raise UserError(
-            f"{lr_path.name} ({lr.shape[3]} x {lr.shape[2]}) is not {hr_path.name} "
-            f"({hr.shape[3]} x {hr.shape[2]}) shrunk by {scale}: give the LR folder of this scale."
-        )
-    if min(hr.shape[2:]) < SSIM_WINDOW + 2 * scale:
+    hr, lr = load_common(hr_path, scale, lr_path)
+    if min(hr.shape[2:]) < smallest_side(scale):
         raise ImageError(f"{hr_path} is too small to be measured at x{scale}: leave it out.")
     with torch.inference_mode():
-        sr = quantize(model(lr.to(model.device))).cpu()
+        sr = quantize(model(lr.to(model.device))).cpu()[:, :, : hr.shape[2], : hr.shape[3]]
     return ImageScore(hr_path.name, psnr_y(sr, hr, scale), ssim_y(sr, hr, scale))
 
 
-def evaluate(model: SRModel, pairs: list[tuple[Path, Path | None]]) -> Iterator[ImageScore]:
+def evaluate(model: SRModel, pairs: list[PairPaths]) -> Iterator[ImageScore]:
     """Score pair after pair, see `score_pair`."""
     for hr_path, lr_path in pairs:
         yield score_pair(model, hr_path, lr_path)
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

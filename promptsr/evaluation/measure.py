@@ -6,11 +6,13 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from promptsr.data.pairs import PairPaths
 from promptsr.evaluation.benchmark_sets import BenchmarkSet
-from promptsr.evaluation.evaluate import Evaluation, ImageScore, score_pair
+from promptsr.evaluation.evaluate import Evaluation, ImageScore, LeftOut, score_pair
 from promptsr.evaluation.score_log import ScoreLog
 from promptsr.inference.self_ensemble import self_ensemble
-from promptsr.support.errors import ImageError, UserError
+from promptsr.support.errors import UserError
+from promptsr.support.files import digest
 from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.fingerprint import fingerprint
 from promptsr.zoo.sr_model import SRModel, common_scale
@@ -40,8 +42,8 @@ class Measured:
 @dataclass(frozen=True)
 class _Task:
     key: str
+    """Of its score: tasks for equal files have the same."""
     model: SRModel
-    set: str
     hr: Path
     lr: Path | None
 
@@ -56,8 +58,8 @@ def measure(
 ) -> Generator[Measuring, None, list[Measured]]:
     """Score every model on every image, whole images one at a time, and yield after each.
 
-    Ranks take turns, so that neither their number nor a stop and resumption changes a result; only the number of
-    threads may, in the last digits.
+    The rows name images that cannot be measured. Ranks take turns, so that neither their number nor a stop and
+    resumption changes a result; only the number of threads may, in the last digits.
 
     Args:
         models: of one scale, each with a name of its own.
@@ -72,17 +74,20 @@ def measure(
         A row for each model, in order.
 
     Raises:
-        UserError: the scales differ, an image cannot be measured (the message names it), or the log cannot be written.
+        UserError: the scales differ, not one image can be measured, or the log cannot be written.
     """
     scale = common_scale(models)
     subjects = {
         self_ensemble(model) if ensemble else model: _key(fingerprint(model.network), scale, ensemble)
         for model in models
     }
-    plan = _plan(subjects, sets)
+    digests: dict[PairPaths, list[str | None]] = {}
+    sets = [_digest_pairs(each, digests) for each in sets]
+    plan = _plan(subjects, sets, digests)
     tasks = {task.key: task for row in plan.values() for task in row}
     found = log.read() if log else {}
     scores = {key: found[key] for key in tasks if key in found}
+    failures: dict[str, str] = {}
     ranks.barrier()  # all have read the same before anyone writes more
 
     mine = [task for key, task in tasks.items() if key not in scores][ranks.rank :: ranks.world]
@@ -91,45 +96,59 @@ def measure(
         try:
             score = score_pair(task.model, task.hr, task.lr)
         except UserError as error:
-            raise UserError(f"{task.set}: {error}") from error
+            failures[task.key] = str(error)
+            continue
         if log:
             log.add(task.key, score)
         scores[task.key] = score
-        yield Measuring(len(scores), total, task.model.name, score)
-    for part in ranks.gather(scores):
-        scores.update(part)
+        yield Measuring(len(scores) + len(failures), total, task.model.name, score)
+    for scored, failed in ranks.gather((scores, failures)):
+        scores.update(scored)
+        failures.update(failed)
 
     def evaluation(model: SRModel, each: BenchmarkSet) -> Evaluation:
         row = plan[model.name, each.name]
-        images = [replace(scores[task.key], name=task.hr.name) for task in row]  # equal files may have other names
-        return Evaluation(model.name, scale, images)
+        # Equal files may have other names.
+        images = [replace(scores[task.key], name=task.hr.name) for task in row if task.key in scores]
+        failed = [LeftOut(task.hr.name, failures[task.key]) for task in row if task.key in failures]
+        return Evaluation(model.name, scale, images, (*each.left_out, *failed), each.notes)
 
-    return [
+    rows = [
         Measured(model.name, model.parameters, {each.name: evaluation(model, each) for each in sets})
         for model in subjects
     ]
+    if not scores:
+        reasons = [image.reason for row in rows for each in row.sets.values() for image in each.left_out]
+        raise UserError(f"No image could be measured: {next(iter(reasons), 'there is none.')}")
+    return rows
 
 
-def _plan(subjects: Mapping[SRModel, str], sets: Sequence[BenchmarkSet]) -> dict[tuple[str, str], list[_Task]]:
-    """Return the tasks by model and set; `subjects` are the models and the fingerprints of their results."""
-    digests = {path: _digest(path) for each in sets for pair in each.pairs for path in pair if path}
+def _plan(
+    subjects: Mapping[SRModel, str], sets: Sequence[BenchmarkSet], digests: Mapping[PairPaths, Sequence[str | None]]
+) -> dict[tuple[str, str], list[_Task]]:
+    """Return the tasks by model and set.
+
+    Args:
+        subjects: the models and the fingerprints of their results.
+        sets: to measure on.
+        digests: of the files of every pair.
+    """
     return {
-        (model.name, each.name): [
-            _Task(_key(subject, digests[hr], digests[lr] if lr else None), model, each.name, hr, lr)
-            for hr, lr in each.pairs
-        ]
+        (model.name, each.name): [_Task(_key(subject, *digests[hr, lr]), model, hr, lr) for hr, lr in each.pairs]
         for model, subject in subjects.items()
         for each in sets
     }
 
 
-def _digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror}); check its rights.") from error
+def _digest_pairs(each: BenchmarkSet, digests: dict[PairPaths, list[str | None]]) -> BenchmarkSet:
+    """Add the digests of a set's files, and return the set without the pairs that cannot be read."""
+    left_out = list(each.left_out)
+    for pair in each.pairs:
+        try:
+            digests[pair] = [digest(path) if path else None for path in pair]
+        except UserError as error:
+            left_out.append(LeftOut(pair[0].name, str(error)))
+    return replace(each, pairs=[pair for pair in each.pairs if pair in digests], left_out=tuple(left_out))
 
 
 def _key(*parts: str | int | None) -> str:

@@ -1,6 +1,7 @@
 """Log of scores, from which a stopped run goes on."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class ScoreLog:
                 try:
                     entry = json.loads(line)
                     key = entry.pop("key")
-                    scores[key] = ImageScore(**entry)
+                    scores[key] = ImageScore(entry["name"], float(entry["psnr_y"]), float(entry["ssim_y"]))
                 except (ValueError, TypeError, AttributeError, KeyError):  # truncated
                     continue
         return scores
@@ -38,7 +39,9 @@ class ScoreLog:
         Raises:
             UserError: the folder cannot be written.
         """
-        line = json.dumps({"key": key, **asdict(score)})
+        entry = {"key": key, **asdict(score)}
+        # JSON has no infinity; as text it can be told from NaN.
+        line = json.dumps({name: str(value) if _special(value) else value for name, value in entry.items()})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / f"scores-{self.rank}.jsonl").open("a") as file:
@@ -47,3 +50,7 @@ class ScoreLog:
             raise UserError(
                 f"Cannot write to {self.folder} ({error.strerror}): choose another output folder."
             ) from error
+
+
+def _special(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

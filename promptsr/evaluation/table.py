@@ -1,5 +1,6 @@
 """The table: measured rows, then printed ones; as text, as numbers, and as files."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from promptsr.evaluation.benchmark_sets import BenchmarkSet
+from promptsr.evaluation.evaluate import Evaluation, decibels
 from promptsr.evaluation.measure import Measured
 from promptsr.paper.tables import SOURCE, Printed, PrintedRow, printed_rows
 from promptsr.support.files import write_text
@@ -40,7 +42,7 @@ class TableOne:
             parts.append(f"LR images of {', '.join(self.own_lr)}: bicubic, made here.")
         if self.printed:
             parts.append(f"Published: {SOURCE}; ?: unclear in our copy; {_DASH}: not printed.")
-        return " ".join(parts)
+        return " ".join([*parts, *self._remarks()])
 
     @property
     def lines(self) -> list[dict[str, str]]:
@@ -50,7 +52,7 @@ class TableOne:
                 "model": row.model,
                 "figures": "measured",
                 "parameters": _parameters(row.parameters),
-                **{name: f"{each.psnr_y:.2f} / {each.ssim_y:.4f}" for name, each in row.sets.items()},
+                **{name: _scores(each) for name, each in row.sets.items()},
             }
             for row in self.measured
         ]
@@ -89,18 +91,34 @@ class TableOne:
         }
 
     def numbers(self) -> pd.DataFrame:
-        """Return the rows as numbers: `model`, `figures`, `parameters`, and `<set> psnr_y`, `<set> ssim_y` of each set.
+        """Return the rows as numbers: `model`, `figures`, `parameters`, and of each set `<set> psnr_y`, `<set> ssim_y`,
+        and `<set> perfect`, the number of images that the mean PSNR leaves out.
 
-        NaN where nothing clear is printed.
+        NaN where nothing clear is printed, or nothing was measured.
         """
         rows: list[dict[str, Any]] = []
         for row in self.measured:
-            scores = {f"{name} {key}": getattr(each, key) for name, each in row.sets.items() for key in _DIGITS}
+            keys = (*_DIGITS, "perfect")
+            scores = {f"{name} {key}": getattr(each, key) for name, each in row.sets.items() for key in keys}
             rows.append({"model": row.model, "figures": "measured", "parameters": row.parameters, **scores})
         for line in self.printed:
             values = {f"{name} {key}": each[key].value for name, each in line.sets.items() for key in _DIGITS}
             rows.append({"model": line.method, "figures": "published", "parameters": line.parameters.value, **values})
-        return pd.DataFrame(rows).astype({"parameters": "Int64"})
+        counts = ("parameters", *(f"{name} perfect" for name in self.sets))
+        return pd.DataFrame(rows).replace(math.inf, math.nan).astype(dict.fromkeys(counts, "Int64"))
+
+    def _remarks(self) -> list[str]:
+        """Return what the sets' evaluations remark, with the set, and the models if it is not true of all."""
+        remarks: dict[tuple[str, str], list[str]] = {}
+        for row in self.measured:
+            for name, each in row.sets.items():
+                for remark in each.remarks:
+                    remarks.setdefault((name, remark), []).append(row.model)
+        everyone = len(self.measured)
+        return [
+            f"{name if len(models) == everyone else ', '.join([name, *models])}: {remark}"
+            for (name, remark), models in remarks.items()
+        ]
 
 
 def table_one(measured: list[Measured], sets: Sequence[BenchmarkSet], scale: int, self_ensemble: bool) -> TableOne:
@@ -121,6 +139,10 @@ def write_table(table: TableOne, folder: Path) -> None:
 
 
 _DIGITS = {"psnr_y": ".2f", "ssim_y": ".4f"}
+
+
+def _scores(each: Evaluation) -> str:
+    return f"{decibels(each.psnr_y)} / {each.ssim_y:.4f}" if each.images else _DASH
 
 
 def _text(number: Printed, metric: str) -> str:

@@ -1,120 +1,280 @@
-"""Read image files with libvips, and refuse those that cannot be read faithfully."""
+"""Read image files, and refuse those that cannot be read faithfully."""
 
-import math
 import os
-import re
-import struct
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pyvips
 
-from promptsr.imaging.picture import Metadata, Picture
-from promptsr.support.errors import ImageError, UserError
+from promptsr.imaging import png_animation
+from promptsr.imaging.containers import exif, gif, jpeg, png, tiff, webp
+from promptsr.imaging.formats import format_of
+from promptsr.imaging.netpbm import NetpbmImage
+from promptsr.imaging.picture import Density, Header, Metadata, Picture
+from promptsr.imaging.pillow_formats import PillowImage
+from promptsr.imaging.png_colour import colour_of
+from promptsr.support.errors import ImageError
+from promptsr.support.resources import free_memory
 
-MAX_PIXELS = 64 * 2**20
-"""Default cap on the pixels of an input image, 8192 x 8192."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
-"""Suffixes of files that may hold an image, in lower case."""
-
-# Only these readers of libvips are ever run: the loader that it finds by the first bytes -> the one that we call.
 _LOADERS = {
-    "VipsForeignLoadPngSource": "pngload_source",
-    "VipsForeignLoadJpegSource": "jpegload_source",
-    "VipsForeignLoadUhdrSource": "jpegload_source",  # an "Ultra HDR" photograph is a JPEG with a gain map behind it
-    "VipsForeignLoadWebpSource": "webpload_source",
-    "VipsForeignLoadTiffSource": "tiffload_source",
-    "VipsForeignLoadNsgifSource": "gifload_source",
+    "PNG": "pngload_source",
+    "JPEG": "jpegload_source",
+    "WebP": "webpload_source",
+    "TIFF": "tiffload_source",
+    "GIF": "gifload_source",
+    "AVIF": "heifload_source",
+    "HEIC": "heifload_source",
 }
+"""Operations of libvips; only these of its readers are ever run."""
+_READERS = {"PNG": png.read, "JPEG": jpeg.read, "WebP": webp.read, "GIF": gif.read}
 _CHANNELS = {"b-w": (1, 2), "grey16": (1, 2), "srgb": (3, 4), "rgb16": (3, 4), "cmyk": (4, 5)}
-_ORIENTATION = 0x0112
 _LARGEST_PIXEL = 16
 """Largest number of bytes of a file for each pixel: twice that of uncompressed 16-bit colour with alpha."""
 _ALWAYS = 64 * 2**20
 """Number of bytes that any file may have, for metadata and further pages."""
+_FAILURES = (pyvips.Error, UnicodeDecodeError)
+"""Errors of libvips; the second where its message quotes bytes of the file."""
+_COPIES, _DECODER = 2, 6
+"""Copies of the pixels, and bytes of a decoder for each pixel, that decoding needs at its peak."""
+_AMPLE = 2**28
+"""Bytes that are always there."""
 
 
-def decode(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read PNG, JPEG, WebP, TIFF (first page) or GIF (first frame), 8 or 16 bit.
+@dataclass(frozen=True)
+class _File:
+    name: str
+    format: str
+    data: bytes
 
-    The picture comes upright: a rotation in the EXIF data is applied, and its tag reset. Palettes and 1-bit images
-    are expanded to 8 bit. CMYK is converted to sRGB by its own profile (a generic one if it has none), which is then
-    dropped; every other profile is kept and the values stay as they are. EXIF in TIFF files is not read.
+
+def inspect(source: Path | bytes) -> Header:
+    """Read the header of an image file; no pixel is decoded (but the preview of a HEIC, to see if there is a decoder).
+
+    Raises:
+        ImageError: no such file, not one of the formats of `decode`, with a damaged header, or with pixels that
+            `decode` cannot represent.
+    """
+    file = _read(source, None)
+    if file.format not in _LOADERS:
+        plain = _plain(file)
+        depth, channels = 16 if plain.deep else 8, plain.channels
+        return Header(file.format, plain.width, plain.height, depth, channels < 3, channels in (2, 4))
+    try:
+        image = _load(file)
+        if file.format == "HEIC":  # libvips reads its header without a decoder too
+            _load(file, thumbnail=True).avg()
+        upright = image.autorot()
+        width, height = upright.width, upright.height
+    except _FAILURES as error:
+        _refuse(file, error)
+    _check_kind(image, file.name)
+    depth = 8 if image.format == "uchar" else 16
+    alpha = image.bands in (2, 4) if image.interpretation != "cmyk" else image.bands == 5
+    frames, loop = 1, 0
+    durations: tuple[int, ...] = ()
+    if file.format == "PNG" and (animation := png_animation.animation_of(file.data)):
+        frames, durations, loop = len(animation.durations), animation.durations, animation.loop
+        alpha = alpha or animation.alpha
+    elif file.format in ("GIF", "WebP") and (frames := _number(image, "n-pages", 1)) > 1:
+        durations, loop = _durations(image, frames), _number(image, "loop", 0)
+    elif file.format == "TIFF":
+        frames = len(tiff.pages(file.data))
+    return Header(file.format, width, height, depth, image.bands < 3, alpha, frames, durations, loop)
+
+
+def decode(source: Path | bytes, *, frame: int = 0, max_pixels: int | None = None) -> Picture:
+    """Read a PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC (where libvips has a decoder), BMP, PPM, PGM, PBM, PAM or TGA file.
+
+    The format is told by the content, never by the suffix, but for TGA. The picture comes upright: a rotation in the
+    EXIF data is applied, and its tag reset. Palettes and 1-bit images are expanded to 8 bit. CMYK is converted to sRGB
+    by its own profile (a generic one if it has none), which is then dropped; colours that a PNG describes by gAMA, cHRM
+    or cICP are converted to sRGB; every other profile is kept and the values stay as they are.
 
     Args:
         source: a file, or the bytes of one.
-        max_pixels: larger images are refused by their header, before any pixel is decoded.
+        frame: number of a frame of an animation, as it is shown, or of a page of a TIFF; from 0.
+        max_pixels: larger images are refused by their header, before any pixel is decoded; None: those for which the
+            memory that is free does not suffice.
 
     Raises:
-        ImageError: no such file, not one of these formats, too large (in pixels, or in bytes for so many), damaged or
-            cut short, or holding pixels that 8 or 16 bits cannot represent (floating point, 32 bit, signed, more than
-            one extra channel).
+        ImageError: no such file, not one of these formats, no such frame, too large (in pixels, or in bytes for so
+            many), damaged or cut short, or holding pixels that 8 or 16 bits cannot represent (floating point, 32 bit,
+            signed, more than one extra channel).
     """
+    file = _read(source, max_pixels)
+    found = next(islice(_frames(file, max_pixels, only=frame), 1), None) if frame >= 0 else None
+    if found is None:
+        raise ImageError(f"{file.name} has no frame {frame}; the first is 0.")
+    return found
+
+
+def decode_frames(source: Path | bytes, *, max_pixels: int | None = None) -> Iterator[Picture]:
+    """Yield the frames of an animation, as they are shown, or the pages of a TIFF, which may differ in size.
+
+    Args:
+        source: a file, or the bytes of one; a still image has one frame.
+        max_pixels: as in `decode`, for each frame.
+
+    Raises:
+        ImageError: as in `decode`, at the first frame that cannot be read.
+    """
+    yield from _frames(_read(source, max_pixels), max_pixels)
+
+
+def _frames(file: _File, max_pixels: int | None, only: int | None = None) -> Iterator[Picture]:
+    """Yield all frames, or one of them; nothing if there is no such frame."""
+    if file.format == "PNG" and png_animation.animation_of(file.data):
+        yield from islice(_png_frames(file, max_pixels), only, None if only is None else only + 1)
+        return
+    pages = tiff.pages(file.data) if file.format == "TIFF" else range(1)
+    if file.format in ("GIF", "WebP"):
+        try:
+            pages = range(_number(_load(file), "n-pages", 1))
+        except _FAILURES as error:
+            _refuse(file, error)
+        if only is None and len(pages) > 1:
+            yield from _stacked_frames(file, len(pages), max_pixels)
+            return
+    for page in pages if only is None else pages[only : only + 1]:
+        yield _plain_picture(file, max_pixels) if file.format not in _LOADERS else _page(file, page, max_pixels)
+
+
+def _page(file: _File, page: int, max_pixels: int | None) -> Picture:
+    try:
+        image = _load(file, page)
+        _check_header(image, file.name, max_pixels)
+        metadata = _metadata(file, image, page)
+        # Turning needs all pixels at hand; else they are decoded as they are asked for, into the array alone.
+        if _number(image, "orientation", 1) > 1:
+            image = image.copy_memory().autorot()
+        return _picture(file, image, metadata)
+    except _FAILURES as error:
+        _refuse(file, error)
+
+
+def _stacked_frames(file: _File, count: int, max_pixels: int | None) -> Iterator[Picture]:
+    """Yield the frames of a GIF or a WebP, which libvips stacks, from one pass."""
+    try:
+        first = _load(file)
+        _check_header(first, file.name, max_pixels)
+        metadata = _metadata(file, first, 0)
+        strip = pyvips.Region.new(_load(file, count=count))
+        height, width = first.height, first.width
+        for frame in range(count):
+            pixels = np.frombuffer(strip.fetch(0, frame * height, width, height), np.uint8)
+            yield _of_pixels(pixels.reshape(height, width, -1), metadata)
+    except _FAILURES as error:
+        _refuse(file, error)
+
+
+def _png_frames(file: _File, max_pixels: int | None) -> Iterator[Picture]:
+    try:
+        image = _load(file)
+        _check_header(image, file.name, max_pixels)
+        metadata = _metadata(file, image, 0)
+        animation = png_animation.animation_of(file.data)
+        alpha = image.bands in (2, 4) or (animation is not None and animation.alpha)
+        color = colour_of(file.data, grey=image.bands < 3)
+
+        def rgba(data: bytes) -> np.ndarray:
+            part = _load(replace(file, data=data))
+            _check_header(part, file.name, max_pixels)
+            found = _of_pixels(_array(part), Metadata())
+            opaque = np.full(found.color.shape[:2], np.iinfo(found.color.dtype).max, found.color.dtype)
+            return np.dstack([found.color, opaque if found.alpha is None else found.alpha])
+
+        for frame in png_animation.frames_of(file.data, rgba):
+            shown = np.ascontiguousarray(frame[..., :3])
+            shown = shown if color is None else color.converted(shown)
+            yield Picture(shown, frame[..., 3].copy() if alpha else None, image.bands < 3, metadata)
+    except (pyvips.Error, ValueError) as error:
+        _refuse(file, error)
+
+
+def _plain(file: _File) -> NetpbmImage | PillowImage:
+    try:
+        return NetpbmImage(file.data) if file.format == "PPM" else PillowImage(file.format, file.data)
+    except ValueError as error:
+        if file.format == "TGA":
+            _refuse_foreign(file.name, error)
+        _refuse(file, error)
+
+
+def _plain_picture(file: _File, max_pixels: int | None) -> Picture:
+    image = _plain(file)
+    _check_size(file.name, image.width, image.height, image.channels * (1 + image.deep), max_pixels)
+    try:
+        return _of_pixels(image.pixels(), image.metadata())
+    except ValueError as error:
+        _refuse(file, error)
+
+
+def _refuse(file: _File, error: Exception) -> NoReturn:
+    pyvips.vips_lib.vips_error_clear()  # pyvips leaves a message that it cannot decode, before all later ones
+    if file.format == "HEIC":
+        raise ImageError(
+            f"{file.name} is a HEIC image that cannot be read here; convert it to PNG, JPEG, WebP or TIFF."
+        ) from error
+    raise ImageError(f"{file.name} is damaged or incomplete; download it or export it again.") from error
+
+
+def _refuse_foreign(name: str, error: Exception | None = None) -> NoReturn:
+    raise ImageError(f"{name} is not an image we read; convert it to PNG, JPEG, WebP or TIFF.") from error
+
+
+def _read(source: Path | bytes, max_pixels: int | None) -> _File:
     name = source.name if isinstance(source, Path) else "The image"
-    opened = _open(source, max_pixels)
-    found = pyvips.vips_lib.vips_foreign_find_load_source(opened.pointer)
-    loader = None if found == pyvips.ffi.NULL else _LOADERS.get(pyvips.ffi.string(found).decode())
-    if loader is None:
-        raise ImageError(f"{name} is not an image we read; convert it to PNG, JPEG, WebP or TIFF.")
+    data = source if isinstance(source, bytes) else _content(source, max_pixels)
+    if not data:
+        raise ImageError("The image is empty (0 bytes); send it again.")
+    found = format_of(data)
+    if found is None and isinstance(source, Path) and source.suffix.lower() == ".tga":
+        found = "TGA"  # which has no signature
+    if found is None:
+        _refuse_foreign(name)
+    return _File(name, found, data)
+
+
+def _content(path: Path, max_pixels: int | None) -> bytes:
     try:
-        # "error" rather than "truncated": the latter lets an uncompressed TIFF that was cut short pass as black.
-        image = pyvips.Operation.call(loader, opened, access="sequential", fail_on="error")
-        _check_header(image, name, max_pixels)
-        image = image.copy_memory().autorot()
-        metadata = _metadata(image)
-        if image.interpretation == "cmyk":
-            depth = 8 if image.format == "uchar" else 16
-            image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
-            metadata = replace(metadata, icc=None)
-        return _picture(image, metadata)
-    except pyvips.Error as error:
-        raise ImageError(f"{name} is damaged or incomplete; download it or export it again.") from error
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Return the image files directly in `folder`, chosen by suffix and sorted by name; hidden files are left out.
-
-    Raises:
-        UserError: the folder does not exist or holds no image.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give the folder that holds the images.")
-    images = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file() and p.name[0] != "."]
-    if not images:
-        raise UserError(f"{folder} holds no image; put {', '.join(SUFFIXES)} files there, or give another folder.")
-    return sorted(images)
-
-
-def _open(source: Path | bytes, max_pixels: int) -> pyvips.Source:
-    if isinstance(source, bytes):
-        if not source:
-            raise ImageError("The image is empty (0 bytes); send it again.")
-        return pyvips.Source.new_from_memory(source)
-    try:
-        with source.open("rb") as file:
+        with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
-                raise ImageError(f"{source.name} is empty (0 bytes); download it or export it again.")
-            if size > max(_LARGEST_PIXEL * max_pixels, _ALWAYS):
+                raise ImageError(f"{path.name} is empty (0 bytes); download it or export it again.")
+            if max_pixels is None:
+                _check_memory(path.name, size)
+            elif size > max(_LARGEST_PIXEL * max_pixels, _ALWAYS):
                 raise ImageError(
-                    f"{source.name} has {size / 1e6:.0f} MB, more than an image within the limit of "
+                    f"{path.name} has {size / 1e6:.0f} MB, more than an image within the limit of "
                     f"{max_pixels / 1e6:.1f} megapixels needs; crop it or scale it down first."
                 )
             # In memory, since libvips maps files: one that is cut short while it is read would kill the program.
-            return pyvips.Source.new_from_memory(file.read())
+            return file.read()
     except OSError as error:
-        raise ImageError(f"{source} cannot be opened ({error.strerror}); check the path and its rights.") from error
+        raise ImageError(f"{path} cannot be opened ({error.strerror}); check the path and its rights.") from error
 
 
-def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
-    pixels = image.width * image.height
-    if pixels > max_pixels:
-        raise ImageError(
-            f"{name} has {image.width} x {image.height} pixels ({pixels / 1e6:.1f} megapixels), more than the limit of "
-            f"{max_pixels / 1e6:.1f} megapixels; crop it or scale it down first."
-        )
+def _load(file: _File, page: int = 0, *, count: int = 1, thumbnail: bool = False) -> pyvips.Image:
+    # "error" rather than "truncated": the latter lets an uncompressed TIFF that was cut short pass as black.
+    options: dict[str, Any] = {"access": "sequential", "fail_on": "error"}
+    if file.format in ("TIFF", "GIF", "WebP"):
+        options |= {"page": page, "n": count}
+    if thumbnail:
+        options |= {"thumbnail": True}
+    return pyvips.Operation.call(_LOADERS[file.format], pyvips.Source.new_from_memory(file.data), **options)
+
+
+def _check_header(image: pyvips.Image, name: str, max_pixels: int | None) -> None:
+    size = 1 if image.format == "uchar" else 2
+    _check_size(name, image.width, image.height, image.bands * size, max_pixels)
+    _check_kind(image, name)
+
+
+def _check_kind(image: pyvips.Image, name: str) -> None:
     if image.format not in ("uchar", "ushort"):
         raise ImageError(f"{name} holds {image.format} pixels; export it with 8 or 16 bits per channel.")
     if image.bands not in _CHANNELS.get(image.interpretation, ()):
@@ -124,38 +284,87 @@ def _check_header(image: pyvips.Image, name: str, max_pixels: int) -> None:
         )
 
 
-def _metadata(image: pyvips.Image) -> Metadata:
-    icc, exif, xmp = (
-        image.get(field) if image.get_typeof(field) else None for field in ("icc-profile-data", "exif-data", "xmp-data")
+def _check_size(name: str, width: int, height: int, pixel: int, max_pixels: int | None) -> None:
+    pixels = width * height
+    if max_pixels is None:
+        _check_memory(f"{name} has {width} x {height} pixels, and", pixels * (_COPIES * max(pixel, 3) + _DECODER))
+    elif pixels > max_pixels:
+        raise ImageError(
+            f"{name} has {width} x {height} pixels ({pixels / 1e6:.1f} megapixels), more than the limit of "
+            f"{max_pixels / 1e6:.1f} megapixels; crop it or scale it down first."
+        )
+
+
+def _check_memory(subject: str, needed: int) -> None:
+    free = free_memory()
+    if free is not None and needed > max(free, _AMPLE):
+        raise ImageError(
+            f"{subject} needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free: close other "
+            "programs, crop it or scale it down first."
+        )
+
+
+def _metadata(file: _File, image: pyvips.Image, page: int) -> Metadata:
+    """Read the metadata, without what no longer fits an upright picture of its own."""
+    if file.format in _READERS:
+        found = _READERS[file.format](file.data)
+    elif file.format == "TIFF":
+        found = tiff.read(file.data, page)
+    else:
+        block = _blob(image, "exif-data")
+        found = Metadata(exif=block and block.removeprefix(b"Exif\0\0"), xmp=_blob(image, "xmp-data"))
+    block = found.exif and exif.clean(found.exif)
+    return replace(
+        found,
+        icc=_blob(image, "icc-profile-data"),
+        exif=block,
+        xmp=found.xmp and exif.upright_xmp(found.xmp),
+        density=_upright_density(found.density or (block and exif.density_of(block)) or None, image),
     )
-    if exif is not None:
-        exif = _upright(exif.removeprefix(b"Exif\0\0"))
-    if xmp is not None:
-        xmp = re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>))[2-8]', rb"\g<1>1", xmp)
-    density = image.xres if 0 < image.xres < math.inf else Metadata.density  # damaged tags give 0 or infinity
-    return Metadata(icc, exif, xmp, density)
 
 
-def _upright(exif: bytes) -> bytes | None:
-    """Set the orientation in the first directory of a block to 1 (TIFF 6.0, section 2); None if it is damaged."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return None
-    patched = bytearray(exif)
-    try:
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):  # tag 2, type 2, count 4, value 4 bytes
-            if struct.unpack_from(order + "H", exif, entry)[0] == _ORIENTATION:
-                struct.pack_into(order + "H", patched, entry + 8, 1)
-    except struct.error:
-        return None
-    return bytes(patched)
+def _upright_density(density: Density | None, image: pyvips.Image) -> Density | None:
+    turned = _number(image, "orientation", 1) in (5, 6, 7, 8)
+    return replace(density, x=density.y, y=density.x) if density and turned else density
 
 
-def _picture(image: pyvips.Image, metadata: Metadata) -> Picture:
-    grey = image.bands < 3
-    pixels = image.numpy().reshape(image.height, image.width, image.bands)  # one band comes as H x W
-    alpha = pixels[..., -1].copy() if image.bands in (2, 4) else None
-    color = np.repeat(pixels[..., :1], 3, axis=2) if grey else np.ascontiguousarray(pixels[..., :3])
-    return Picture(color, alpha, grey, metadata)
+def _picture(file: _File, image: pyvips.Image, metadata: Metadata) -> Picture:
+    if image.interpretation == "cmyk":
+        depth = 8 if image.format == "uchar" else 16
+        image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
+        metadata = replace(metadata, icc=None, notes=(*metadata.notes, "Its CMYK was converted to sRGB."))
+    pixels = _array(image)
+    bits = _number(image, "bits-per-sample", 16)
+    if file.format in ("AVIF", "HEIC") and pixels.dtype == np.uint16 and bits < 16:
+        top = pixels >> (16 - bits)  # libvips leaves the lower bits 0, and white less than white
+        pixels = top << (16 - bits) | top >> (2 * bits - 16)
+    color = colour_of(file.data, grey=pixels.shape[2] < 3) if file.format == "PNG" else None
+    found = _of_pixels(pixels, metadata)
+    if color is None:
+        return found
+    metadata = replace(metadata, icc=None, notes=(*metadata.notes, color.note))  # cICP goes before a profile
+    return replace(found, color=color.converted(found.color), metadata=metadata)
+
+
+def _of_pixels(pixels: np.ndarray, metadata: Metadata) -> Picture:
+    """Take H x W x 1 to 4 apart."""
+    channels = pixels.shape[2]
+    color = np.repeat(pixels[..., :1], 3, axis=2) if channels < 3 else np.ascontiguousarray(pixels[..., :3])
+    return Picture(color, pixels[..., -1].copy() if channels in (2, 4) else None, channels < 3, metadata)
+
+
+def _array(image: pyvips.Image) -> np.ndarray:
+    return image.numpy().reshape(image.height, image.width, image.bands)  # one band comes as H x W
+
+
+def _blob(image: pyvips.Image, field: str) -> bytes | None:
+    return image.get(field) if image.get_typeof(field) else None
+
+
+def _number(image: pyvips.Image, field: str, default: int) -> int:
+    return int(image.get(field)) if image.get_typeof(field) else default
+
+
+def _durations(image: pyvips.Image, frames: int) -> tuple[int, ...]:
+    found = image.get("delay") if image.get_typeof("delay") else []
+    return tuple((list(found) + [0] * frames)[:frames])

@@ -1,6 +1,7 @@
 """Content of an image file as arrays."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,17 +12,54 @@ _PART = 2**20
 
 
 @dataclass(frozen=True)
+class Density:
+    """Pixels on paper."""
+
+    x: float
+    y: float
+    """Pixels per millimetre; without a unit only the ratio of `x` and `y` means something."""
+    unit: Literal["mm"] | None = "mm"
+
+
+@dataclass(frozen=True)
 class Metadata:
     """Metadata that travels with the pixels from the file that was read to the file that is written."""
 
     icc: bytes | None = None
     """ICC colour profile of the pixel values; None means sRGB."""
     exif: bytes | None = None
-    """EXIF block from its TIFF header on (`II*` or `MM`), with no `Exif` marker in front and with orientation 1."""
+    """EXIF block from its TIFF header on (`II*` or `MM`), with no `Exif` marker in front, with orientation 1 and
+    without a thumbnail."""
     xmp: bytes | None = None
     """XMP packet, with orientation 1 if it names one."""
-    density: float = 1.0
-    """Pixels per millimetre on paper; 1 if the file does not say."""
+    iptc: bytes | None = None
+    """IPTC-IIM records."""
+    texts: tuple[tuple[str, str], ...] = ()
+    """Keywords and texts of a PNG; the comment of a JPEG or a GIF has the keyword `Comment`."""
+    density: Density | None = None
+    """None if the file does not say."""
+    notes: tuple[str, ...] = ()
+    """Sentences: what was converted or left out when the file was read."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Description of an image file, as `decode` gives its first frame: upright, palettes expanded."""
+
+    format: str
+    """PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC, BMP, PPM or TGA."""
+    width: int
+    height: int
+    bit_depth: int
+    """8 or 16."""
+    grey: bool
+    alpha: bool
+    frames: int = 1
+    """Number of frames of an animation, or of pages of a TIFF."""
+    durations: tuple[int, ...] = ()
+    """Milliseconds of each frame; empty for still images and pages."""
+    loop: int = 0
+    """Times that an animation is shown; 0: for ever."""
 
 
 @dataclass(frozen=True, eq=False)

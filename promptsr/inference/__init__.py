@@ -1,1 +1,1 @@
-"""Upscale whole images with any model: tiles, back-off when memory runs out, fallbacks, self-ensemble."""
+"""Upscale whole images with any model: tiles, back-off when memory runs out, fallbacks, self-ensemble, sizes."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from promptsr.support.errors import UserError, first_line
-from promptsr.zoo.memory import is_out_of_code_memory, is_out_of_memory
+from promptsr.zoo.memory import is_out_of_code_memory, is_out_of_memory, lacks_memory
 from promptsr.zoo.sr_model import SRModel
 
 _LOST = re.compile(r"(CUDA|HIP|XPU|cuDNN|cuBLAS|MPS)\b.*(error|failure|failed)|device.*lost", re.IGNORECASE)
@@ -42,6 +42,7 @@ class SafeForward:
 
         Raises:
             UserError: values that are not finite, in full precision.
+            MemoryError: the pass would need more memory than is free.
         """
         try:
             output = self._run(tile)
@@ -76,6 +77,9 @@ class SafeForward:
             return self._pass(tile)
 
     def _pass(self, tile: Tensor) -> Tensor:
+        # The system would grant it, and end this process in the midst of the pass.
+        if self._device.type == "cpu" and lacks_memory(self._spare.working_memory(*tile.shape[2:])):
+            raise MemoryError
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             output: Tensor = self._model(tile.to(self._device))[0].float().cpu()
         return output

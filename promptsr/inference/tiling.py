@@ -2,61 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from promptsr.support.errors import UserError
+from promptsr.support.spans import Span, spans
 from promptsr.zoo.memory import enough_for_result, is_out_of_memory, return_freed_memory
 from promptsr.zoo.sr_model import SRModel
 
 _LEAST = 32
 """Side of the smallest tiles that are tried when memory runs out, in input pixels. Those that share 16 pixels cost four
 times the arithmetic of a whole image already; smaller ones would cost more and look worse."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Extent of one tile along one axis."""
-
-    low: slice
-    """Pixels of the input."""
-    high: slice
-    """Pixels of the output."""
-    weight: Tensor
-    """float32 in [0, 1], one value per output pixel of the tile. At every output pixel the spans' weights sum to 1."""
-
-
-def spans(length: int, tile: int, overlap: int, scale: int) -> list[Span]:
-    """Cut one axis into the fewest spans of equal size that overlap by at least `overlap` pixels.
-
-    The last one is shifted inward to end with the image. Where two neighbours overlap, the weight of the later one
-    rises from 0 to 1 as a straight line. The line leaves out a quarter of `overlap` at either end, where one of the
-    two knows too little of what lies beyond its edge: those pixels come from the other tile alone.
-
-    Args:
-        length: input pixels along the axis; if `tile` is no smaller, there is a single span.
-        overlap: input pixels; no more than half a tile is used.
-    """
-    size = min(tile, length)
-    overlap = min(overlap, size // 2)
-    margin = overlap // 4
-    starts = [min(start, length - size) for start in range(0, length - overlap, size - overlap)]
-
-    centers = torch.arange(scale * length, dtype=torch.float64) + 0.5
-    uncovered = torch.ones_like(centers)  # weight that the later spans leave to the earlier ones
-    result = []
-    for previous, start in reversed(list(zip([None, *starts], starts, strict=False))):
-        rise = torch.ones_like(centers)
-        if previous is not None:
-            low, high = scale * (start + margin), scale * (previous + size - margin)
-            rise = ((centers - low) / (high - low)).clamp(0, 1)  # a step if low == high: no center lies on it
-        covered = slice(scale * start, scale * (start + size))
-        result.append(Span(slice(start, start + size), covered, (uncovered * rise)[covered].float()))
-        uncovered = uncovered * (1 - rise)
-    return result[::-1]
 
 
 @dataclass(frozen=True)
@@ -67,9 +26,15 @@ class Progress:
     total: int
 
 
+Read = Callable[[slice, slice], Tensor]
+"""Returns the input pixels of these rows and columns, 1 x 3 x h x w."""
+Write = Callable[[slice, Tensor], None]
+"""Takes finished lines of the output, 3 x n x sW, which are overwritten afterwards."""
+
+
 @dataclass
 class TiledRun:
-    """One pass over one or more images."""
+    """One pass over one or more images of one size."""
 
     model: SRModel
     forward: Callable[[Tensor], Tensor]
@@ -85,32 +50,46 @@ class TiledRun:
     too_large: int | None = field(default=None, init=False)
     """Longer side of the first tile that did not fit into memory, in input pixels; None if all did."""
 
-    def upscale(self, images: Tensor) -> Generator[Progress, None, Tensor]:
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the largest tile in input pixels."""
+        height, width = self.model.max_tile
+        return min(self.limit, height), min(self.limit, width)
+
+    def upscale(self, height: int, width: int, images: Sequence[tuple[Read, Write]]) -> Generator[Progress, None, None]:
         """Upscale one image after the other, yielding after every tile.
 
-        Args:
-            images: B x 3 x H x W.
+        Of the output only the lines of one row of tiles are kept: those that no later tile reaches are written.
 
-        Returns:
-            B x 3 x sH x sW.
+        Args:
+            height: of the input; `width` likewise.
 
         Raises:
-            UserError: memory does not suffice for the smallest tiles, or for the result.
+            UserError: memory does not suffice for the smallest tiles, or for a row of tiles.
         """
-        batch, _, height, width = images.shape
-        tiles = self._cut(height, width)
-        self.total += batch * len(tiles)
-        outputs = self._blank(batch, height, width)
-        for image, output in zip(images.split(1), outputs, strict=True):
-            yield from self._fill(output, image, tiles)
-        return outputs
+        rows, columns = self._cut(height, width)
+        self.total += len(images) * len(rows) * len(columns)
+        for read, write in images:
+            output = self._blank(rows[0].low.stop, width)  # all rows have the same size
+            inside = slice(0, output.shape[1])
+            for row, following in itertools.zip_longest(rows, rows[1:]):
+                yield from self._fill(output, read, [replace(row, high=inside)], columns)
+                stop = row.high.stop if following is None else following.high.start
+                finished = stop - row.high.start
+                with enough_for_result():
+                    write(slice(row.high.start, stop), output[:, :finished])
+                    for channel in output:
+                        channel[:-finished] = channel[finished:].clone()
+                    output[:, -finished:] = 0
 
-    def _fill(self, output: Tensor, image: Tensor, tiles: list[tuple[Span, Span]]) -> Generator[Progress, None, None]:
-        """Add the upscaled tiles of 1 x 3 x h x w to 3 x sh x sw of zeros."""
-        for rows, columns in tiles:
-            tile = yield from self._upscale(image[:, :, rows.low, columns.low])
+    def _fill(
+        self, output: Tensor, read: Read, rows: Iterable[Span], columns: Iterable[Span]
+    ) -> Generator[Progress, None, None]:
+        """Add upscaled tiles to an output, 3 x sh x sw, row by row."""
+        for row, column in itertools.product(rows, columns):
+            tile = yield from self._upscale(read(row.low, column.low))
             with enough_for_result():
-                output[:, rows.high, columns.high].addcmul_(tile, rows.weight[:, None] * columns.weight)
+                output[:, row.high, column.high].addcmul_(tile, row.weight[:, None] * column.weight)
 
     def _upscale(self, tile: Tensor) -> Generator[Progress, None, Tensor]:
         """1 x 3 x h x w -> 3 x sh x sw, by way of smaller tiles if it is beyond the limit or memory runs out.
@@ -118,25 +97,27 @@ class TiledRun:
         The result is that of one tile all the same: its neighbours, finished or not, and their blend stay as they are.
         """
         height, width = tile.shape[2:]
-        if max(height, width) <= self.limit and (result := self._try(tile)) is not None:
+        rows, columns = self.sides
+        if height <= rows and width <= columns and (result := self._try(tile)) is not None:
             self.done += 1
             yield Progress(self.done, self.total)
             return result
         tiles = self._cut(height, width)
-        self.total += len(tiles) - 1
-        [output] = self._blank(1, height, width)
-        yield from self._fill(output, tile, tiles)
+        self.total += math.prod(map(len, tiles)) - 1
+        output = self._blank(height, width)
+        yield from self._fill(output, lambda rows, columns: tile[:, :, rows, columns], *tiles)
         return output
 
-    def _blank(self, batch: int, height: int, width: int) -> Tensor:
-        """B x 3 x sh x sw of zeros."""
+    def _blank(self, height: int, width: int) -> Tensor:
+        """3 x sh x sw of zeros."""
         with enough_for_result():
-            return torch.zeros(batch, 3, self.model.scale * height, self.model.scale * width)
+            return torch.zeros(3, self.model.scale * height, self.model.scale * width)
 
-    def _cut(self, height: int, width: int) -> list[tuple[Span, Span]]:
-        """Rows and columns of tiles within the limit, in reading order."""
-        rows, columns = (spans(length, self.limit, self.overlap, self.model.scale) for length in (height, width))
-        return list(itertools.product(rows, columns))
+    def _cut(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
+        """Rows and columns of tiles within the limit."""
+        rows, columns = self.sides
+        scale = self.model.scale
+        return spans(height, rows, self.overlap, scale), spans(width, columns, self.overlap, scale)
 
     def _try(self, tile: Tensor) -> Tensor | None:
         """1 x 3 x h x w -> 3 x sh x sw; None if memory ran out, which lowers the limit.

@@ -4,6 +4,8 @@ Every message is one sentence (or two) that tells the user what to do next. The 
 with code 2, the workbench shows it as a toast; neither ever shows a traceback for these.
 """
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Bad input that the user can mend; the message says how."""
@@ -33,3 +35,9 @@ def missing_package(error: ModuleNotFoundError) -> str:
 def first_line(text: str) -> str:
     """Return the first line of an error's message; later ones seldom help a user."""
     return next(iter(text.strip().splitlines()), "").rstrip()
+
+
+def first_few(names: Sequence[str], count: int = 3) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - count
+    return ", ".join(names[:count]) + (f" and {more} more" if more > 0 else "")

@@ -2,7 +2,9 @@
 
 import atexit
 import functools
+import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -66,13 +68,13 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, all or nothing.
+    """Write a text file in UTF-8, all or nothing; names of files that are not Unicode with backslashes.
 
     Raises:
         UserError: the path cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -83,6 +85,30 @@ def write_json(path: Path, content: Any) -> None:
         UserError: the path cannot be written.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return plain values with None for infinity (the PSNR of equal images) and NaN, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return value
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be opened ({error.strerror}); check its rights.") from error
 
 
 def cache_folder() -> Path:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from promptsr.support.errors import CheckpointError, ConfigError
 from promptsr.training.recipe import Recipe
-from promptsr.training.state import load_state
 from promptsr.zoo.checkpoints import load_checkpoint
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
+from promptsr.zoo.tensor_files import read_tensors
 
 _BRANCH_END = re.compile(r"(?P<block>groups\.\d+\.blocks\.\d+\.).*\b(projection|feed_forward\.2)\.(weight|bias)")
 
@@ -67,7 +67,13 @@ def load_teacher(recipe: Recipe) -> SRModel:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".ckpt":
-        average: dict[str, Tensor] = load_state(path)["average"]
-        return average
-    return load_checkpoint(path).state_dict()
+    if path.suffix != ".ckpt":
+        return load_checkpoint(path).state_dict()
+    state = read_tensors(path)
+    if not {"recipe", "average"} <= state.keys():
+        raise CheckpointError(
+            f"{path} is not the state of a training run: choose last.ckpt of one, or a .safetensors file that "
+            "`promptsr train` wrote."
+        )
+    average: dict[str, Tensor] = state["average"]
+    return average

@@ -29,7 +29,7 @@ class TrainReport:
     images_per_second: float
     """Crops a second of all devices since the last report; validation is not counted in."""
     psnr_y: float | None
-    """Mean validation PSNR of the averaged weights in dB, when it was measured at this step."""
+    """Mean validation PSNR of the averaged weights in dB, without perfect images, when it was measured at this step."""
     notes: tuple[str, ...] = ()
     """Sentences that are told once, such as images left out or a precision that is not available."""
 

@@ -11,10 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from promptsr.data.cache import ImagesRead, ReadImages, read_images
+from promptsr.data.cache import CachedImage, ImagesRead, read_images
 from promptsr.data.crops import Pair, RandomCrops, Share, load_crops
-from promptsr.imaging.decode import find_images
-from promptsr.support.errors import ConfigError, UserError, first_line
+from promptsr.data.pairs import search_pairs
+from promptsr.support.errors import ConfigError, UserError, first_few, first_line
 from promptsr.support.files import cache_folder, check_writable
 from promptsr.training.devices import launch, leave, lost, total
 from promptsr.training.logs import Logs, TrainReport
@@ -71,40 +71,51 @@ def train(
         run = Run(recipe, out, fabric)
         validation = Validation(recipe, fabric)
         with fabric.rank_zero_first(local=True):  # one process decodes, the others find the cache full
-            images = yield from _images(recipe)
-        run.trains_on(images.images)
-        crops = RandomCrops(images.images, recipe.model.scale, recipe.seed)
+            images, remarks = yield from _images(recipe)
+        run.trains_on(images)
+        crops = RandomCrops(images, recipe.model.scale, recipe.seed)
         share = Share(
             range(run.step, recipe.steps), recipe.size_at, fabric.global_rank, fabric.world_size, recipe.accumulate
         )
         batches = load_crops(crops, share, recipe.workers, fabric.device.type == "cuda")
         if recipe.threads is not None:
             torch.set_num_threads(recipe.threads)
-        return (yield from _steps(run, validation, batches, (*images.damaged, *notes), should_stop))
+        return (yield from _steps(run, validation, batches, (*remarks, *validation.notes, *notes), should_stop))
     finally:
         torch.set_num_threads(threads)
         leave()
 
 
-def _images(recipe: Recipe) -> Generator[ImagesRead, None, ReadImages]:
-    """Read the images that are large enough.
+def _images(recipe: Recipe) -> Generator[ImagesRead, None, tuple[list[CachedImage], list[str]]]:
+    """Read the images that are large enough, and return sentences on the others too.
 
     Raises:
         UserError: no image is large enough, or the cache cannot be written.
     """
-    paths = [path for folder in recipe.data for path in find_images(Path(folder))]
+    scale = recipe.model.scale
+    lr_folders: list[Path | None] = [Path(folder) for folder in recipe.data_lr]
+    lr_folders = lr_folders or [None] * len(recipe.data)
+    found = [search_pairs(Path(hr), lr, scale) for hr, lr in zip(recipe.data, lr_folders, strict=True)]
     cache = Path(recipe.cache) if recipe.cache is not None else cache_folder() / "images"
-    read = yield from read_images(paths, recipe.model.scale, cache)
-    large = [image for image in read.images if min(image.lr.array.shape[:2]) >= recipe.largest_patch]
+    read = yield from read_images([pair for each in found for pair in each.pairs], scale, cache)
+    bad = [*(reason for each in found for _, reason in each.left_out), *read.damaged]
+    large: list[CachedImage] = []
+    small: list[str] = []
+    for image in read.images:
+        if min(image.lr.array.shape[:2]) >= recipe.largest_patch:
+            large.append(image)
+        else:
+            small.append(image.name)
+    folders = ", ".join(recipe.data)
+    if not large and not small:
+        raise UserError(f"No image in {folders} can be used: {bad[0]}")
     if not large:
-        side = recipe.model.scale * recipe.largest_patch
-        reason = f" ({read.damaged[0]})" if read.damaged else ""
-        raise UserError(
-            f"No image in {', '.join(recipe.data)} is at least {side} pixels on both sides: use larger images.{reason}"
-        )
-    damaged = tuple(f"{sentence} It is left out." for sentence in read.damaged)
-    small = len(read.images) - len(large)
-    return ReadImages(large, damaged if not small else (*damaged, f"{small} of the images are too small to be used."))
+        side = scale * recipe.largest_patch
+        raise UserError(f"No image in {folders} is at least {side} pixels on both sides: use larger images.")
+    notes = [*(f"{sentence} It is left out." for sentence in bad), *(note for each in found for note in each.notes)]
+    if small:
+        notes.append(f"{len(small)} of the images are too small to be used: {first_few(small)}.")
+    return large, notes
 
 
 def _steps(
@@ -128,12 +139,12 @@ def _steps(
             loss, speed = window.means()
             if not math.isfinite(loss):
                 raise UserError(f"The loss became NaN or infinite after step {run.step}: {run.way_back()}")
-            psnr = _validate(run, validation, logs) if due and validation else None
+            psnr, perfect = _validate(run, validation, logs) if due and validation else (None, [])
             if first and (due or stop or time.monotonic() - saved > 60 * recipe.save_minutes):
                 run.save()
                 saved = time.monotonic()
             report = TrainReport(
-                run.step, recipe.steps, loss, run.lr, speed, psnr, (*notes, *run.acceleration.take_notes())
+                run.step, recipe.steps, loss, run.lr, speed, psnr, (*notes, *perfect, *run.acceleration.take_notes())
             )
             if logs is not None:
                 logs.report(report)
@@ -157,17 +168,17 @@ def _steps(
     return Outcome(run.step, True, run.out / ("best.safetensors" if validation else "final.safetensors"))
 
 
-def _validate(run: Run, validation: Validation, logs: Logs | None) -> float:
-    """Return the mean PSNR-Y of the averaged weights in dB, and keep them if they are the best so far."""
-    psnr = validation.score(run.average.weights)
+def _validate(run: Run, validation: Validation, logs: Logs | None) -> tuple[float, list[str]]:
+    """Return the mean PSNR-Y of the averaged weights in dB, and remarks on it; keep the best weights."""
+    psnr, remarks = validation.score(run.average.weights)
     better = run.best is None or psnr > run.best
     if better:
         run.best = psnr
     if logs is not None:
         logs.picture(validation.picture(run.average.weights), run.step)
         if better:
-            run.export("best.safetensors", run.average.weights, psnr)
-    return psnr
+            run.export("best.safetensors", run.average.weights, psnr if math.isfinite(psnr) else None)
+    return psnr, remarks
 
 
 class _Window:

@@ -27,6 +27,15 @@ def _network(value: object) -> ModelConfig:
     return preset(str(changes.pop("preset")), **changes)
 
 
+def _rate(value: object) -> object:
+    """Return a rate; anything else is probably a folder, since LR also stands for low resolution."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ConfigError(f"this is Adam's rate, not {value!r}; name folders of LR images by data_lr.") from None
+    return value
+
+
 @settings()
 class Crops:
     """Crops of a step."""
@@ -47,8 +56,13 @@ class Recipe:
     data: Paths
     """Folders of HR images."""
     model: Annotated[ModelConfig, BeforeValidator(_network)] = field(default_factory=ModelConfig)
+    data_lr: Paths = ()
+    """Folders of the LR images, one for each of `data`, paired as `promptsr.data.pairs.find_pairs` says; without them
+    LR images are made, by bicubic interpolation."""
     validation: str | None = None
     """Folder of HR images for the PSNR that picks `best.safetensors`."""
+    validation_lr: str | None = None
+    """Folder of their LR images."""
     validation_images: Count | None = None
     """Only the first so many of them."""
     init: Paths = ()
@@ -71,7 +85,7 @@ class Recipe:
     """Share of the loss that compares with the teacher's results; the rest compares with the HR images."""
     optimizer: Literal["adam", "muon"] = "muon"
     """Adam as in the paper, or Muon for the matrices and Adam for the rest."""
-    lr: NotNegative = 6e-4
+    lr: Annotated[NotNegative, BeforeValidator(_rate)] = 6e-4
     """Adam's peak rate."""
     matrix_lr: NotNegative = 6e-3
     """Muon's peak rate."""
@@ -105,6 +119,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.data:
             raise ConfigError("data is empty: give at least one folder of HR images, as in data=photos/.")
+        if self.data_lr and len(self.data_lr) != len(self.data):
+            raise ConfigError(f"data_lr names {len(self.data_lr)} folders for {len(self.data)} of data: give each one.")
+        if self.validation_lr is not None and self.validation is None:
+            raise ConfigError("validation_lr goes with validation, the folder of the HR images.")
 
     def size_at(self, step: int) -> tuple[int, int]:
         """Return the batch and the patch of a step (0, 1, ...)."""
@@ -122,11 +140,13 @@ class Recipe:
         return min(self.batch, self.first_half.batch if self.first_half is not None else self.batch)
 
 
-# What may differ between the legs of one run without making it another run
+# What may differ between the legs of one run without making it another run; images are compared by name and size
 MAY_CHANGE = frozenset(
     {
         "data",
+        "data_lr",
         "validation",
+        "validation_lr",
         "validation_images",
         "init",
         "accumulate",
@@ -150,8 +170,8 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     """
     hidden = ("model", "threads", "workers", "cache", "report_every", "save_minutes")
     kept = {key: value for key, value in settings.items() if key not in hidden}
-    for key in ("data", "init"):
+    for key in ("data", "data_lr", "init"):
         kept[key] = [Path(path).name for path in settings[key]]
-    for key in ("validation", "teacher"):
+    for key in ("validation", "validation_lr", "teacher"):
         kept[key] = settings[key] and Path(settings[key]).name
     return kept

@@ -43,7 +43,7 @@ class Run:
         self.best: float | None = None
         """Highest validation PSNR so far."""
         self.images: list[tuple[str, int]] = []
-        """Names and sizes in bytes of the images that are trained on; empty before the first step."""
+        """Names and sizes in bytes of the files that are trained on; empty before the first step."""
         saved = self._saved() if (out / LAST).exists() else None
         if saved is not None:
             self.network.load_state_dict(saved["network"])
@@ -71,7 +71,8 @@ class Run:
         Raises:
             UserError: one of them has vanished or changed since the run began, or there is a new one.
         """
-        found = [(image.name, image.size) for image in images]
+        files = ((image.name, image.size, image.lr_file) for image in images)
+        found = [file for name, size, lr_file in files for file in ((name, size), lr_file) if file is not None]
         if self.images and found != self.images:
             gone, new = (sorted(set(a) - set(b)) for a, b in ((self.images, found), (found, self.images)))
             what = f"{gone[0][0]} has vanished or changed" if gone else f"{new[0][0] if new else 'an image'} was added"

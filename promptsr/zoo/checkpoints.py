@@ -14,9 +14,9 @@ from promptsr.config import ModelConfig
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError
 from promptsr.support.files import replacing
-from promptsr.zoo.tensor_files import read_notes, read_safetensors
+from promptsr.zoo.formats import FORMAT, read_config, read_header
+from promptsr.zoo.tensor_files import read_safetensors
 
-_FORMAT = "promptsr"
 _MOST_TABLES = 2**30
 """Largest size in bytes of a network's buffers, the tables of positions in windows: 40 times those of PromptSR."""
 
@@ -27,7 +27,7 @@ def save_checkpoint(path: Path, config: ModelConfig, state: Mapping[str, Tensor]
     Raises:
         UserError: the file cannot be written.
     """
-    metadata = {"format": _FORMAT, "config": json.dumps(config.to_dict()), "info": json.dumps(info)}
+    metadata = {"format": FORMAT, "config": json.dumps(config.to_dict()), "info": json.dumps(info)}
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
         try:
@@ -50,7 +50,7 @@ def load_checkpoint(path: Path, scale: int | None = None) -> PromptSR:
             configuration; the message names the first of them.
     """
     state, notes = read_safetensors(path)
-    config = _config(path, notes)
+    config = read_config(path, notes)
     if scale is not None and config.scale != scale:
         raise CheckpointError(f"{path} upscales x{config.scale}, not x{scale}: choose weights for x{scale}.")
     if not _is_modest(config):
@@ -72,24 +72,34 @@ def _is_modest(config: ModelConfig) -> bool:
     return blocks <= 16 and config.channels <= 64 and config.window_size <= 16 and config.mlp_ratio <= 4
 
 
-def read_config(path: Path) -> ModelConfig:
-    """Read the configuration alone, from the file's header. Raises CheckpointError as `load_checkpoint`."""
-    return _config(path, read_notes(path))
+def refuse_without_settings(path: Path, content: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of a PromptSR that come without its configuration.
 
+    Args:
+        path: of the file.
+        content: of the file.
+        state: tensors in it, by their names in the network.
 
-def _config(path: Path, notes: Mapping[str, str]) -> ModelConfig:
-    if notes.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} holds no PromptSR network: choose a checkpoint written by `promptsr train`.")
-    try:
-        return ModelConfig.from_dict(json.loads(notes["config"]))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
+    Raises:
+        CheckpointError: these are such tensors; the message says which file to choose instead.
+    """
+    if "encoder.weight" not in state or not any(name.startswith("groups.0.blocks.0.") for name in state):
+        return
+    if {"recipe", "network", "average"} <= content.keys():
+        raise CheckpointError(
+            f"{path} is the state of a training run: choose best.safetensors or final.safetensors of that run, or go "
+            "on with it by `promptsr train --resume`."
+        )
+    raise CheckpointError(
+        f"{path} holds the tensors of a PromptSR without its settings: choose a .safetensors file that `promptsr "
+        "train` wrote."
+    )
 
 
 def read_info(path: Path) -> dict[str, Any]:
     """Read the information that was saved with the weights. Raises CheckpointError as `load_checkpoint`."""
     try:
-        info = json.loads(read_notes(path).get("info", "{}"))
+        info = json.loads(read_header(path).notes.get("info", "{}"))
     except (ValueError, RecursionError):
         info = None
     if not isinstance(info, dict):

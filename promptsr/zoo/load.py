@@ -1,52 +1,24 @@
 """Load and list models: `load_model("promptsr-tiny-x4" | "file.pth" | "module:function")`."""
 
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from importlib.resources import files
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from promptsr.config import PRESETS, ModelConfig
 from promptsr.imaging.resize import upscale
-from promptsr.model.network import PromptSR
-from promptsr.support.errors import CheckpointError, UserError
-from promptsr.zoo.adapters import FUNCTION, SUFFIXES, is_foreign, load_file, load_function
-from promptsr.zoo.checkpoints import load_checkpoint, read_config
+from promptsr.support.errors import CheckpointError
+from promptsr.zoo.adapters import is_foreign, load_file, load_function
+from promptsr.zoo.checkpoints import load_checkpoint
+from promptsr.zoo.formats import FUNCTION
+from promptsr.zoo.listing import OWN_MODELS, PRESETS_LISTED, SCALES, WEIGHTS, ModelInfo, find_checkpoint, list_models
 from promptsr.zoo.memory import working_memory
 from promptsr.zoo.sr_model import SRModel
 
-SCALES = (2, 3, 4)
-WEIGHTS = Path(str(files("promptsr") / "weights"))
-"""Folder of the bundled checkpoints: `<model name>.safetensors`, and `scores.json` with what they measured."""
-OWN_MODELS = "PROMPTSR_MODELS"
-"""Environment variable that may name a folder of your own checkpoints: every usable `.safetensors`, `.pth`, `.pt` or
-`.onnx` file in it is a model by its stem; of two with the same stem, the one whose suffix comes first here. A name that
-is bundled keeps meaning the bundled weights."""
-
-_PRESETS_LISTED = ("promptsr", "promptsr-star", "promptsr-tiny")
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """Entry of the list of models."""
-
-    name: str
-    scale: int
-    parameters: int
-    has_weights: bool
-    """False: a preset to train; `load_model` has nothing to load."""
-    scores: dict[str, dict[str, float]]
-    """Measured `psnr_y` and `ssim_y` by benchmark set."""
-    architecture: str = PromptSR.__name__
-    """As `SRModel.architecture`."""
+__all__ = ["OWN_MODELS", "SCALES", "WEIGHTS", "Bicubic", "ModelInfo", "list_models", "load_model", "load_models"]
 
 
 class Bicubic(nn.Module):
@@ -76,10 +48,9 @@ def load_model(name: str | Path) -> SRModel:
     """
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
-    path = _checkpoint(str(name))
-    if os.path.isfile(path):
-        return _open(str(name), path)
-    if str(name) in {f"{preset}-x{scale}" for preset in _PRESETS_LISTED for scale in SCALES}:
+    if found := find_checkpoint(str(name)):
+        return _open(str(name), found)
+    if str(name) in {f"{preset}-x{scale}" for preset in PRESETS_LISTED for scale in SCALES}:
         raise CheckpointError(
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
@@ -105,40 +76,6 @@ def load_models(typed: Sequence[str]) -> list[SRModel]:
     ]
 
 
-def list_models() -> list[ModelInfo]:
-    """List all models that have a name: bicubic, the presets with and without weights, and those in your own folder.
-
-    A file of another network is loaded once, and again only when it changes. Files without a usable network are left
-    out; `load_model` says what is wrong with them.
-    """
-    path = WEIGHTS / "scores.json"
-    scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
-    bicubic = ((f"bicubic-x{s}", s) for s in SCALES)
-    models = [ModelInfo(name, s, 0, True, scores.get(name, {}), Bicubic.__name__) for name, s in bicubic]
-    for preset in _PRESETS_LISTED:
-        for scale in SCALES:
-            name = f"{preset}-x{scale}"
-            untrained = ModelInfo(name, scale, _count(replace(PRESETS[preset], scale=scale)), False, {})
-            models.append(replace(_info(name, _checkpoint(name)) or untrained, scores=scores.get(name, {})))
-    known = {model.name for model in models}
-    own = (_info(name, path) for name, path in _own_checkpoints().items() if name not in known)
-    return models + [model for model in own if model]
-
-
-def _checkpoint(name: str) -> Path:
-    """Return the path of the weights of a named model, if there are any."""
-    bundled = WEIGHTS / f"{name}.safetensors"
-    return bundled if os.path.isfile(bundled) else _own_checkpoints().get(name, bundled)
-
-
-def _own_checkpoints() -> dict[str, Path]:
-    folder = os.environ.get(OWN_MODELS)
-    paths = [path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES] if folder else []
-    # The first suffix comes last and wins. A name that reads as `module:function` must never run one.
-    paths.sort(key=lambda path: (-SUFFIXES.index(path.suffix.lower()), path.name))
-    return {path.stem: path for path in paths if not FUNCTION.fullmatch(path.stem)}
-
-
 def _open(name: str, path: Path) -> SRModel:
     if is_foreign(path):
         return load_file(path)
@@ -155,31 +92,5 @@ def _open(name: str, path: Path) -> SRModel:
     )
 
 
-def _info(name: str, path: Path) -> ModelInfo | None:
-    """Describe a file, without scores; None if it is missing or unusable."""
-    if not path.is_file():
-        return None
-    status = path.stat()
-    return _read_info(name, path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=256)
-def _read_info(name: str, path: Path, _changed: int, _size: int) -> ModelInfo | None:
-    try:
-        if is_foreign(path):
-            model = load_file(path)
-            return ModelInfo(name, model.scale, model.parameters, True, {}, model.architecture)
-        config = read_config(path)
-    except UserError:
-        return None
-    return ModelInfo(name, config.scale, _count(config), True, {})
-
-
 def _usable() -> str:
     return ", ".join(model.name for model in list_models() if model.has_weights)
-
-
-@cache  # building nine networks takes a second
-def _count(config: ModelConfig) -> int:
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in PromptSR(config).parameters())

@@ -15,6 +15,7 @@ import torch
 
 from promptsr.config import PRESETS, ModelConfig
 from promptsr.support.errors import UserError
+from promptsr.support.resources import free_memory
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,35 @@ def return_freed_memory() -> None:
         getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)(0)  # not every C library has it
 
 
+def lacks_memory(needed: int) -> bool:
+    """Return whether less memory is free than these bytes, as far as the system tells."""
+    free = free_memory()
+    if free is not None and needed > free:
+        return_freed_memory()
+        free = free_memory()
+    return free is not None and needed > free
+
+
 @contextmanager
-def enough_for_result() -> Iterator[None]:
+def enough_for_result(needed: int = 0) -> Iterator[None]:
     """Turn errors of memory into a message, where the result itself needs it and smaller tiles would not help.
 
+    Args:
+        needed: bytes that must be free at the start.
+
     Raises:
-        UserError: memory ran out within the context.
+        UserError: they are not, or memory ran out within the context.
     """
+    figures = ""
     try:
+        if lacks_memory(needed):
+            figures = f" It takes {needed / 1e9:.1f} GB, and {(free_memory() or 0) / 1e9:.1f} GB are free."
+            raise MemoryError
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise UserError(
             "There is not enough memory for the result: close other programs, crop the image or use a smaller scale."
+            + figures
         ) from error

@@ -1,5 +1,6 @@
 """The interface of every model of the zoo."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -35,6 +36,11 @@ class SRModel:
     """Whether gradients reach the image."""
     parameter_count: int | None = None
     """Number of parameters, where `network` does not hold them (ONNX)."""
+    max_tile: tuple[int, int] = (sys.maxsize, sys.maxsize)
+    """Height and width of the largest tile in LR pixels, where an ONNX file was exported for one size. The network cuts
+    larger images itself."""
+    weights: str | None = None
+    """The entry of the file that was taken, such as "params_ema of params, params_ema"; None if it has no entries."""
 
     @property
     def architecture(self) -> str:

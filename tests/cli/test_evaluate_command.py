@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from promptsr.evaluation.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import Evaluation, evaluate
 from promptsr.imaging import Picture, encode
 from promptsr.inference.self_ensemble import self_ensemble
 from promptsr.paper.tables import published
@@ -105,7 +106,7 @@ def test_a_folder_and_its_json(result: Result, tmp_path: Path) -> None:
     for name in ("b.png", "a.png"):
         encode(Picture(rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)), tmp_path / name)
     found = result("evaluate", "--model", "bicubic-x2", "--hr", tmp_path, "--scale", 2)
-    assert set(found) == {"model", "scale", "images", "psnr_y", "ssim_y"}
+    assert set(found) == {"model", "scale", "images", "left_out", "notes", "perfect", "psnr_y", "ssim_y"}
     assert [image["name"] for image in found["images"]] == ["a.png", "b.png"]
     assert found["psnr_y"] == pytest.approx(np.mean([image["psnr_y"] for image in found["images"]]))
 
@@ -158,16 +159,91 @@ def test_a_killed_run_goes_on_with_any_number_of_ranks(bench: Path, tmp_path: Pa
         (["-m", "promptsr-x4", "--hr", "nowhere"], "promptsr train"),
         (["-m", "bicubic-x2", "--hr", ".", "--scale", "4"], "x2"),
         (["-m", "bicubic-x2", "--bench", "{bench}", "--stability"], "--stability takes the images by --hr"),
-        (["-m", "bicubic-x2", "--bench", "damaged"], "Kodak24: 1.png is not an image"),
+        (["-m", "bicubic-x2", "--hr", "{bench}/Set5", "--lr", "{bench}/Kodak24"], "no LR image called 3.png: add it"),
+        (["-m", "bicubic-x2", "--hr", "damaged"], "damaged holds no image"),
     ],
 )
 def test_bad_requests(
     arguments: list[str], hint: str, refused: Callable[..., str], bench: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "FILE").write_text("kept")
-    shutil.copytree(bench, tmp_path / "damaged")
-    (tmp_path / "damaged" / "Kodak24" / "1.png").write_bytes(b"damaged")
+    (tmp_path / "damaged").mkdir()
     assert hint in refused("evaluate", *(word.format(bench=bench) for word in arguments), "--json", "-")
+
+
+def check_named(
+    promptsr: Run, arguments: tuple[object, ...], lost: dict[str, str], total: int
+) -> tuple[dict[str, Any], str]:
+    """Run a command of which some images are lost, each with a set: its JSON, and its table from another run."""
+    code, table, err = promptsr("evaluate", *arguments)
+    errors = [line for line in err.splitlines() if "Error: " in line]
+    assert code == 2 and errors[-1] == f"Error: {len(lost)} of {total} images could not be measured; see above."
+    for line, (name, where) in zip(errors, lost.items(), strict=False):
+        assert line.startswith(f"Error: {where}: ") and name in line
+    assert len(errors) == len(lost) + 1
+    code, out, _ = promptsr("evaluate", *arguments, "--json", "-")
+    assert code == 2
+    return json.loads(out), table
+
+
+def test_bad_images_are_named_and_the_others_measured(
+    promptsr: Run, result: Result, bench: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bench, damaged)
+    models = ("-m", "bicubic-x2", "-m", "promptsr-tiny-x2")
+    whole = result("evaluate", *models, "--bench", bench)
+    (damaged / "Kodak24" / "1.png").write_bytes(b"damaged")
+    cut = damaged / "Set5" / "2.png"
+    cut.write_bytes(cut.read_bytes()[:-400])
+    (damaged / "Set5" / "readme.txt").write_text("no image")
+    lost = {"1.png": "Kodak24", "2.png": "Set5"}
+    found, table = check_named(promptsr, (*models, "--bench", damaged, "--out", tmp_path / "out"), lost, 7)
+    assert "Set5: Not measured: 2.png." in " ".join(table.split())
+    assert "Kodak24: Not measured: 1.png." in (tmp_path / "out" / "table.md").read_text()
+    for row, expected in zip(found["measured"], whole["measured"], strict=True):
+        for name, where in lost.items():
+            images = [image for image in expected["sets"][where]["images"] if image["name"] != name]
+            assert row["sets"][where]["images"] == images
+            assert row["sets"][where]["psnr_y"] == pytest.approx(np.mean([image["psnr_y"] for image in images]))
+            assert [image["name"] for image in row["sets"][where]["left_out"]] == [name]
+    set5 = str(damaged / "Set5")
+    found, table = check_named(promptsr, ("-m", "bicubic-x2", "--hr", set5), {"2.png": set5}, 4)
+    assert [image["name"] for image in found["images"]] == ["0.png", "1.png", "3.png"]
+    assert "Not measured: 2.png." in table
+    found, _ = check_named(promptsr, ("-m", "bicubic-x2", "--hr", set5, "--stability"), {"2.png": set5}, 4)
+    assert [image["name"] for image in found["images"]] == ["0.png", "1.png", "3.png"]
+    assert [image["name"] for image in found["left_out"]] == ["2.png"]
+    assert found["unchanged"] == sum(image["psnr"] is None for image in found["images"])
+
+
+def test_perfect_images_are_counted_apart(promptsr: Run, result: Result, bench: Path, tmp_path: Path) -> None:
+    shutil.copy(bench / "Set5" / "0.png", tmp_path / "[a] photo.png")
+    Image.new("RGB", (40, 36), "white").save(tmp_path / "page.png")
+    request = ("evaluate", "-m", "bicubic-x2", "--hr", tmp_path)
+    found = result(*request)
+    photo, page = found["images"]
+    assert photo["name"] == "[a] photo.png" and photo["psnr_y"] == found["psnr_y"] > 20
+    assert page["psnr_y"] is None and found["perfect"] == 1
+    _, out, _ = promptsr(*request)
+    assert "[a] photo.png" in out and "1 of 2 is perfect: the mean PSNR is of the other." in " ".join(out.split())
+    assert out.count("∞") == 1 and "inf" not in out and f"{found['psnr_y']:.3f}" in out
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [("hr", "lr_x4"), ("hr", "lr_up"), ("hr_bi", "lr_bi"), ("hr_srf", "lr_srf"), ("ceil/hr", "ceil/lr_ceil")],
+)
+def test_pairs_as_they_are_distributed(result: Result, shared_data: Path, hr: str, lr: str) -> None:
+    folder = shared_data / "cases" / "pairs"
+    if not folder.is_dir():
+        pytest.skip("no cases in the shared folder")
+    found = result("evaluate", "-m", "bicubic-x4", "--hr", folder / hr, "--lr", folder / lr)
+    if hr == "ceil/hr":
+        assert found["notes"] == ["LR sides are rounded up in a.png: only the part common with HR counts."]
+    else:
+        same = result("evaluate", "-m", "bicubic-x4", "--hr", folder / "hr", "--lr", folder / "lr_up")
+        assert found["psnr_y"] == same["psnr_y"] and len(found["images"]) == 2 and found["notes"] == []
 
 
 def test_imdn_reaches_its_printed_row(result: Result, shared_data: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from promptsr import load_model
-from promptsr.zoo.load import list_models
+from promptsr.zoo.listing import list_models
 from tests.support.commands import Run
 
 Result = Callable[..., dict[str, Any]]
@@ -21,6 +21,20 @@ def test_models_json(result: Result) -> None:
     by_name = {model["name"]: model for model in models}
     assert by_name["promptsr-x4"]["parameters"] == 872_088
     assert by_name["bicubic-x4"] == {**by_name["bicubic-x4"], "scale": 4, "parameters": 0, "has_weights": True}
+
+
+def test_models_names_what_is_ignored(
+    promptsr: Run, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROMPTSR_MODELS", "in [")
+    Path("in [").mkdir()
+    path = Path("in [", "b] :cat: [anime].pth")
+    path.write_text("no weights")
+    [ignored] = result("models")["ignored"]
+    assert ignored["path"] == str(path) and "truncated" in ignored["reason"]
+    code, out, _ = promptsr("models")
+    assert code == 0 and str(path) in out
 
 
 def test_every_model_with_weights_loads() -> None:

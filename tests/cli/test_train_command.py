@@ -27,6 +27,7 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
     """Where the command is run, with a recipe and an image."""
     rng = np.random.default_rng(2)
     encode(Picture(rng.integers(0, 256, (70, 70, 3), dtype=np.uint8)), tmp_path / "HR" / "noise.png")
+    encode(Picture(np.zeros((4, 9, 3), np.uint8)), tmp_path / "LR" / "small.png")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     monkeypatch.setenv("PROMPTSR_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.chdir(tmp_path)
@@ -62,6 +63,9 @@ def test_a_recipe_makes_a_model_that_upscales(
         (["recipe.yaml", "stepz=3"], "no setting stepz"),
         (["recipe.yaml", "data=nowhere"], "nowhere is not a folder"),
         (["recipe.yaml", "device=cuda:99"], "cuda:99"),
+        (["recipe.yaml", "lr=LR"], "name folders of LR images by data_lr"),
+        (["recipe.yaml", "data_lr=LR"], "LR has no LR image called noise.png"),
+        (["recipe.yaml", "validation=LR"], "is smaller than 5 pixels: leave it out"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(

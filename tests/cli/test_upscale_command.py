@@ -2,20 +2,25 @@
 
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch.nn.functional as F
-from PIL import ImageCms
+from PIL import Image, ImageCms, ImageSequence
 from torch import Tensor, nn
 
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.inference.self_ensemble import self_ensemble
+from promptsr.support.errors import ImageError
 from promptsr.zoo.sr_model import SRModel
 from tests.support.commands import Run
 
@@ -75,6 +80,157 @@ def test_a_folder_of_images(promptsr: Run, photo: Path, tmp_path: Path) -> None:
     assert (decode(out / "second.webp").width, decode(out / "second.webp").height) == (40, 28)
 
 
+def _animation(path: Path) -> None:
+    frames = [Image.new("RGB", (6, 4), color) for color in ("red", "lime", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[50, 100, 150], loop=2)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_files_are_chosen_by_content_and_sub_folders_are_kept(result: Result, photo: Path, tmp_path: Path) -> None:
+    source, out = photo.parent, tmp_path / "out"
+    image = Image.open(photo)
+    for name, kind in (("noext", "PNG"), ("b.jfif", "JPEG"), ("c.bmp", "BMP"), ("d.PPM", "PPM"), ("e.v2", "WEBP")):
+        image.save(source / name, kind)
+    (source / "wrong.jpg").write_bytes(photo.read_bytes())
+    (source / "page.jpg").write_text("<html>")
+    (source / ".hidden.png").write_bytes(photo.read_bytes())
+    (source / "sub" / "deep").mkdir(parents=True)
+    image.save(source / "sub" / "deep" / "f.png")
+    found = result("upscale", source, "-o", out, "-m", "bicubic-x2", "--recursive")
+    expected = ["b.jpg", "c.png", "d.png", "e.v2.webp", "noext.png", "photo.png", "sub/deep/f.png", "wrong.jpg"]
+    assert _names(out) == expected and len(found["images"]) == len(expected)
+    assert [entry["input"] for entry in found["left_out"]] == [str(source / "page.jpg")]
+    assert {Image.open(path).size for path in out.rglob("*.*") if path.is_file()} == {(40, 28)}
+
+
+def test_existing_results_are_refused_skipped_or_replaced(promptsr: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    Image.open(photo).save(photo.parent / "b.png")
+    out.mkdir()
+    (out / "photo.png").write_text("mine")
+    command = ("upscale", photo.parent, "-o", f"{out}/", "-m", "bicubic-x2")
+    code, _, err = promptsr(*command)
+    assert code == 2 and "1 of 2 results exist" in err and _names(out) == ["photo.png"]
+    code, _, err = promptsr(*command, "--skip-existing")
+    assert code == 0 and (out / "photo.png").read_text() == "mine" and _names(out) == ["b.png", "photo.png"], err
+    code, _, err = promptsr(*command, "--overwrite")
+    assert code == 0 and Image.open(out / "photo.png").size == (40, 28), err
+
+
+def test_results_of_one_name_are_told_apart(result: Result, photo: Path, tmp_path: Path) -> None:
+    for name in ("photo.jpg", "PHOTO.bmp"):
+        Image.open(photo).save(photo.parent / name)
+    found = result("upscale", photo.parent, photo, "-o", tmp_path / "out", "-m", "bicubic-x2", "--format", "webp")
+    expected = ["PHOTO-bmp.webp", "photo-jpg.webp", "photo-png-2.webp", "photo-png.webp"]
+    assert _names(tmp_path / "out") == expected
+    assert all("The result is" in image["note"] for image in found["images"])
+
+
+def test_formats_that_cannot_hold_a_result_give_way_in_a_batch(result: Result, photo: Path, tmp_path: Path) -> None:
+    Image.new("L", (1, 8192)).save(photo.parent / "long.png")
+    _animation(photo.parent / "anim.gif")
+    found = result("upscale", photo.parent, "-o", tmp_path / "out", "-m", "bicubic-x2", "--format", "webp")
+    assert _names(tmp_path / "out") == ["anim.webp", "long.png", "photo.webp"]
+    [note] = [image["note"] for image in found["images"] if image["note"]]
+    assert "16383" in note and "long.png" in note
+
+
+@pytest.mark.parametrize("target", ["a.png", "a.webp"])
+def test_animations_keep_frames_durations_and_loop(target: str, result: Result, tmp_path: Path) -> None:
+    _animation(tmp_path / "in.gif")
+    found = result("upscale", tmp_path / "in.gif", "-o", tmp_path / target, "-m", "bicubic-x2")
+    assert found["images"][0]["frames"] == 3
+    with Image.open(tmp_path / target) as image:
+        assert (len(ImageSequence.all_frames(image)), image.size) == (3, (12, 8))
+        for index, (duration, channel) in enumerate(((50, 0), (100, 1), (150, 2))):
+            image.seek(index)
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+            assert image.info["duration"] == duration
+            assert (pixels[:, channel] > 240).all() and (np.delete(pixels, channel, 1) < 15).all()
+
+
+def test_frames_as_a_folder_or_only_one(result: Result, tmp_path: Path) -> None:
+    _animation(tmp_path / "in.gif")
+    found = result("upscale", tmp_path / "in.gif", "-o", tmp_path / "out", "-m", "bicubic-x2", "--format", "frames")
+    assert _names(tmp_path / "out") == ["in/0001.png", "in/0002.png", "in/0003.png"]
+    assert found["images"][0]["not_kept"] == ["durations and loop of the animation"]
+    result("upscale", tmp_path / "in.gif", "-o", tmp_path / "two.jpg", "-m", "bicubic-x2", "--frame", 2)
+    np.testing.assert_array_less(100, np.asarray(Image.open(tmp_path / "two.jpg"))[..., 1])
+
+
+def test_metadata_that_the_format_lacks_is_named(result: Result, promptsr: Run, photo: Path, tmp_path: Path) -> None:
+    encode(replace(decode(photo), metadata=Metadata(texts=(("Title", "Schloß"),))), photo)
+    [kept] = result("upscale", photo, "-o", tmp_path / "o.png", "-m", "bicubic-x2")["images"]
+    assert kept["not_kept"] == [] and Image.open(tmp_path / "o.png").info["Title"] == "Schloß"
+    [lost] = result("upscale", photo, "-o", tmp_path / "o.webp", "-m", "bicubic-x2")["images"]
+    assert any("Title" in phrase for phrase in lost["not_kept"])
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (("--scale", 2.5), (50, 35)),
+        (("--width", 30), (30, 21)),
+        (("--height", 28, "--width", 100), (40, 28)),
+        (("--max-side", 30), (30, 21)),
+    ],
+)
+def test_sizes(options: tuple[object, ...], size: tuple[int, int], result: Result, photo: Path, tmp_path: Path) -> None:
+    [image] = result("upscale", photo, "-o", tmp_path / "o.png", "-m", "bicubic-x2", *options)["images"]
+    assert (image["width"], image["height"]) == Image.open(tmp_path / "o.png").size == size
+
+
+@pytest.mark.parametrize("name", ["[anime] pic [v2].png", "in [/b].png", "[red]:smile:.png"])
+def test_names_are_no_markup(
+    name: str, promptsr: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    source, target = tmp_path / name, tmp_path / "o" / name
+    source.parent.mkdir(exist_ok=True)
+    source.write_bytes(photo.read_bytes())
+    code, out, err = promptsr("upscale", source, "-o", target, "-m", "bicubic-x2")
+    assert code == 0 and str(source) in out and str(target) in out and source.name in err
+
+
+def test_a_finished_result_is_never_thrown_away(
+    result: Result, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "o.jpg"
+
+    def failing(picture: Picture, path: Path, **options: object) -> list[str]:
+        if path.suffix == ".jpg":
+            raise ImageError("The encoder failed.")
+        return encode(picture, path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("promptsr.imaging.encode", failing)
+    [image] = result("upscale", photo, "-o", target, "-m", "bicubic-x2")["images"]
+    assert not target.exists() and Path(image["output"]).parent == tmp_path
+    assert image["output"] in image["note"] and Image.open(image["output"]).size == (40, 28)
+
+
+def test_a_full_disk_is_known_before_the_work(
+    refused: Callable[..., str], photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "free" in refused("upscale", photo, "-o", "o.png", *BICUBIC)
+
+
+def test_ranks_share_the_files(photo: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        (photo.parent / f"{index}.png").write_bytes(photo.read_bytes())
+    (photo.parent / "cut.png").write_bytes(photo.read_bytes()[:-60])
+    arguments = ["upscale", photo.parent, "-o", tmp_path / "out", "-m", "bicubic-x2", "--json", tmp_path / "out.json"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "promptsr"]
+    done = subprocess.run([*launch, *map(str, arguments)], capture_output=True, text=True, timeout=180)
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert [Path(image["input"]).name for image in report["images"]] == ["0.png", "1.png", "2.png", "photo.png"]
+    assert [Path(entry["input"]).name for entry in report["failed"]] == ["cut.png"] and done.returncode != 0
+    assert _names(tmp_path / "out") == ["0.png", "1.png", "2.png", "photo.png"]
+
+
 def test_one_bad_file_does_not_stop_the_others(promptsr: Run, photo: Path, tmp_path: Path) -> None:
     bad = photo.parent / "a-bad.png"
     bad.write_bytes(photo.read_bytes()[:60])
@@ -102,7 +258,7 @@ class _Cramped(nn.Module):
 def test_running_out_of_memory_is_reported(
     promptsr: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("promptsr.cli.upscale.load_model", lambda name: SRModel(name, 2, _Cramped()))
+    monkeypatch.setattr("promptsr.zoo.load.load_model", lambda name: SRModel(name, 2, _Cramped()))
     source = np.tile(decode(photo).color, (2, 2, 1))
     encode(Picture(source), photo)
     code, out, err = promptsr("upscale", photo, "-o", tmp_path / "o.png", "--json", "-")
@@ -125,13 +281,20 @@ BICUBIC = ["-m", "bicubic-x2"]
         (["text.png", "-o", "o.png", *BICUBIC], "not an image"),
         (["cut.png", "-o", "o.png", *BICUBIC], "cut.png"),
         (["empty", "-o", "res", *BICUBIC], "no image"),
+        (["in/photo.png", "-o", "here", *BICUBIC], "here/ for a folder"),
+        (["in/photo.png", "-o", "o.png", *BICUBIC, "--scale", "2", "--width", "9"], "Choose one of scale and width"),
+        (["in/photo.png", "-o", "o.png", *BICUBIC, "--frame", "2"], "1 frame"),
+        (["in/photo.png", "-o", "res", *BICUBIC, "--format", "gif"], "webp"),
+        (["in/photo.png", "-o", "res", *BICUBIC, "--skip-existing", "--overwrite"], "choose one"),
+        (["long.png", "-o", "o.webp", *BICUBIC], "16383"),
+        (["anim.gif", "-o", "o.jpg", *BICUBIC], "--frame 1"),
+        (["in/photo.png", "-o", "text.png", *BICUBIC], "--overwrite"),
         (["in/photo.png", "-o", "o.png", "-m", "esrgan-x9"], "bicubic-x4"),
         (["in/photo.png", "-o", "o.png", "-m", "promptsr-tiny-x4", "--tile", "4"], "8 or more"),
         (["in/photo.png", "-o", "o.png", *BICUBIC, "--tile", "big"], "auto, whole or a number"),
         (["in/photo.png", "-o", "in/photo.png/o.png", *BICUBIC], "is a file, not a folder"),
         (["in/photo.png", "-o", "o.xyz", *BICUBIC], ".png"),
         (["in/photo.png", "-o", "in/photo.png", *BICUBIC], "overwritten"),
-        (["in/photo.png", "in/photo.png", "-o", "res", *BICUBIC], "Two inputs"),
         (["in/photo.png", "-o", "o.png", *BICUBIC, "--device", "cuda:77"], "cpu"),
     ],
 )
@@ -141,6 +304,8 @@ def test_bad_input_is_one_sentence(
     (tmp_path / "text.png").write_text("no image at all")
     (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:-40])
     (tmp_path / "empty").mkdir()
+    Image.new("L", (1, 8192)).save(tmp_path / "long.png")
+    _animation(tmp_path / "anim.gif")
     assert hint in refused("upscale", *arguments)
 
 

@@ -29,7 +29,7 @@ def write(path: Path, height: int = 37, width: int = 26, seed: int = 0) -> np.nd
 
 
 def read(paths: list[Path], folder: Path, scale: int = 4) -> ReadImages:
-    return finish(read_images(paths, scale, folder / "cache"))
+    return finish(read_images([(path, None) for path in paths], scale, folder / "cache"))
 
 
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
@@ -87,6 +87,28 @@ def test_a_file_of_the_cache_that_was_cut_short_is_made_anew(tmp_path: Path, nam
     assert path.read_bytes() == whole
 
 
+def test_own_lr_images_are_read_and_cached_like_hr_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hr, lr = tmp_path / "hr" / "a.png", tmp_path / "lr" / "ax4.png"
+    pixels, own = write(hr, 38, 27), write(lr, 10, 7, seed=1)  # sides rounded up
+    bicubic = read([hr], tmp_path).images[0].lr.array.copy()
+
+    def read_own() -> CachedImage:
+        return finish(read_images([(hr, lr)], 4, tmp_path / "cache")).images[0]
+
+    image = read_own()
+    assert np.array_equal(image.hr.array, pixels) and np.array_equal(image.lr.array, own[:9, :6])
+    assert image.lr_file == ("ax4.png", lr.stat().st_size)
+    assert np.array_equal(read([hr], tmp_path).images[0].lr.array, bicubic)
+    seen = decodings(monkeypatch)
+    assert np.array_equal(read_own().lr.array, own[:9, :6]) and seen == []
+    assert np.array_equal(read_own().lr.array, own[:9, :6])
+    other = write(lr, 9, 6, seed=2)
+    assert np.array_equal(read_own().lr.array, other)
+    write(lr, 12, 7)
+    found = finish(read_images([(hr, lr)], 4, tmp_path / "cache"))
+    assert found.images == [] and "ax4.png (7 x 12) is not a.png (24 x 36) shrunk by 4" in found.damaged[0]
+
+
 def test_damaged_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.png", "d.png")]
     for path in paths:
@@ -94,7 +116,7 @@ def test_damaged_and_vanished_files_are_named_and_left_out(tmp_path: Path) -> No
     paths[1].write_bytes(paths[1].read_bytes()[:600])
     paths[2].unlink()
     steps: list[ImagesRead] = []
-    found = finish(read_images(paths, 4, tmp_path / "cache"), steps.append)
+    found = finish(read_images([(path, None) for path in paths], 4, tmp_path / "cache"), steps.append)
     assert steps == [ImagesRead(done, 4) for done in (1, 2, 3, 4)]
     assert [image.name for image in found.images] == ["a.png", "d.png"]
     assert len(found.damaged) == 2

@@ -13,18 +13,20 @@ from torch import Tensor
 from promptsr.data import load_pair
 from promptsr.data.cache import read_images
 from promptsr.data.crops import Draw, RandomCrops, Share, load_crops
-from promptsr.imaging.decode import find_images
+from promptsr.data.pairs import find_pairs
 from promptsr.imaging.resize import downscale
 from promptsr.support.progress import finish
 
 
-def crops_of(folder: Path, scale: int, patch: int, count: int, seed: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
+def crops_of(
+    folder: Path, scale: int, patch: int, count: int, seed: int = 0, step: int = 0, lr: Path | None = None
+) -> tuple[Tensor, Tensor]:
     """The crops of a step, B x 3 x H x W in [0, 1]: LR, HR."""
-    images = finish(read_images(find_images(folder), scale, folder / ".cache")).images
+    images = finish(read_images(find_pairs(folder, lr), scale, folder / ".cache")).images
     crops = RandomCrops(images, scale, seed)
     pairs = [crops[Draw(step, place, patch)] for place in range(count)]
-    lr, hr = (torch.stack(side).float() / 255 for side in zip(*pairs, strict=True))
-    return lr, hr
+    small, large = (torch.stack(side).float() / 255 for side in zip(*pairs, strict=True))
+    return small, large
 
 
 def write(path: Path, pixels: np.ndarray) -> Path:
@@ -70,6 +72,23 @@ def test_lr_crops_are_the_hr_crops_downscaled(tmp_path: Path, scale: int) -> Non
     # Away from the border of the crop, to the rounding of 8 bit; a flip or turn of one alone would be far off.
     difference = (downscale(hr, scale).clamp(0, 1) - lr)[:, :, 2:-2, 2:-2].abs()
     assert float(difference.max()) <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("rounded", [0, 1])
+def test_own_lr_images_are_cut_at_the_same_place_and_turned_alike(tmp_path: Path, rounded: int) -> None:
+    """Red and green of both are row and column, so that every LR value tells which HR values belong to it."""
+    for name in ("a", "b"):
+        write(tmp_path / "hr" / f"{name}.png", address(3 * 40 + 2, 3 * 50 + 1))
+        own = address(40 + rounded, 50 + rounded)
+        own[..., 2] = 77  # no bicubic image has this
+        write(tmp_path / "lr" / f"{name}x3.png", own)
+    lr, hr = crops_of(tmp_path / "hr", 3, 10, 500, lr=tmp_path / "lr")
+    lr, hr = ((crops * 255).round().int() for crops in (lr, hr))
+    assert lr.shape == (500, 3, 10, 10) and bool((lr[:, 2] == 77).all())
+    assert torch.equal(hr[:, :2, 1::3, 1::3], 3 * lr[:, :2] + 1)
+    assert lr[:, 0].max() == 39 and lr[:, 1].max() == 49  # up to the last LR pixel that HR shows whole
+    # Whether crops are own or bicubic changes nothing else about them.
+    assert torch.equal(hr, (crops_of(tmp_path / "hr", 3, 10, 500)[1] * 255).round().int())
 
 
 def test_a_draw_is_all_that_a_crop_depends_on(tmp_path: Path) -> None:
@@ -158,7 +177,7 @@ def test_processes_and_parts_share_a_step_without_changing_it(batch: int, world:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_cut_the_same_crops_in_the_same_order(tmp_path: Path, workers: int) -> None:
     write(tmp_path / "a.png", noise(64, 64))
-    images = finish(read_images([tmp_path / "a.png"], 2, tmp_path / ".cache")).images
+    images = finish(read_images([(tmp_path / "a.png", None)], 2, tmp_path / ".cache")).images
     crops = RandomCrops(images, 2, 0)
     batches = list(load_crops(crops, Share(range(5), lambda step: (3, 8), 0, 1, 1), workers, pin_memory=False))
     assert len(batches) == 5

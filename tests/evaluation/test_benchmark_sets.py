@@ -1,11 +1,12 @@
 """The layouts of benchmark archives, and what is refused."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from promptsr.evaluation.benchmark_sets import find_sets
+from promptsr.evaluation.benchmark_sets import BenchmarkSet, find_sets
 from promptsr.support.errors import UserError
 
 
@@ -20,6 +21,24 @@ def test_every_layout_is_found(bench: Path) -> None:
         "Kodak24": (bench / "Kodak24" / "baby.png", None),
     }
     assert all(len(each.pairs) == 2 for each in sets)
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("X2/hr/baby.png", "X2/lr/BABY.PNG"),
+        ("HR/baby.png", "LR/X2/baby.png"),
+        ("hr/baby.png", "lr_bicubic/x2/babyx2.png"),
+        ("GTmod12/baby.png", "LRbicx2/baby.png"),
+        ("HR/baby_HR_x2.png", "X2/baby_LRBI_x2.png"),
+        ("HR/baby.png", "LR/babyx2.png"),
+        ("baby.png", "x2/babyx2.png"),
+        ("image_SRF_2/baby_SRF_2_HR.png", "image_SRF_2/baby_SRF_2_LR.png"),
+    ],
+)
+def test_layouts_of_other_archives_are_found(tmp_path: Path, write: Callable[..., Path], hr: str, lr: str) -> None:
+    pair = write(tmp_path / "Set5" / hr, 0), write(tmp_path / "Set5" / lr, 0, 2)
+    assert find_sets(tmp_path, [], 2) == [BenchmarkSet("Set5", [pair])]
 
 
 def test_lr_folders_may_be_absent(bench: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from promptsr.evaluation.evaluate import Evaluation, ImageScore, evaluate, find_pairs
+from promptsr.evaluation.evaluate import Evaluation, ImageScore, LeftOut, evaluate
 from promptsr.imaging.resize import downscale
 from promptsr.support.errors import UserError
 from promptsr.zoo.load import load_model
@@ -95,6 +96,14 @@ def test_given_lr_images_are_used(tmp_path: Path) -> None:
     assert again == score(BICUBIC, tmp_path / "hr" / "a.png")
 
 
+def test_rounded_up_lr_images_are_scored_on_the_common_part(tmp_path: Path) -> None:
+    hr, lr = picture(83, 97), picture(21, 25, seed=1)
+    hr_path, lr_path = write(tmp_path / "hr" / "a.png", hr), write(tmp_path / "lr" / "ax4.png", lr)
+    found = score(load_model("bicubic-x4"), hr_path, lr_path)
+    psnr, ssim = direct_scores(bicubic(lr, 84, 100)[:83, :97], hr, 4)
+    assert found.psnr_y == pytest.approx(psnr, abs=2e-3) and found.ssim_y == pytest.approx(ssim, abs=1e-4)
+
+
 def test_grey_images_count_as_three_equal_channels(tmp_path: Path) -> None:
     grey = picture(40, 36)[..., 0]
     colour = np.repeat(grey[..., None], 3, axis=2)
@@ -128,21 +137,6 @@ def test_images_too_small_to_be_measured_are_refused(tmp_path: Path, height: int
             score(BICUBIC, hr)
 
 
-def test_pairs_go_by_name_whatever_the_format_and_the_ending(tmp_path: Path) -> None:
-    hr, lr, empty = tmp_path / "hr", tmp_path / "lr", tmp_path / "empty"
-    empty.mkdir()
-    for name in ("hr/b.png", "hr/a.jpg", "lr/ax2.png", "lr/b.webp", "lr/more.png"):
-        write(tmp_path / name, picture(20, 20))
-    assert find_pairs(hr, lr, lr_ending="x2") == [(hr / "a.jpg", lr / "ax2.png"), (hr / "b.png", lr / "b.webp")]
-    assert find_pairs(hr, None) == [(hr / "a.jpg", None), (hr / "b.png", None)]
-    with pytest.raises(UserError, match=r"lr has no LR image called a\.jpg: add it"):
-        find_pairs(hr, lr)
-    for folder, message in ((tmp_path / "nowhere", "not a folder"), (empty, "holds no image")):
-        for pair in ((folder, None), (hr, folder)):
-            with pytest.raises(UserError, match=message):
-                find_pairs(*pair)
-
-
 def test_an_evaluation_is_the_mean_of_its_images() -> None:
     images = [ImageScore("a.png", 30.0, 0.9), ImageScore("b.png", 33.0, 0.8)]
     result = Evaluation("bicubic-x2", 2, images)
@@ -154,6 +148,37 @@ def test_an_evaluation_is_the_mean_of_its_images() -> None:
             {"name": "a.png", "psnr_y": 30.0, "ssim_y": 0.9},
             {"name": "b.png", "psnr_y": 33.0, "ssim_y": 0.8},
         ],
+        "left_out": [],
+        "notes": [],
+        "perfect": 0,
         "psnr_y": 31.5,
         "ssim_y": pytest.approx(0.85),
     }
+
+
+def test_perfect_images_are_counted_apart(tmp_path: Path) -> None:
+    """A white page is restored perfectly, which makes a plain mean infinite."""
+    page = score(BICUBIC, write(tmp_path / "page.png", np.full((40, 36, 3), 255)))
+    photograph = score(BICUBIC, write(tmp_path / "photograph.png", picture(40, 36)))
+    other = replace(photograph, psnr_y=photograph.psnr_y + 1)
+    assert page.psnr_y == math.inf and page.ssim_y == pytest.approx(1)
+    result = Evaluation("bicubic-x2", 2, [page, photograph, page, other])
+    assert result.psnr_y == pytest.approx(photograph.psnr_y + 0.5) and result.perfect == 2
+    assert result.ssim_y == pytest.approx((1 + photograph.ssim_y) / 2)
+    assert result.remarks == ("2 of 4 are perfect: the mean PSNR is of the other 2.",)
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert [image["psnr_y"] for image in plain["images"]] == [None, photograph.psnr_y, None, other.psnr_y]
+    assert (plain["perfect"], plain["psnr_y"]) == (2, pytest.approx(photograph.psnr_y + 0.5))
+    alone = Evaluation("bicubic-x2", 2, [page])
+    assert alone.psnr_y == math.inf and alone.to_dict()["psnr_y"] is None
+    assert alone.remarks == ("1 of 1 is perfect.",)
+
+
+def test_an_evaluation_names_what_it_leaves_out() -> None:
+    lost = tuple(LeftOut(f"{name}.png", f"{name}.png is damaged.") for name in "abcde")
+    result = Evaluation("bicubic-x2", 2, [], lost)
+    assert math.isnan(result.psnr_y) and math.isnan(result.ssim_y) and result.perfect == 0
+    assert result.remarks == ("Not measured: a.png, b.png, c.png and 2 more.",)
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain["psnr_y"] is None and plain["left_out"][0] == {"name": "a.png", "reason": "a.png is damaged."}
+    assert math.isnan(Evaluation("bicubic-x2", 2, [ImageScore("a.png", math.nan, 0.5)]).psnr_y)  # no reason to hide it

@@ -94,6 +94,7 @@ def test_scores_survive_exactly(log: ScoreLog) -> None:
         log.add(key, score)
     (log.folder / "scores-9.jsonl").write_bytes(b'\xff\xfe\n[1]\n3\n{}\n{"key": "c"}\n')
     assert log.read() == scores
+    assert b"Infinity" not in (log.folder / "scores-0.jsonl").read_bytes()  # which is not JSON
     (log.folder.parent / "file").write_text("")
     with pytest.raises(UserError, match="choose another output folder"):
         ScoreLog(log.folder.parent / "file").add("a", scores["a"])
@@ -129,14 +130,40 @@ def test_renamed_images_keep_their_scores_under_the_new_name(model: Model, bench
     assert [image.psnr_y for image in new] == [image.psnr_y for image in reversed(old)]
 
 
-def test_a_damaged_image_is_named_with_its_set_and_what_came_before_is_kept(
-    model: Model, bench: Path, log: ScoreLog
+def test_images_that_cannot_be_measured_are_named_and_cost_no_others(
+    model: Model, bench: Path, log: ScoreLog, write: Callable[..., Path]
 ) -> None:
-    (bench / "Set14" / "HR" / "bird.png").write_bytes(b"damaged")
+    """Damaged pixels show late, a damaged file and a pair of wrong size at once, a vanished file in between."""
+    [whole], _ = run([model("a")], find_sets(bench, [], 2), log)
+    cut = bench / "Set14" / "HR" / "bird.png"
+    cut.write_bytes(cut.read_bytes()[:-400])
+    (bench / "B100" / "baby.png").write_bytes(b"damaged")
+    write(bench / "Set5" / "x2" / "LR" / "bird.png", 1, 4)
     sets = find_sets(bench, [], 2)
-    with pytest.raises(UserError, match=r"^Set14: bird\.png is not an image"):
-        finish(measure([model("a")], sets, log=log))
-    assert len(log.read()) == 3
+    named = {each.name: [image.name for image in each.left_out] for each in sets}
+    assert named == {"Set5": ["bird.png"], "Set14": [], "BSD100": ["baby.png"], "Kodak24": []}
+    (bench / "Kodak24" / "baby.png").unlink()
+    for models in ([model("a")], [model("a"), model("other", 0.9)]):
+        rows, _ = run(models, sets, log)
+        for name, lost, text in (
+            ("Set5", "bird.png", "bird.png (9 x 10) is not bird.png (36 x 40) shrunk by 2"),
+            ("Set14", "bird.png", "bird.png is damaged"),
+            ("BSD100", "baby.png", "baby.png"),
+            ("Kodak24", "baby.png", "No such file"),
+        ):
+            for row in rows:
+                [image] = row.sets[name].left_out
+                assert image.name == lost and text in image.reason
+            kept = [image for image in whole.sets[name].images if image.name != lost]
+            assert rows[0].sets[name].images == kept
+
+
+def test_nothing_to_measure_is_an_error(model: Model, bench: Path) -> None:
+    [kodak] = find_sets(bench, ["Kodak24"], 2)
+    for path, _ in kodak.pairs:
+        path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(UserError, match=r"^No image could be measured: baby\.png is damaged"):
+        finish(measure([model("a")], [kodak]))
 
 
 def test_fingerprints_tell_networks_apart() -> None:

@@ -3,12 +3,13 @@
 import csv
 import json
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from promptsr.evaluation.benchmark_sets import BenchmarkSet
-from promptsr.evaluation.evaluate import Evaluation, ImageScore
+from promptsr.evaluation.evaluate import Evaluation, ImageScore, LeftOut
 from promptsr.evaluation.measure import Measured
 from promptsr.evaluation.table import FILES, TableOne, table_one, write_table
 from promptsr.paper.tables import DATASETS, published
@@ -79,7 +80,7 @@ def test_json_has_all_of_it() -> None:
     result = json.loads(json.dumps(table.to_dict(), allow_nan=False))
     assert (result["scale"], result["self_ensemble"]) == (4, True)
     image = {"name": "a.png", "psnr_y": 31.2345, "ssim_y": 0.87654}
-    scores = {"images": [image], "psnr_y": 31.2345, "ssim_y": 0.87654}
+    scores = {"images": [image], "left_out": [], "notes": [], "perfect": 0, "psnr_y": 31.2345, "ssim_y": 0.87654}
     assert result["measured"] == [{"model": "ours", "parameters": 1_234_567, "sets": {"Set5": scores, "Set14": scores}}]
     assert result["published"] == [asdict(row) for row in table.printed]
     imdn = next(row for row in result["published"] if row["method"] == "IMDN")
@@ -98,8 +99,40 @@ def test_files(tmp_path: Path) -> None:
         "parameters": "1234567",
         "Set5 psnr_y": "31.2345",
         "Set5 ssim_y": "0.87654",
+        "Set5 perfect": "0",
     }
     assert rows["CARN"] == {**rows["CARN"], "parameters": "", "Set5 psnr_y": "", "Set5 ssim_y": "0.8937"}
     text = (tmp_path / "out" / "table.md").read_text()
     assert "| ours | measured | 1,235K | 31.23 / 0.8765 |" in text and table.caption in text
     assert text.count("\n| ") == 1 + 1 + 19
+
+
+def test_perfect_and_lost_images_are_told_apart(tmp_path: Path) -> None:
+    page, photograph, lost = ImageScore("b.png", inf, 1.0), ImageScore("a.png", 30.0, 0.8), (LeftOut("c.png", "c.png"),)
+    rows = [
+        Measured("first", 1, {"Set5": Evaluation("first", 4, [photograph, page]), "Set14": Evaluation("", 4, [page])}),
+        Measured(
+            "other", 1, {"Set5": Evaluation("other", 4, [photograph], lost), "Set14": Evaluation("", 4, [], lost)}
+        ),
+    ]
+    table = table_one(rows, GIVEN[:2], 4, False)
+    first, other = table.lines[:2]
+    assert (first["Set5"], first["Set14"]) == ("30.00 / 0.9000", "∞ / 1.0000")
+    assert (other["Set5"], other["Set14"]) == ("30.00 / 0.8000", "–")
+    for text in (
+        "Set5, first: 1 of 2 is perfect: the mean PSNR is of the other.",
+        "Set14, first: 1 of 1 is perfect.",
+        "Set5, other: Not measured: c.png.",
+    ):
+        assert text in table.caption
+    write_table(table, tmp_path)
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        row, last, *_ = csv.DictReader(file)
+    assert (row["Set5 psnr_y"], row["Set5 perfect"], row["Set14 psnr_y"], row["Set14 perfect"]) == (
+        "30.0",
+        "1",
+        "",
+        "1",
+    )
+    assert (last["Set14 psnr_y"], last["Set14 ssim_y"], last["Set14 perfect"]) == ("", "", "0")
+    assert "inf" not in (tmp_path / "table.csv").read_text() and table.caption in (tmp_path / "table.md").read_text()

@@ -29,8 +29,11 @@ _UNPACKING = Unpacking({r"(.*\.png)": r"HR/\1"}, _LIMIT)
 
 _PARTS = st.sampled_from(["..", "", "a", "C:", "/etc", "a" * 300, "\U00010330" * 80, "nul", ".", "a\\b", "~", "\n"])
 _NAMES = st.lists(_PARTS | st.text(max_size=8), min_size=1, max_size=4).map(lambda parts: "/".join(parts) + ".png")
-_CONTENTS = st.binary(max_size=50) | st.sampled_from([1, _LIMIT - 1, _LIMIT, _LIMIT + 1, 2**20]).map(bytes)
-_SOUND = [("set/church/a.png", b"one" * 9), ("set/church/b.png", b"two"), ("set/gas pump/ü.png", bytes(300))]
+_IMAGE = b"P5 1 1 255\n"
+"""Beginning of an image, whatever its name."""
+_SIZES = st.sampled_from([12, _LIMIT - 1, _LIMIT, _LIMIT + 1, 2**20])
+_CONTENTS = st.binary(max_size=50) | _SIZES.map(lambda size: _IMAGE.ljust(size, b"\0"))
+_SOUND = [("set/church/a.png", _IMAGE + b"1"), ("set/church/b.png", _IMAGE + b"2"), ("set/gas pump/ü.png", _IMAGE * 30)]
 
 
 def _zip(entries: list[tuple[str, bytes]], method: int) -> bytes:

@@ -19,7 +19,8 @@ from promptsr.imaging import Picture
 from promptsr.inference.upscaler import Upscaler
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError, UserError
-from promptsr.zoo.checkpoints import load_checkpoint, read_config, read_info
+from promptsr.zoo.checkpoints import load_checkpoint, read_info
+from promptsr.zoo.formats import read_config
 from promptsr.zoo.load import load_model
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import Target

@@ -1,18 +1,24 @@
 """Decoders: a damaged image file gives a picture that can be written again, or an `ImageError`."""
 
 import struct
+from collections.abc import Callable
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyvips
 from hypothesis import strategies as st
+from PIL import Image
 
-from promptsr.imaging import decode, encode
+from promptsr.imaging import Density, Metadata, Picture, decode, decode_frames, encode, inspect
 from promptsr.support.errors import ImageError
 from tests.fuzz.mutations import damaged, repair_png, spliced
 from tests.fuzz.target import Target
-from tests.imaging.test_bombs import bomb
+from tests.imaging.conftest import file_of
+from tests.imaging.test_bombs import bomb, png_chunk
 
 MAX_PIXELS = 2**16
 _RANDOM = np.random.default_rng(0)
@@ -81,28 +87,104 @@ def _tiff(*tags: tuple[int, int]) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(68)
 
 
-def check(data: bytes, folder: Path) -> None:
-    """The picture is within the limit, its metadata can be written, and its pixels come back from a PNG."""
-    picture = decode(data, max_pixels=MAX_PIXELS)
+def _frames() -> list[Image.Image]:
+    return [Image.fromarray(_RANDOM.integers(0, 256, (18, 20, 4), np.uint8, endpoint=False)) for _ in range(3)]
+
+
+def _of_pillow(kind: str, mode: str = "RGB", **options: Any) -> bytes:
+    return file_of(_frames()[0].convert(mode), kind, **options)
+
+
+def _animation(kind: str, mode: str = "RGBA", **options: Any) -> bytes:
+    first, *others = (frame.convert(mode) for frame in _frames())
+    return file_of(first, kind, save_all=True, append_images=others, duration=[30, 60, 90], loop=2, **options)
+
+
+def _described(suffix: str) -> bytes:
+    """A file with all the metadata that its format holds."""
+    block = Image.Exif()
+    block[0x010E], block[0x0112] = "a hill", 6
+    block.get_ifd(0x8769)[0xA002] = 20
+    block.get_ifd(0x8825)[1] = "N"
+    metadata = Metadata(
+        exif=block.tobytes().removeprefix(b"Exif\0\0"), xmp=_XMP, iptc=b"\x1c\x02\x74\0\5(c)me",
+        texts=(("Comment", "by me"), ("Title", "Schloß €"), ("long", "word " * 900)), density=Density(12, 6),
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"a{suffix}")
+        encode(Picture(np.asarray(_frames()[0].convert("RGB")), metadata=metadata), path)
+        return path.read_bytes()
+
+
+def _gamma() -> bytes:
+    data = _file("srgb", 3, ".png")
+    colour = struct.pack(">8I", 31270, 32900, 70000, 29000, 20000, 79000, 13000, 4000)
+    parts = [(b"gAMA", struct.pack(">I", 60000)), (b"cHRM", colour), (b"cICP", bytes([9, 16, 0, 1]))]
+    return data[:33] + b"".join(png_chunk(*part) for part in parts) + data[33:]
+
+
+_MORE: dict[str, Callable[[], list[bytes]]] = {
+    "bmp": lambda: [_of_pillow("BMP", mode) for mode in ("RGB", "RGBA", "P", "L", "1")],
+    "avif": lambda: [_of_pillow("AVIF"), _of_pillow("AVIF", "RGBA"), _of_pillow("AVIF", exif=_EXIF[6:])],
+    "ppm": lambda: [
+        *(_of_pillow("PPM", mode) for mode in ("RGB", "L", "1")),
+        b"P1\n# x\n3 2\n1 0 1\n010", b"P2 3 1 15\n0 7 15", b"P3 1 1 255\n255 0 9\n", b"P5 2 1 1023\n\3\xff\0\0",
+        b"P7\nWIDTH 1\nHEIGHT 2\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n" + bytes(8),
+    ],
+    "tga": lambda: [_of_pillow("TGA", mode, compression=how) for mode in ("RGB", "P") for how in (None, "tga_rle")],
+    "apng": lambda: [
+        *(_animation("PNG", disposal=disposal, blend=1) for disposal in (0, 1, 2)), _animation("PNG", "P"),
+    ],
+    "frames": lambda: [
+        _animation("GIF"), _animation("WEBP"), _animation("WEBP", lossless=True), _animation("TIFF", "RGB"),
+        _animation("TIFF", "RGB", compression="tiff_lzw"),
+    ],
+    "described": lambda: [
+        *map(_described, (".png", ".jpg", ".webp", ".tif")), _gamma(), _animation("GIF", comment="by me"),
+    ],
+}  # fmt: skip
+"""Files of other formats, of several frames, and with metadata of every kind."""
+
+
+@cache
+def _more(kind: str) -> list[bytes]:
+    return _MORE[kind]()
+
+
+def check(source: bytes | Path, folder: Path) -> None:
+    """The picture is within the limit and that of its header, its metadata can be written, and it comes back."""
+    header = inspect(source)
+    picture = decode(source, max_pixels=MAX_PIXELS)
     assert 1 <= picture.height * picture.width <= MAX_PIXELS
-    assert np.isfinite(picture.metadata.density) and picture.metadata.density > 0
-    path = folder / "again.png"
-    encode(picture, path)
-    again = decode(path)
+    assert (header.width, header.height, header.bit_depth) == (picture.width, picture.height, picture.bit_depth)
+    assert (header.grey, header.alpha) == (picture.grey, picture.alpha is not None)
+    for suffix in (".tif", ".jpg", ".webp", ".png"):
+        path = folder / f"again{suffix}"
+        encode(picture, path)
+        again = decode(path)
     np.testing.assert_array_equal(again.color, picture.color)
     np.testing.assert_equal(again.alpha, picture.alpha)
     assert again.grey == picture.grey
+    assert again.metadata.exif == picture.metadata.exif or picture.metadata.exif is not None
+    for each in islice(decode_frames(source, max_pixels=MAX_PIXELS), 20):
+        assert header.frames > 0 and 1 <= each.height * each.width <= MAX_PIXELS
 
 
 def _damaged(kind: str) -> st.SearchStrategy[bytes]:
-    return damaged(_files(kind), repair_png if kind == "png" else None)
+    files = _files(kind) if kind in _KINDS else _more(kind)
+    return damaged(files, repair_png if kind in ("png", "apng", "described") else None)
 
 
 def _spliced() -> st.SearchStrategy[bytes]:
-    return spliced([data for kind in _KINDS for data in _files(kind)]) | st.binary(max_size=300)
+    files = [*(data for kind in _KINDS for data in _files(kind)), *(data for kind in _MORE for data in _more(kind))]
+    return spliced(files) | st.binary(max_size=300)
 
 
 TARGETS = [
     *(Target(f"decode-{kind}", partial(_damaged, kind), check, ImageError, quick=60) for kind in _KINDS),
+    *(
+        Target(f"decode-{kind}", partial(_damaged, kind), check, ImageError, 25, ".tga" if kind == "tga" else "")
+        for kind in _MORE
+    ),
     Target("decode-spliced", _spliced, check, ImageError, quick=60),
 ]

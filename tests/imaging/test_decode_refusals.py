@@ -68,3 +68,14 @@ def test_pixels_beyond_sixteen_bits_are_refused(dtype: str) -> None:
 def test_many_channels_are_refused() -> None:
     with pytest.raises(ImageError, match="5 channels"):
         decode(tiff_of(np.zeros((6, 5, 5), dtype=np.uint8), photometric="minisblack", planarconfig="contig"))
+
+
+def test_a_message_with_bytes_of_the_file_is_a_refusal_like_others() -> None:
+    data = bytearray(file_of(NOISE, "AVIF"))
+    at = data.index(b"av01")
+    for text in (b"\xff\xfe\xfd\xfc", b"av0\xff"):
+        data[at : at + 4] = text
+        with pytest.raises(ImageError, match=r"damaged or incomplete"):
+            decode(bytes(data))
+    with pytest.raises(ImageError, match="damaged or incomplete"):  # nor does it stay for later ones
+        decode(FORMATS["png"][:200])

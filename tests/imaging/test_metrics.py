@@ -12,7 +12,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from promptsr.evaluation.evaluate import evaluate, find_pairs
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import evaluate
 from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
 from promptsr.zoo.load import load_model
 

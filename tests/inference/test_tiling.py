@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptsr.inference.tiling import spans
+from promptsr.support.spans import spans
 
 
 @given(st.integers(1, 300), st.integers(1, 120), st.integers(0, 60), st.integers(1, 4))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from promptsr.imaging import Metadata, Picture
+from promptsr.imaging.picture import Density
 from promptsr.inference.upscaler import Progress, Upscaler
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
@@ -52,7 +53,7 @@ def test_tiles_are_invisible_with_bicubic(height: int, width: int, tile: int, ov
 )
 def test_nearest_keeps_every_value(height: int, width: int, dtype: type, alpha: bool, grey: bool) -> None:
     picture = random_picture(height, width, dtype, alpha=alpha, grey=grey)
-    picture = replace(picture, metadata=Metadata(b"profile", b"exif", b"xmp", 11.8))
+    picture = replace(picture, metadata=Metadata(b"profile", b"exif", b"xmp", density=Density(11.8, 11.8)))
     if picture.alpha is not None:
         picture.alpha[picture.alpha == 0] = 1  # colours under transparent pixels are replaced, see below
     result = Upscaler(toy(nearest), tile=10)(picture).picture

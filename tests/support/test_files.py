@@ -99,7 +99,7 @@ def test_a_full_disk_spoils_nothing_that_was_written(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 
-    command = [COMMAND, "upscale", str(folder), "--model", "bicubic-x4", "-o", str(out)]
+    command = [COMMAND, "upscale", str(folder), "--model", "bicubic-x4", "--overwrite", "-o", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=fill)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "Cannot write" in done.stderr and "1 of 3 images could not be upscaled" in done.stderr

@@ -51,6 +51,12 @@ def test_init_from_a_run_takes_its_averaged_weights(trial: Trial) -> None:
     assert trial.same(again.tensors("final.safetensors"), trial.tensors("final.safetensors"))
 
 
+def test_init_from_a_checkpoint_of_others_is_refused(trial: Trial, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a.b": torch.zeros(2)}}, tmp_path / "theirs.ckpt")
+    with pytest.raises(CheckpointError, match=r"theirs\.ckpt is not the state of a training run: choose last\.ckpt"):
+        trial.finish(init=(str(tmp_path / "theirs.ckpt"),), **trial.STILL)
+
+
 def test_init_from_several_takes_their_mean(trial: Trial, tmp_path: Path) -> None:
     states = [initial(tmp_path / f"{seed}.safetensors", trial.model, seed) for seed in (1, 2, 3)]
     paths = tuple(str(tmp_path / f"{seed}.safetensors") for seed in (1, 2, 3))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from promptsr.model.network import PromptSR
@@ -191,6 +192,41 @@ def test_images_that_changed_are_told_before_anything_is_trained(trial: Trial, t
     assert files(trial.output) == before
     (folder / "new.png").unlink()
     trial.finish(data=(str(folder),))
+
+
+def test_a_run_from_before_lr_folders_resumes_to_the_same_bits(trial: Trial, whole: Trial, optimizer: str) -> None:
+    trial.stop_after(5, optimizer=optimizer)
+    state = trial.last
+    old = {key: value for key, value in state["recipe"].items() if not key.endswith("_lr") or key == "matrix_lr"}
+    assert len(old) == len(state["recipe"]) - 2
+    torch.save({**state, "recipe": old}, trial.output / "last.ckpt")
+    trial.finish(optimizer=optimizer)
+    assert trial.same(trial.tensors("final.safetensors"), whole.tensors("final.safetensors"))
+
+
+def test_own_lr_images_belong_to_the_run(trial: Trial, tmp_path: Path) -> None:
+    lr = tmp_path / "lr"
+    lr.mkdir()
+    for path in (trial.images / "train").iterdir():
+        with Image.open(path) as image:
+            image.resize((28, 24), Image.Resampling.BOX).save(lr / path.name)
+    trial.beside("whole").finish(data_lr=(str(lr),))
+    trial.stop_after(5, data_lr=(str(lr),))
+    lr = lr.rename(tmp_path / "moved")
+    before = (lr / "1.png").read_bytes()
+    Image.new("RGB", (28, 24)).save(lr / "1.png")
+    with pytest.raises(UserError, match=r"1\.png has vanished or changed since the run"):
+        trial.finish(data_lr=(str(lr),))
+    (lr / "1.png").write_bytes(before)
+    with pytest.raises(UserError, match=r"0\.png has vanished or changed since the run"):
+        trial.finish()
+    trial.finish(data_lr=(str(lr),))
+    final, whole = (each.tensors("final.safetensors") for each in (trial, trial.beside("whole")))
+    assert trial.same(final, whole)
+    bicubic = trial.beside("bicubic")
+    bicubic.stop_after(5)
+    with pytest.raises(UserError, match=r"0\.png was added since the run"):
+        bicubic.finish(data_lr=(str(lr),))
 
 
 def test_infinite_weights_are_not_saved(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

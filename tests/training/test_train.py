@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from promptsr import kernels
 from promptsr.data import load_pair
-from promptsr.evaluation.evaluate import evaluate, find_pairs
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import evaluate
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
@@ -23,6 +25,7 @@ from promptsr.support.errors import CheckpointError, ConfigError, UserError
 from promptsr.training.optimizers import rate
 from promptsr.training.recipe import Crops
 from promptsr.training.run import Run
+from promptsr.training.validation import Validation
 from promptsr.zoo.checkpoints import read_info
 from promptsr.zoo.load import load_model
 
@@ -102,6 +105,133 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
 
     monkeypatch.setattr(Run, "advance", watched)
     return seen
+
+
+def write_own_pairs(folder: Path, seed: int = 0) -> dict[int, np.ndarray]:
+    """Two pairs whose red and green are row and column in the LR image; return HR by the blue of LR."""
+    own = {}
+    for number, blue in enumerate((100, 101)):
+        lr = np.stack([*np.indices((24, 28)), np.full((24, 28), blue)], axis=2).astype(np.uint8)
+        hr = np.random.default_rng(seed + number).integers(0, 256, (49, 56, 3), dtype=np.uint8)
+        hr[:48, :, :2] = 2 * lr[..., :2].repeat(2, 0).repeat(2, 1)
+        for path, pixels in ((folder / "hr" / f"{number}.png", hr), (folder / "lr" / f"{number}x2.png", lr)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+        own[blue] = hr
+    return own
+
+
+def test_a_network_sees_exactly_the_own_lr_images(
+    trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    originals = write_own_pairs(tmp_path)
+    seen, inputs, forward = watch(monkeypatch), [], PromptSR.forward
+
+    def watched(self: PromptSR, image: Tensor) -> Tensor:
+        inputs.append(image)
+        return forward(self, image)
+
+    def pixels(image: np.ndarray) -> set[tuple[int, ...]]:
+        return {tuple(pixel) for pixel in image.reshape(-1, 3)}
+
+    monkeypatch.setattr(PromptSR, "forward", watched)
+    own = {"data": (str(tmp_path / "hr"),), "data_lr": (str(tmp_path / "lr"),)}
+    trial.finish(validation=None, steps=8, batch=3, **own)
+    assert len(inputs) == len(seen) == 8
+    blues = set()
+    for image, (_, targets) in zip(inputs, seen, strict=True):
+        for crop, target in zip((image * 255).round().int().numpy(), targets.numpy(), strict=True):
+            blue = int(crop[2, 0, 0])
+            blues.add(blue)
+            assert (crop[2] == blue).all() and np.ptp(crop[0]) == np.ptp(crop[1]) == 7
+            # The target is the HR image where the LR crop says that it is, turned and mirrored alike.
+            assert np.array_equal(target[:2], 2 * crop[:2].repeat(2, 1).repeat(2, 2))
+            assert pixels(target.transpose(1, 2, 0)) <= pixels(originals[blue])
+    assert blues == {100, 101}
+
+
+def test_own_pairs_that_do_not_fit_are_named(trial: Trial, tmp_path: Path) -> None:
+    write_own_pairs(tmp_path)
+    own = {"data": (str(tmp_path / "hr"),), "data_lr": (str(tmp_path / "lr"),)}
+    still = {**trial.STILL, **own}
+    reports, _ = trial.finish(**still)
+    assert not [note for note in reports[0].notes if "LR" in note]
+    Image.new("RGB", (26, 24)).save(tmp_path / "lr" / "1x2.png")
+    for name in ("a", "b", "c", "d"):
+        Image.new("RGB", (14, 30)).save(tmp_path / "hr" / f"{name}.png")
+        Image.new("RGB", (7, 15)).save(tmp_path / "lr" / f"{name}x2.png")
+    reports, _ = trial.beside("other").finish(**still)
+    notes = " ".join(reports[0].notes)
+    assert "1x2.png (26 x 24) is not 1.png (56 x 48) shrunk by 2" in notes
+    assert "4 of the images are too small to be used: a.png, b.png, c.png and 1 more." in notes
+    with pytest.raises(UserError, match=r"No image in .*hr can be used: 0x2\.png \(26 x 24\) is not 0\.png"):
+        for name in "abcd":
+            (tmp_path / "hr" / f"{name}.png").unlink()
+        (tmp_path / "lr" / "0x2.png").write_bytes((tmp_path / "lr" / "1x2.png").read_bytes())
+        trial.beside("third").finish(**still)
+    (tmp_path / "lr" / "0x2.png").unlink()
+    with pytest.raises(UserError, match=r"lr has no LR image called 0\.png"):
+        trial.beside("fourth").finish(**still)
+
+
+def test_validation_images_may_have_lr_images_of_their_own(trial: Trial, tmp_path: Path) -> None:
+    """Their sides rounded up: scored as `evaluate` does it."""
+    rng = np.random.default_rng(0)
+    for name, size in (
+        ("hr/a.png", (57, 49)),
+        ("lr/a_LRx2.png", (29, 25)),
+        ("hr/b.png", (40, 40)),
+        ("lr/bx2.png", (20, 20)),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*size[::-1], 3), dtype=np.uint8)).save(tmp_path / name)
+    folders = {"validation": str(tmp_path / "hr"), "validation_lr": str(tmp_path / "lr")}
+    reports, outcome = trial.finish(steps=1, **folders)
+    assert outcome.weights is not None
+    scores = evaluate(load_model(outcome.weights), find_pairs(tmp_path / "hr", tmp_path / "lr"))
+    assert reports[0].psnr_y == pytest.approx(np.mean([score.psnr_y for score in scores]), abs=1e-9)
+    assert any("rounded up in a.png" in note for note in reports[0].notes)
+    assert read_info(outcome.weights)["train"]["validation_lr"] == "lr"
+
+
+def test_flat_validation_images_are_not_counted(trial: Trial, tmp_path: Path) -> None:
+    folder = tmp_path / "val"
+    shutil.copytree(trial.images / "val", folder)
+    plain, _ = trial.finish(steps=4)
+    Image.new("RGB", (50, 50), "white").save(folder / "page.png")
+    reports, _ = trial.beside("other").finish(steps=4, validation=str(folder))
+    assert reports[-1].psnr_y == plain[-1].psnr_y is not None
+    assert "Bicubic interpolation restores page.png perfectly: not counted in the validation." in reports[0].notes
+    with pytest.raises(UserError, match=r"restores page\.png perfectly: validate on photographs"):
+        for name in ("0.png", "1.png"):
+            (folder / name).unlink()
+        trial.beside("third").finish(steps=4, validation=str(folder))
+
+
+def test_perfect_results_are_counted_apart(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    hr, lr = load_pair(trial.images / "val" / "1.png", 2)
+    upscaled = Validation._upscaled
+
+    def perfect(self: Validation, judge: PromptSR, image: Tensor) -> Tensor:
+        return hr if torch.equal(image, lr) else upscaled(self, judge, image)
+
+    monkeypatch.setattr(Validation, "_upscaled", perfect)
+    [report], outcome = trial.finish(steps=1)
+    assert outcome.weights is not None
+    [score, _] = evaluate(load_model(outcome.weights), find_pairs(trial.images / "val", None))
+    assert report.psnr_y == pytest.approx(score.psnr_y, abs=1e-9)
+    assert "1 of 2 validation images are perfect: the mean PSNR is of the others." in report.notes
+
+
+def test_bad_validation_images_are_named_before_anything_is_trained(trial: Trial, tmp_path: Path) -> None:
+    folder = tmp_path / "val"
+    shutil.copytree(trial.images / "val", folder)
+    Image.new("RGB", (50, 4)).save(folder / "small.png")
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:-400])
+    with pytest.raises(UserError, match=r"cut\.png is damaged.* small\.png \(50 x 4\) is smaller than 5 pixels"):
+        trial.finish(validation=str(folder))
+    assert not trial.output.exists()
+    trial.finish(steps=1, validation=str(folder), validation_images=2)  # the others
 
 
 def test_every_step_has_a_batch_of_its_own(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,42 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
             expect(page.locator("#lam-table")).to_contain_text("preview")  # which stays
 
 
+@pytest.mark.parametrize(
+    ("tab", "field", "slow", "quick"), [("upscale", "tile", "8", "32"), ("lam", "steps", "200", "2")]
+)
+def test_a_stopped_run_says_nothing_about_the_next(
+    page: Page, garden: Path, tab: str, field: str, slow: str, quick: str
+) -> None:
+    """Though the browser hears only later that the server has cancelled something."""
+    page.evaluate(
+        """() => {
+          const fetch = window.fetch;
+          window.fetch = async (...args) => {
+            const answer = await fetch(...args);
+            if (String(args[0]).endsWith('/cancel')) await new Promise(done => setTimeout(done, 5000));
+            return answer;
+          };
+        }"""
+    )
+    open_tab(page, TABS[tab].title)
+    send(page, garden, tab)
+    expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile("garden"))
+    if tab == "lam":
+        expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
+    setting = page.locator(f"#{tab}-{field}").locator("input, textarea").first
+    start, status = page.locator(f"#{tab}-start"), page.locator(f"#{tab}-status")
+    fill(setting, slow)
+    start.click()
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of \d+"), timeout=PATIENCE)
+    setting.fill(quick)
+    page.locator(f"#{tab}-cancel").click()
+    expect(status).to_have_text("Stopped.", timeout=PATIENCE)
+    start.click()
+    expect(status.locator(".done")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(6000)
+    expect(status.locator(".done")).to_be_visible()
+
+
 def test_wrong_files_make_a_toast(page: Page, tmp_path: Path) -> None:
     # The sample that the page opens with goes first; its button draws its cross over itself.
     page.locator("#upscale-image").get_by_role("button", name="Clear").click(force=True)
@@ -93,9 +129,10 @@ def test_wrong_files_make_a_toast(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#upscale-image img")).to_have_count(0)
 
 
-def test_tiff_can_be_seen(page: Page, tmp_path: Path) -> None:
-    photo = tmp_path / "scan.tif"
-    Image.linear_gradient("L").resize((48, 32)).save(photo)
+@pytest.mark.parametrize("name", ["scan.tif", "scan.tga", "scan.bmp", "scan.ppm", "scan"])
+def test_what_browsers_do_not_know_can_be_seen(page: Page, tmp_path: Path, name: str) -> None:
+    photo = tmp_path / name
+    Image.linear_gradient("L").resize((48, 32)).convert("RGB").save(photo, None if photo.suffix else "JPEG")
     send(page, photo)
     image = page.locator("#upscale-image img")
     expect(image).to_have_attribute("src", re.compile(r"scan\.png$"))

@@ -20,7 +20,8 @@ from torch import Tensor
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError, UserError
 from promptsr.zoo import checkpoints
-from promptsr.zoo.checkpoints import load_checkpoint, read_config, read_info, save_checkpoint
+from promptsr.zoo.checkpoints import load_checkpoint, read_info, save_checkpoint
+from promptsr.zoo.formats import read_config
 from tests.zoo.conftest import CONFIG
 
 INFO = {"step": 7, "note": "größer", "psnr": 31.25, "folders": ["a", "b"]}

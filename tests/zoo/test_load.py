@@ -11,8 +11,9 @@ from promptsr.config import PRESETS
 from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError
-from promptsr.zoo import load as zoo
-from promptsr.zoo.load import ModelInfo, list_models, load_model
+from promptsr.zoo import listing
+from promptsr.zoo.listing import PRESETS_LISTED, SCALES, ModelInfo, list_models, search_models
+from promptsr.zoo.load import load_model
 from tests.zoo.conftest import CONFIG, refused, write_promptsr
 
 PRESET_NAMES = {f"{name}-x{scale}" for name in ("promptsr", "promptsr-star", "promptsr-tiny") for scale in (2, 3, 4)}
@@ -25,7 +26,7 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in the place of the bundled weights, and no folder of one's own."""
     folder = tmp_path / "bundled"
     folder.mkdir()
-    monkeypatch.setattr(zoo, "WEIGHTS", folder)
+    monkeypatch.setattr(listing, "WEIGHTS", folder)
     monkeypatch.delenv("PROMPTSR_MODELS", raising=False)
     return folder
 
@@ -80,9 +81,11 @@ def test_list_without_any_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert models.keys() == PRESET_NAMES | BICUBIC_NAMES
     assert {name for name, model in models.items() if model.has_weights} == BICUBIC_NAMES
     assert all(name == f"{name.rpartition('-x')[0]}-x{model.scale}" for name, model in models.items())
-    for name in ("promptsr-x4", "promptsr-tiny-x2"):
-        preset, _, scale = name.rpartition("-x")
-        assert models[name].parameters == count(PromptSR(replace(PRESETS[preset], scale=int(scale))))
+    for preset in PRESETS_LISTED:
+        for scale in SCALES:
+            with torch.device("meta"):
+                network = PromptSR(replace(PRESETS[preset], scale=scale))
+            assert models[f"{preset}-x{scale}"].parameters == count(network)
     assert models["bicubic-x2"].parameters == 0
 
 
@@ -127,3 +130,33 @@ def test_own_models_are_listed_and_loaded_by_name(own: Path) -> None:
         with pytest.raises(CheckpointError, match=rf"{damaged}\.safetensors is truncated"):
             load_model(damaged)
     refused(own)  # a folder
+
+
+def test_sub_folders_are_searched_and_what_is_ignored_is_said(own: Path) -> None:
+    (own / "b" / "deep").mkdir(parents=True)
+    (own / ".hidden").mkdir()
+    for path in ("top.safetensors", "b/twice.safetensors", "b/deep/twice.safetensors", ".hidden/secret.safetensors"):
+        write_promptsr(own / path)
+    write_promptsr(own / "bicubic-x2.safetensors")
+    write_promptsr(own / "a:b.safetensors")
+    for path in ("twice.pth", "b/[b].safetensors", "b/notes.txt"):
+        (own / path).write_text("no weights")
+    listing = search_models()
+    assert {model.name for model in listing.models} == PRESET_NAMES | BICUBIC_NAMES | {"top", "twice"}
+    reasons = {str(path.relative_to(own)): reason for path, reason in listing.ignored}
+    expected = {
+        "twice.pth": "twice means b/twice.safetensors",
+        "b/deep/twice.safetensors": "twice means b/twice.safetensors",
+        "bicubic-x2.safetensors": "bicubic-x2 comes with PromptSR",
+        "a:b.safetensors": "module:function",
+        "b/[b].safetensors": "is truncated",
+        "b/notes.txt": "its suffix is none of .safetensors, .pth, .pt, .ckpt, .onnx",
+    }
+    assert reasons.keys() == expected.keys()
+    assert all(hint in reasons[name] for name, hint in expected.items())
+    assert load_model("top").scale == 3
+
+
+def test_a_missing_folder_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PROMPTSR_MODELS", str(tmp_path / "nowhere"))
+    assert search_models().ignored == [(tmp_path / "nowhere", "it is no folder: correct PROMPTSR_MODELS")]

@@ -1,5 +1,6 @@
 """Resource limits of a request, in one place; a TOML file can change each of them."""
 
+import math
 import tomllib
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -18,19 +19,22 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 
 @dataclass(frozen=True)
 class Limits:
-    """Positive whole numbers; a request beyond one is refused with a sentence that names the limit."""
+    """Positive whole numbers; a request beyond one is refused with a sentence that names the limit.
+
+    None, as the page of the machine's owner has it: what memory and disk allow.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    upload_bytes: Count = 64 * 2**20
+    upload_bytes: Count | None = None
     """Bytes of one file."""
     free_bytes: Count = 2**28
     """Bytes that uploads leave free on the disk."""
-    input_pixels: Count = 8 * 2**20
+    input_pixels: Count | None = None
     """Pixels of a photograph, read from its header before any pixel is decoded."""
-    output_pixels: Count = 64 * 2**20
+    output_pixels: Count | None = None
     """Pixels of an enlarged photograph."""
-    compared_pixels: Count = 8 * 2**20
+    compared_pixels: Count | None = None
     """Pixels of each result where several lie in memory at once."""
     pass_bytes: Count = 2 * 2**30
     """Working memory of one forward pass: what limits the tiles, and a whole image."""
@@ -48,7 +52,7 @@ class Limits:
     """Bytes of all its images, unpacked."""
     images_per_category: Count = 500
     """Images in a study of anchor prompts."""
-    seconds: Count = 1800
+    seconds: Count | None = None
     """Seconds of work on one question, from its start."""
     sessions: Count = 100
     """Open pages whose results are remembered, those used last; up to five megabytes each."""
@@ -115,7 +119,7 @@ def timely(steps: Iterator[Step]) -> Iterator[Step]:
         UserError: the time is over; the generator is closed by then.
     """
     seconds = in_force().seconds
-    end = monotonic() + seconds
+    end = monotonic() + (seconds or math.inf)
     with closing(cast(Generator[Step, None, None], steps)):
         for step in steps:
             if monotonic() > end:

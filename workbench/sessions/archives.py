@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from promptsr.downloads.unpack import DAMAGES, open_plain
-from promptsr.imaging.decode import SUFFIXES
-from promptsr.support.errors import UserError
+from promptsr.imaging import inspect
+from promptsr.support.errors import ImageError, UserError
 from workbench.server.limits import in_force
 
 
@@ -25,16 +25,14 @@ def unpack(archive: Path, folder: Path) -> Path:
     """
     limits = in_force()
     with _readable(archive), zipfile.ZipFile(archive) as zipped:
-        images = [entry for entry in zipped.infolist() if _is_image(entry)]
-        if not images:
-            raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
-        if len(images) > limits.archive_images:
+        entries = [entry for entry in zipped.infolist() if _in_folder(entry)]
+        if len(entries) > limits.archive_images:
             raise UserError(
-                f"{archive.name} holds {len(images)} images, and the page takes {limits.archive_images} at most: "
+                f"{archive.name} holds {len(entries)} images, and the page takes {limits.archive_images} at most: "
                 "use `python -m analysis anchors`, which takes any number."
             )
         left = limits.archive_bytes
-        for number, entry in enumerate(images):
+        for number, entry in enumerate(entries):
             path = PurePosixPath(entry.filename)
             target = folder / _plain(path.parts[-2]) / f"{number:05}-{_plain(path.stem)}{path.suffix.lower()}"
             with open_plain(zipped, entry) as stream:
@@ -46,10 +44,16 @@ def unpack(archive: Path, folder: Path) -> Path:
                     "smaller ones."
                 )
             try:
+                inspect(data)
+            except ImageError:
+                continue
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
             except OSError as error:
                 raise UserError(f"Cannot write to {folder} ({error.strerror}): make room there.") from error
+    if not folder.exists():
+        raise UserError(f"{archive.name} holds no folders of images: put a folder for each category into it.")
     return folder
 
 
@@ -62,10 +66,10 @@ def _readable(archive: Path) -> Iterator[None]:
         raise UserError(f"{archive.name} cannot be unpacked ({error}): send a plain ZIP file.") from error
 
 
-def _is_image(entry: zipfile.ZipInfo) -> bool:
+def _in_folder(entry: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(entry.filename)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return not entry.is_dir() and not hidden and len(path.parts) > 1 and path.suffix.lower() in SUFFIXES
+    return not entry.is_dir() and not hidden and len(path.parts) > 1
 
 
 def _plain(name: str) -> str:

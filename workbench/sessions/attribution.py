@@ -14,7 +14,16 @@ from promptsr.imaging.picture import to_array
 from promptsr.support.errors import UserError
 from promptsr.support.files import write_json
 from workbench.sessions.compare import Question, write_crops
-from workbench.sessions.pictures import BLUE, CLOSEUP, framed, from_array, new_folder, to_picture, write_figure
+from workbench.sessions.pictures import (
+    BLUE,
+    CLOSEUP,
+    framed,
+    from_array,
+    new_file,
+    new_folder,
+    to_picture,
+    write_figure,
+)
 
 INPUT = 64
 """Longest side of what goes through the networks, in input pixels: memory and time grow with it, and so does what the
@@ -96,7 +105,7 @@ class Attributed:
                 ),
                 ("area", contribution_area(attribution, image, level), areas, share),
             ):
-                file = folder / f"{attribution.model}-{kind}.png"
+                file = new_file(folder, f"{attribution.model}-{kind}", ".png")
                 drawn = framed(from_array(picture), attribution.region, factor, attribution.scale, BLUE)
                 encode(to_picture(drawn, Metadata()), file)
                 into.append((str(file), f"{attribution.model}: {text}{note}"))
@@ -118,9 +127,10 @@ def keep_maps(name: str, explanation: Explanation, metadata: Metadata, preview: 
     """
     folder = new_folder()
     rows = [{**row, "preview": preview} for row in explanation.rows]
-    files = [folder / f"{name}-{row['model']}-lam.npz" for row in rows]
-    for attribution, file, row in zip(explanation.attributions, files, rows, strict=True):
-        attribution.save(file, row)
-    summary = folder / f"{name}-lam.json"
+    files = []
+    for attribution, row in zip(explanation.attributions, rows, strict=True):
+        files.append(new_file(folder, f"{name}-{row['model']}-lam", ".npz"))
+        attribution.save(files[-1], row)
+    summary = new_file(folder, f"{name}-lam", ".json")
     write_json(summary, {"maps": rows})
     return Attributed(name, explanation, rows, [*map(str, files), str(summary)], metadata)

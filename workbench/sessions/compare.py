@@ -14,10 +14,13 @@ from promptsr.data import make_lr
 from promptsr.imaging import Metadata, decode, encode
 from promptsr.imaging.resize import crop_to_multiple
 from promptsr.support.errors import UserError
+from promptsr.zoo.memory import enough_for_result
 from workbench.server.limits import in_force
-from workbench.sessions.pictures import CLOSEUP, boxed, enlarge, new_folder, to_picture, write_figure
+from workbench.sessions.pictures import CLOSEUP, boxed, enlarge, new_file, new_folder, to_picture, write_figure
 from workbench.sessions.uploads import read_photograph
 
+_BYTES = 5 * 3 * 4 + 13 * 8
+"""Bytes of memory for each pixel of a result: the HR image and four results in float32, and what SSIM takes."""
 WAYS = {
     "Shrink it first, score against it": "shrink",
     "Enlarge it, without scores": "enlarge",
@@ -44,12 +47,15 @@ def ask(image: Path, way: str, hr_image: Path | None, scale: int) -> Question:
     picture = read_photograph(image)
     metadata = Metadata(icc=picture.metadata.icc)
     most, factor = in_force().compared_pixels, 1 if way == "shrink" else scale
-    if picture.width * picture.height * factor**2 > most:
+    pixels = picture.width * picture.height * factor**2
+    if most is not None and pixels > most:
         raise UserError(
             f"Results of {factor * picture.width} x {factor * picture.height} pixels are too large to compare "
             f"(the limit is {most / 1e6:.1f} megapixels): "
             + ("crop the photograph." if way == "shrink" else "crop the photograph, or let it be shrunk first.")
         )
+    with enough_for_result(_BYTES * pixels):
+        pass
     if way == "shrink":
         hr = crop_to_multiple(picture.to_tensor(), scale)
         if 0 in hr.shape:
@@ -137,7 +143,7 @@ class Compared:
         maps = []
         for name in (row["model"] for row in self.rows if row["model"] != reference):
             difference = luma_error(decode(self.files[name]).to_tensor(), base).numpy()
-            file = folder / f"{name}-minus-{reference}.png"
+            file = new_file(folder, f"{name}-minus-{reference}", ".png")
             file.write_bytes(png(draw_difference(difference, limit, signed)))
             maps.append((str(file), f"{name} − {reference}: {np.abs(difference).mean():.2f} grey levels on average"))
         return maps
@@ -175,7 +181,7 @@ def write_crops(comparison: Comparison, region: Region, metadata: Metadata) -> l
     folder, everywhere, crops = new_folder(), slice(None), []
     scores = ["", *("  {} dB / {}".format(*score_texts(*each)) for each in comparison.scores(region))]
     for index, (name, image) in enumerate(comparison.pictures):
-        file = folder / f"{name}.png"
+        file = new_file(folder, name, ".png")
         crop = to_picture(region.crop(image), metadata)
         encode(enlarge(crop, everywhere, everywhere, max(1, CLOSEUP // region.size)), file)
         crops.append((str(file), name + (scores[index] if comparison.hr is not None else "")))
@@ -187,7 +193,7 @@ def keep(name: str, comparison: Comparison, metadata: Metadata) -> Compared:
     folder = new_folder()
 
     def save(of: str, image: Tensor) -> Path:
-        path = folder / f"{name}-{of}.png"
+        path = new_file(folder, f"{name}-{of}", ".png")
         encode(to_picture(image, metadata), path)
         return path
 

@@ -7,7 +7,8 @@ from analysis.ablations.networks import fresh
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
-from promptsr.zoo.load import ModelInfo, list_models, load_model
+from promptsr.zoo.listing import ModelInfo, list_models
+from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 from workbench.server.limits import in_force
 

@@ -1,8 +1,11 @@
 """Pictures, regions of them and figures as files for the browser."""
 
+import math
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from secrets import token_hex
 
@@ -17,9 +20,12 @@ from analysis.comparison.compare import Region
 from promptsr.imaging import Metadata, Picture, encode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_pixels, to_unit
+from promptsr.inference import lanczos
 
 CLOSEUP = 384
 """Side of a close-up in screen pixels."""
+VIEW_PIXELS = 2**24
+"""Pixels of the largest picture that browsers show at their ease."""
 RED = (1.0, 0.2, 0.2)
 BLUE = (0.1, 0.35, 1.0)
 
@@ -32,17 +38,39 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(dir=cache, prefix=token_hex(16)))
 
 
+def new_file(folder: Path, name: str, suffix: str) -> Path:
+    """Return a path in a folder that is not taken, with a readable name that every system and browser takes."""
+    plain = (
+        re.sub(r'[<>:"/\\|?*#%\x00-\x1f]', "_", name).encode()[:200].decode(errors="ignore").strip(". ") or "unnamed"
+    )
+    names = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
+    return next(path for name in names if not (path := folder / (name + suffix)).exists())
+
+
 def write_figure(figure: Figure, name: str, suffixes: Sequence[str]) -> list[str]:
     """Write a figure for a paper as a file of each format: `.png`, `.pdf`, `.svg`."""
     folder = new_folder()
-    files = [folder / (name + suffix) for suffix in suffixes]
+    files = [new_file(folder, name, suffix) for suffix in suffixes]
     for file in files:
         publish(figure, file)
     return list(map(str, files))
 
 
+def reduction(picture: Picture) -> int:
+    """Return how many times smaller a picture is shown: 1 for all but large ones."""
+    return math.ceil(math.sqrt(picture.width * picture.height / VIEW_PIXELS))
+
+
 def save_view(picture: Picture, path: Path) -> Path:
-    """Write what a screen can show of a picture: 8 bits, alpha, and the colour profile."""
+    """Write what a screen can show of a picture: 8 bits, alpha, and the colour profile; smaller by `reduction`."""
+    factor = reduction(picture)
+    if factor > 1:
+        height, width = (max(1, side // factor) for side in (picture.height, picture.width))
+        color = np.empty((height, width, 3), picture.color.dtype)
+        alpha = None if picture.alpha is None else np.empty((height, width), picture.color.dtype)
+        whole, picture = picture, replace(picture, color=color, alpha=alpha)
+        for _ in lanczos.resize(whole, picture):
+            pass
     alpha = None if picture.alpha is None else to_pixels(to_unit(picture.alpha), 8)
     color = to_pixels(to_unit(picture.color), 8)
     encode(replace(picture, color=color, alpha=alpha, metadata=Metadata(icc=picture.metadata.icc)), path)

@@ -2,10 +2,19 @@
 
 from pathlib import Path
 
-from promptsr.imaging import Picture, decode, encode
+from promptsr.imaging import Picture, decode, encode, inspect
 from promptsr.support.errors import UserError
 from workbench.server.limits import in_force
-from workbench.sessions.pictures import new_folder
+from workbench.sessions.pictures import new_file, new_folder
+
+_SHOWN = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg"),
+    "WebP": (".webp",),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+}
+"""Formats that browsers show, by the suffixes at which they know them."""
 
 
 def sent_file(image: str | None) -> Path:
@@ -29,14 +38,24 @@ def read_photograph(image: str | Path | None) -> Picture:
 
 
 def displayable(path: Path) -> str:
-    """Return the path of an image that browsers show; TIFF becomes PNG, which holds all that we read from TIFF.
+    """Return the path of an image that browsers show; others become PNG, which holds all that we read from them.
 
     Raises:
         UserError: as `read_photograph`.
     """
     picture = read_photograph(path)
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() in _SHOWN.get(inspect(path).format, ()):
         return str(path)
-    copy = new_folder() / f"{path.stem}.png"
+    copy = new_file(new_folder(), path.stem, ".png")
     encode(picture, copy)
     return str(copy)
+
+
+def about_frames(path: Path) -> str | None:
+    """Return a sentence about a file with several frames or pages; None for others.
+
+    Raises:
+        UserError: the file is no image.
+    """
+    frames = inspect(path).frames
+    return f"Frame 1 of {frames} is shown; `promptsr upscale` does them all." if frames > 1 else None

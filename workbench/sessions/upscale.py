@@ -1,21 +1,21 @@
 """Upscaled photographs as the page keeps them: files to look at, to magnify and to download."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from promptsr.imaging import Picture, decode
 from promptsr.inference.upscaler import UpscaleResult
 from promptsr.support.errors import UserError
-from workbench.sessions.pictures import CLOSEUP, enlarge, new_folder, save_view
+from workbench.sessions.pictures import CLOSEUP, enlarge, new_folder, reduction, save_view
 
 ZOOM = 24
 """At most so many screen pixels for one of the result."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shown:
-    """The pictures on the page, as 8-bit PNG files."""
+    """The pictures on the page, as 8-bit PNG files that browsers can show."""
 
     photo: Path
     """File that was sent."""
@@ -29,6 +29,13 @@ class Shown:
     """The input."""
     compared: Path
     result: Path
+    whole: Mapping[Path, Picture]
+    """Pictures whose files are smaller than they are, with their pixels in temporary files on the disk."""
+
+    @property
+    def reduction(self) -> int:
+        """How many times smaller the file of the result is."""
+        return reduction(self.whole[self.result]) if self.result in self.whole else 1
 
     def closeups(self, x: int, y: int, zoom: int) -> list[str]:
         """Write files with the same square of all three, enlarged without smoothing, around one pixel of the result.
@@ -50,13 +57,13 @@ class Shown:
         files = []
         for source, scale in ((self.small, 1), (self.compared, self.scale), (self.result, self.scale)):
             rows, columns = (slice(scale * start, scale * (start + side)) for start in (top, left))
-            closeup = enlarge(decode(source), rows, columns, zoom * self.scale // scale)
+            closeup = enlarge(self.whole.get(source) or decode(source), rows, columns, zoom * self.scale // scale)
             files.append(str(save_view(closeup, folder / source.name)))
         return files
 
 
 def show(photo: Path, picture: Picture, models: tuple[str, str], results: Sequence[UpscaleResult]) -> Shown:
-    """Write what the page shows; results keep their profile, so that the screen shows the right colours.
+    """Write what the page shows; pictures keep their profile, so that the screen shows the right colours.
 
     Args:
         photo: what was sent.
@@ -65,14 +72,11 @@ def show(photo: Path, picture: Picture, models: tuple[str, str], results: Sequen
         results: theirs.
     """
     folder = new_folder()
-    compared, result = results
-    return Shown(
-        photo,
-        models,
-        result.picture.width // picture.width,
-        picture.width,
-        picture.height,
-        save_view(picture, folder / "input.png"),
-        save_view(compared.picture, folder / "compared.png"),
-        save_view(result.picture, folder / "result.png"),
+    pictures = [picture, *(result.picture for result in results)]
+    small, compared, result = (
+        save_view(each, folder / f"{name}.png")
+        for name, each in zip(("input", "compared", "result"), pictures, strict=True)
     )
+    whole = {file: each for file, each in zip((small, compared, result), pictures, strict=True) if reduction(each) > 1}
+    scale = pictures[-1].width // picture.width
+    return Shown(photo, models, scale, picture.width, picture.height, small, compared, result, whole)

@@ -44,6 +44,21 @@ document.addEventListener('click', (event) => {
   if (tab) history.replaceState(history.state, '', `?tab=${tab[1]}`);
 });
 
+// The server tells photographs by their content; Gradio would turn away those whose type the browser does not know.
+const PLACES = ':is([id$="-image"], #compare-hr)';
+const typed = (files) => {
+  const list = new DataTransfer();
+  for (const file of files) list.items.add(file.type.startsWith('image/') ? file : new File([file], file.name, {type: 'image/any'}));
+  return list.files;
+};
+document.addEventListener('change', ({target}) => {
+  if (target.matches(`${PLACES} input[type=file]`)) target.files = typed(target.files);
+}, true);
+document.addEventListener('drop', (event) => {
+  const {files} = event.dataTransfer;
+  if (files.length && event.target.closest(PLACES)) Object.defineProperty(event, 'dataTransfer', {value: {files: typed(files)}});
+}, true);
+
 // Names for what Gradio leaves without one, for those who listen to the page.
 const name = () => {
   for (const image of document.querySelectorAll('button.gallery-item:not([aria-label]) img[src]')) {
@@ -52,6 +67,7 @@ const name = () => {
   for (const frame of document.querySelectorAll('button:has(> .image-frame):not([aria-label])')) {
     frame.ariaLabel = frame.closest('.block').querySelector('[data-testid="block-label"]')?.innerText.trim() || 'Picture';
   }
+  for (const input of document.querySelectorAll(`${PLACES} input[type=file][accept]`)) input.removeAttribute('accept');
   for (const empty of document.querySelectorAll('.empty[aria-label]:not([role])')) empty.role = 'img';
 };
 new MutationObserver(name).observe(body, {childList: true, subtree: true, attributeFilter: ['src']});

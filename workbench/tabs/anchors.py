@@ -22,6 +22,8 @@ from workbench.sessions.archives import unpack
 from workbench.sessions.pictures import new_folder
 from workbench.ui import status
 from workbench.ui.components import (
+    CLICK,
+    LIGHT,
     PRIVATE,
     RUN,
     archive,
@@ -29,6 +31,7 @@ from workbench.ui.components import (
     event_value,
     gallery,
     picture,
+    run,
     stoppable,
     table_of,
     toast,
@@ -113,16 +116,15 @@ def build() -> None:
 
     question = [images, model, way, per_category, block, perplexity, seed]
     outputs = [studied, table, findings, figure, files, news]
-    run = start.click(toast(study), question, outputs, api_name="anchors", **RUN)
-    stoppable(cancel, news, run)
+    ran = start.click(run(study, news), question, outputs, api_name="anchors", **RUN)
+    stoppable(cancel, news, ran)
     model.input(toast(_last_block), model, block, **PRIVATE)
-    light: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
     drawing = toast(draw), [plane, studied], plot
     forgetting = _forget, None, [point, facts, shown]
-    run.success(toast(_planes), studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
-    plane.input(*drawing, api_name="anchors_plane", **light).then(*forgetting, **PRIVATE)
-    plot.click(toast(_point), None, point, **PRIVATE).then(
-        toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **light
+    ran.success(toast(_planes), studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
+    plane.input(*drawing, api_name="anchors_plane", **LIGHT).then(*forgetting, **PRIVATE)
+    plot.click(toast(_point), None, point, **CLICK).then(
+        toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **LIGHT
     )
 
 

@@ -16,8 +16,8 @@ from workbench.sessions import models
 from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.tabs.links import Destination, Source, new_question, onward
-from workbench.ui.components import HEAVY, PRIVATE, choice, event_value, gallery, photo, point, samples, toast
+from workbench.tabs.links import Destination, Source, answered, new_question, onward
+from workbench.ui.components import CLICK, HEAVY, PRIVATE, choice, event_value, gallery, photo, point, samples, toast
 from workbench.ui.network_diagram import ON_LOAD, diagram
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.status import definitions
@@ -63,15 +63,14 @@ def build() -> tuple[Source, Destination]:
 
     walking = toast(architecture), [image, model, group, block, box, x, y], [text, views]
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
-    picked = picture.click(toast(_pick), model, [picture, box, group, block], **PRIVATE)
-    picked.then(*walking, api_name="architecture", show_progress="minimal", **HEAVY)
+    picked = picture.click(toast(_pick), model, [picture, box, group, block], **CLICK)
+    picked.then(*walking, api_name="architecture", **{**again, "api_visibility": "public"})
     model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE).success(*walking, **again)
-    image.select(toast(point), None, [x, y], **PRIVATE).then(*walking, **again)
+    image.select(toast(point), None, [x, y], **CLICK).then(*walking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
     opened.select(*walking, **again)
-    # Once: server and browser both tell of the change.
-    asked.change(toast(_architecture_asked), asked, walking[2], trigger_mode="once", **again)
+    answered(asked, toast(_architecture_asked), asked, walking[2], **again)
     source = Source(buttons, [image, model, x, y], _here)
     return source, Destination(TAB, [image, model, picture, box, group, block, x, y, asked], _case)
 

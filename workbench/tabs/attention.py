@@ -19,9 +19,10 @@ from workbench.sessions.attention import draw, keep, looked, magnification, rows
 from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.tabs.links import Destination, Source, answered, new_question, onward
 from workbench.ui import status
 from workbench.ui.components import (
+    CLICK,
     HEAVY,
     PRIVATE,
     RUN,
@@ -30,6 +31,7 @@ from workbench.ui.components import (
     photo,
     picture,
     point,
+    run,
     samples,
     table_of,
     toast,
@@ -108,21 +110,20 @@ def build() -> tuple[Source, Destination]:
     question = [image, model, group, block, x, y, jacobian]
     outputs = [whole, maps, table, facts]
     looking = toast(attention), question, outputs
-    again = {**PRIVATE, "show_progress": "minimal", "trigger_mode": "always_last", **HEAVY}
+    again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
     placing = toast(_middle), image, [x, y]
-    gr.on([x.submit, y.submit], *looking, api_name="attention", show_progress="minimal", **HEAVY)
-    whole.select(toast(_clicked), image, [x, y], **PRIVATE).success(*looking, **again)
+    gr.on([x.submit, y.submit], *looking, api_name="attention", **{**again, "api_visibility": "public"})
+    whole.select(toast(_clicked), image, [x, y], **CLICK).success(*looking, **again)
     gr.on([group.release, block.release, jacobian.input], *looking, **again)
     model.input(toast(_blocks), model, [group, block], **PRIVATE).success(*looking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(*placing, **PRIVATE).success(*looking, **again)
     opened.select(*looking, **again)
-    # Once: server and browser both tell of the change.
-    asked.change(toast(_attention_asked), [asked, jacobian], outputs, **{**again, "trigger_mode": "once"})
+    answered(asked, toast(_attention_asked), [asked, jacobian], outputs, **again)
     draw_button.click(toast(figure), question, files, api_name="attention_figure", show_progress="minimal", **HEAVY)
-    descend.click(
-        toast(depth), [image, model], [depth_figure, depth_files, depth_news], api_name="attention_depth", **RUN
-    ).failure(lambda: status.idle("Stopped."), None, depth_news, **PRIVATE)
+    deep = [depth_figure, depth_files, depth_news]
+    descended = descend.click(run(depth, depth_news), [image, model], deep, api_name="attention_depth", **RUN)
+    descended.failure(gr.skip, None, depth_news, **PRIVATE)
     sort.click(
         toast(category_pictures.categories),
         [image, model],

@@ -20,16 +20,19 @@ from workbench.sessions.attribution import INPUT, Attributed, cut, keep_maps, ma
 from workbench.sessions.compare import ask, fit, region_of
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import sent_file
-from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.tabs.links import Destination, Source, answered, new_question, onward
 from workbench.ui import status
 from workbench.ui.components import (
+    CLICK,
     HEAVY,
+    LIGHT,
     PRIVATE,
     RUN,
     gallery,
     photo,
     picture,
     point,
+    run,
     samples,
     stoppable,
     table_of,
@@ -122,21 +125,19 @@ def build() -> tuple[Source, Destination]:
 
     question = [image, way, scale, chosen, x, y, window, steps]
     outputs = [shown, whole, table, files, news]
-    run = start.click(toast(attribute), question, outputs, api_name="lam", **RUN)
-    # Once: server and browser both tell of the change.
-    opened = asked.change(toast(_attribute_asked), asked, outputs, trigger_mode="once", **PRIVATE, **HEAVY)
-    stoppable(cancel, news, run, opened)
+    ran = start.click(run(attribute, news), question, outputs, api_name="lam", **RUN)
+    opened = answered(asked, run(_attribute_asked, news), asked, outputs, **CLICK, **HEAVY)
+    stoppable(cancel, news, ran, opened)
 
-    light = {"show_progress": "hidden", "trigger_mode": "always_last"}
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
-    gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **light)
+    gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **LIGHT)
     shown.change(*overlaying, **PRIVATE)
     shown.change(toast(_begin_with), shown, [crops, figure, drawn], **PRIVATE)
     draw.click(toast(draw_figure), shown, [figure, drawn], api_name="lam_figure", show_progress="minimal")
 
     placing = toast(_place), [image, way, scale, x, y, window], [whole, x, y]
     gr.on([x.submit, y.submit, window.submit, x.blur, y.blur, window.blur, way.input], *placing, **PRIVATE)
-    clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y, news], **PRIVATE)
+    clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y], **CLICK)
     clicked.success(toast(_ask_again), [*question, shown], asked, **PRIVATE)
     offered.then(*placing, **PRIVATE)
     for new_image in (sent.success, taken.load_input_event.then):
@@ -279,7 +280,7 @@ def _around(image: Text | None, way: Text, scale: Whole, window: Whole | None, e
     size = window or WINDOW
     factor = magnification(ask(sent_file(image), way, None, scale), scale)
     x, y = (middle // factor - size // 2 for middle in point(event))
-    return *_place(image, way, scale, x, y, size), status.idle("Press Attribute.")
+    return _place(image, way, scale, x, y, size)
 
 
 def _ask_again(*question: Any) -> Any:

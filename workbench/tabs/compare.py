@@ -15,10 +15,12 @@ from workbench.sessions import models
 from workbench.sessions.compare import WAYS, Compared, ask, keep, region_of
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import sent_file
-from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.tabs.links import Destination, Source, answered, new_question, onward
 from workbench.ui import status
 from workbench.ui.components import (
+    CLICK,
     HEAVY,
+    LIGHT,
     PRIVATE,
     RUN,
     choice,
@@ -26,6 +28,7 @@ from workbench.ui.components import (
     photo,
     picture,
     point,
+    run,
     samples,
     slider,
     stoppable,
@@ -103,28 +106,26 @@ def build() -> tuple[Source, Destination]:
                     files = gr.Files(label="Download", interactive=False, elem_id="compare-files")
 
     outputs = [shown, table, news]
-    run = start.click(
-        toast(compare_models),
+    ran = start.click(
+        run(compare_models, news),
         [image, way, hr_image, chosen, tile],
         outputs,
         api_name="compare",
         **RUN,
     )
-    # Once: server and browser both tell of the change.
-    opened = asked.change(toast(_compare_case), [asked, tile], outputs, trigger_mode="once", **PRIVATE, **HEAVY)
-    stoppable(cancel, news, run, opened)
+    opened = answered(asked, run(_compare_case, news), [asked, tile], outputs, **CLICK, **HEAVY)
+    stoppable(cancel, news, ran, opened)
 
     pairing = toast(show_pair), [left, right, shown], pair
     subtracting = toast(show_differences), [reference, limit, signed, shown], maps
     looking = toast(look), [x, y, size, shown], [whole, crops]
     drawing = toast(draw_figure), [x, y, size, shown], [figure, files]
-    light = {"show_progress": "hidden", "trigger_mode": "always_last"}
-    gr.on([left.input, right.input], *pairing, api_name="compare_pair", **light)
-    gr.on([reference.input, limit.input, signed.input], *subtracting, api_name="compare_differences", **light)
-    gr.on([x.submit, y.submit, size.submit, x.blur, y.blur, size.blur], *looking, api_name="compare_at", **light)
+    gr.on([left.input, right.input], *pairing, api_name="compare_pair", **LIGHT)
+    gr.on([reference.input, limit.input, signed.input], *subtracting, api_name="compare_differences", **LIGHT)
+    gr.on([x.submit, y.submit, size.submit, x.blur, y.blur, size.blur], *looking, api_name="compare_at", **LIGHT)
     draw.click(*drawing, api_name="compare_figure", show_progress="minimal")
-    whole.select(toast(_around), [size, shown], [x, y], **PRIVATE).then(*looking, **PRIVATE)
-    for each in (run, opened):
+    whole.select(toast(_around), [size, shown], [x, y], **CLICK).then(*looking, **PRIVATE)
+    for each in (ran, opened):
         offered = each.success(
             toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
         )

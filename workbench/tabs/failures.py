@@ -13,6 +13,7 @@ from analysis.failures.figure import draw_case, draw_texture
 from analysis.failures.report import write_report
 from analysis.failures.search import Searching, find_failures
 from analysis.failures.study import Case, FailureStudy
+from promptsr.evaluation.evaluate import decibels
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
@@ -23,7 +24,20 @@ from workbench.sessions.places import Place
 from workbench.sessions.uploads import displayable, read_photograph
 from workbench.tabs.links import Source, onward
 from workbench.ui import status
-from workbench.ui.components import PRIVATE, RUN, choice, event_value, gallery, photos, picture, stoppable, toast
+from workbench.ui.components import (
+    CLICK,
+    LIGHT,
+    PRIVATE,
+    RUN,
+    choice,
+    event_value,
+    gallery,
+    photos,
+    picture,
+    run,
+    stoppable,
+    toast,
+)
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.tab_header import tab
 
@@ -92,18 +106,18 @@ def build() -> Source:
                 report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
 
     model.input(toast(_offer_rivals), [model, against], against, **PRIVATE)
-    run = start.click(
-        toast(search),
+    ran = start.click(
+        run(search, news),
         [files, model, against, window, cases],
         [found, shown, chart, report, news],
         api_name="failures",
         **RUN,
     )
-    stoppable(cancel, news, run)
+    stoppable(cancel, news, ran)
     describing = toast(describe), [number, found], [details, closeup]
-    run.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
-    number.change(*describing, api_name="failures_case", show_progress="hidden", trigger_mode="always_last")
-    shown.select(toast(_number), None, number, **PRIVATE)
+    ran.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
+    number.change(*describing, api_name="failures_case", **LIGHT)
+    shown.select(toast(_number), None, number, **CLICK)
     return Source(buttons, [number, found], _here)
 
 
@@ -201,13 +215,16 @@ def _facts(case: Case) -> dict[str, str]:
         "Place": f"{case.x}, {case.y}",
         "Kind": case.kind,
         "Loss": f"{case.loss_db:.2f} dB to {case.against}",
-        **{name: f"{psnr:.2f} dB" for name, psnr in case.psnr_y.items()},
+        **{name: f"{decibels(psnr)} dB" for name, psnr in case.psnr_y.items()},
         "Texture": f"{case.texture.gradient:.1f} grey levels per pixel",
     }
 
 
 def _summary(study: FailureStudy) -> dict[str, str]:
-    means = {f"{name}, mean PSNR-Y": f"{psnr:.2f} dB" for name, psnr in study.mean("psnr_y").items()}
+    means = {f"{name}, mean PSNR-Y": f"{decibels(psnr)} dB" for name, psnr in study.mean("psnr_y").items()}
+    means |= {
+        f"{name}, without any error": f"{number} (not in the mean)" for name, number in study.perfect.items() if number
+    }
     skipped = {"Left out": ", ".join(study.skipped)} if study.skipped else {}
     return {"Photographs": str(study.images), "Cases": str(len(study.cases)), **means, **skipped}
 

@@ -8,25 +8,25 @@ Only samples can be linked to: what people send stays with them. Everything but 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import gradio as gr
+from gradio.events import Dependency
 
 from promptsr.support.errors import UserError
 from workbench.server.arguments import validated
 from workbench.sessions import models
 from workbench.sessions.places import Place
-from workbench.ui.components import PRIVATE, Handler, nothing, toast
+from workbench.ui.components import CLICK, PRIVATE, Handler, nothing, toast
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.tab_header import TABS
 
 _WAYS = ("shrink", "enlarge")
 _ONWARD = ("upscale", "compare", "lam", "attention", "architecture")
 """Ids of the tabs where a place can be opened."""
-_ASKED = count()
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,23 @@ def new_question(*asked: Any) -> tuple[Any, ...]:
 
     The browser may still send what was chosen before, so what starts the work carries its own question.
     """
-    return next(_ASKED), *asked
+    return Lock(), *asked
+
+
+def answered(asked: gr.State, *answer: Any, **options: Any) -> Dependency:
+    """Connect the answer to a question that arrives: each is answered, and once.
+
+    Args:
+        asked: the last `new_question`; server and browser both tell of its arrival.
+        answer: handler, inputs and outputs.
+        options: more arguments of the event.
+    """
+
+    def first(question: tuple[Any, ...]) -> None:
+        if not question[0].acquire(blocking=False):
+            raise nothing()
+
+    return asked.change(toast(first), asked, None, **CLICK).success(*answer, **options)
 
 
 class Query(Protocol):
@@ -126,7 +142,7 @@ def connect(tabs: gr.Tabs, sources: Sequence[Source], destinations: Sequence[Des
             if destination.tab in source.buttons:
                 opening = toast(partial(_open, find, destination))
                 opened = source.buttons[destination.tab].click(
-                    opening, source.inputs, [link, tabs, *destination.inputs], **PRIVATE
+                    opening, source.inputs, [link, tabs, *destination.inputs], **{**PRIVATE, "trigger_mode": "once"}
                 )
                 opened.success(None, link, None, js="link => { history.replaceState(history.state, '', link); }")
 

@@ -1,28 +1,30 @@
 """The tab *Upscale*: a photograph in, a larger one out, beside another model's, under a magnifier, and as a file."""
 
-import sys
-from collections.abc import Iterator
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import gradio as gr
 
-from promptsr.imaging import encode
-from promptsr.inference.upscaler import Progress, Upscaler
+from promptsr.imaging import check_target, encode
+from promptsr.inference.upscaler import Estimate, Progress, Upscaler
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
-from workbench.sessions.pictures import new_folder
+from workbench.sessions.pictures import new_file, new_folder
 from workbench.sessions.places import Place
-from workbench.sessions.uploads import displayable, read_photograph, sent_file
+from workbench.sessions.uploads import about_frames, displayable, read_photograph, sent_file
 from workbench.sessions.upscale import ZOOM, Shown, show
-from workbench.tabs.links import Destination, Source, new_question, onward
+from workbench.tabs.links import Destination, Source, answered, new_question, onward
 from workbench.ui import status
 from workbench.ui.components import (
+    CLICK,
     HEAVY,
+    LIGHT,
     PRIVATE,
     RUN,
     choice,
@@ -30,6 +32,7 @@ from workbench.ui.components import (
     photo,
     picture,
     point,
+    run,
     samples,
     slider,
     stoppable,
@@ -44,6 +47,7 @@ from workbench.ui.tab_header import tab
 TAB = "upscale"
 _SAMPLE_SIDE = SIDES[0]
 """Pixels that take seconds to upscale."""
+_OPENING = status.idle("Choose a photograph and press Upscale.")
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
 
 
@@ -80,9 +84,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
                 cancel = gr.Button("Cancel", elem_id="upscale-cancel")
         with gr.Column(scale=5, min_width=320):
             with gr.Row(equal_height=False):
-                news = gr.HTML(
-                    status.idle("Choose a photograph and press Upscale."), elem_id="upscale-status", min_width=300
-                )
+                news = gr.HTML(_OPENING, elem_id="upscale-status", min_width=300)
                 download = gr.DownloadButton("Download", size="md", interactive=False, elem_id="upscale-download")
             pair = slider("upscale-slider")
             with gr.Accordion("Magnifier", elem_id="magnifier"):
@@ -102,16 +104,16 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
 
     model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
     outputs = [shown, pair, result, download, news]
-    run = start.click(toast(upscale), [image, model, compared, tile, file_format], outputs, api_name="upscale", **RUN)
-    # Once: server and browser both tell of the change.
-    opened = asked.change(
-        toast(_upscale_asked), [asked, tile, file_format], outputs, trigger_mode="once", **PRIVATE, **HEAVY
-    )
-    stoppable(cancel, news, run, opened)
+    question = [image, model, compared, tile, file_format]
+    ran = start.click(run(upscale, news), question, outputs, api_name="upscale", **RUN)
+    opened = answered(asked, run(_upscale_asked, news), [asked, tile, file_format], outputs, **CLICK, **HEAVY)
+    stoppable(cancel, news, ran, opened)
     magnifying = toast(magnify), [x, y, zoom, shown], closeups
-    clicked = result.select(toast(point), None, [x, y], **PRIVATE)
-    clicked.then(*magnifying, api_name="magnify", show_progress="hidden")
-    for each in (run, opened, page.load(_welcome, None, outputs, **PRIVATE)):
+    clicked = result.select(toast(_clicked), shown, [x, y], **CLICK)
+    clicked.then(*magnifying, api_name="magnify", **LIGHT)
+    welcomed = page.load(_welcome, None, outputs, **PRIVATE)
+    late = welcomed.failure(_warm, None, None, **PRIVATE).success(toast(_welcome_late), news, outputs, **PRIVATE)
+    for each in (ran, opened, welcomed, late):
         each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
         each.success(toast(_middle), [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
     gr.on([zoom.release, x.submit, y.submit], *magnifying, **PRIVATE)
@@ -149,17 +151,31 @@ def upscale(
     photograph = read_photograph(image)
     for each in (rival, chosen):
         models.check_pass(each, size, photograph.height, photograph.width)
+    file = new_file(new_folder(), f"{Path(image).stem}-{model}", _SUFFIXES[output_format])
+    check_target(file, chosen.scale * photograph.width, chosen.scale * photograph.height)
+    sides, kind = (photograph.height, photograph.width), (photograph.bit_depth, photograph.alpha is not None)
+    estimates = [each.estimate(*sides, bit_depth=kind[0], alpha=kind[1]) for each in workers]
     results = []
-    for name, worker in zip((rival.name, model), workers, strict=True):
-        yield _news(f"Upscaling with {name}")
-        results.append((yield from announced(worker.stream(photograph), partial(_news, f"Upscaling with {name}"))))
+    for name, worker, estimate in zip((rival.name, model), workers, estimates, strict=True):
+        tell = _telling(name, estimate)
+        yield tell(None)
+        results.append((yield from announced(worker.stream(photograph), tell)))
     yield _news("Writing the files")
-    result = results[-1]
-    file = new_folder() / f"{Path(image).stem}-{model}{_SUFFIXES[output_format]}"
-    encode(result.picture, file)
     shown = show(Path(image), photograph, (rival.name, model), results)
-    news = status.finished(results, chosen.scale, rival.name, model, _peak_memory())
-    yield shown, (str(shown.compared), str(shown.result)), str(shown.result), str(file), news
+    more = {}
+    try:
+        lost = encode(results[-1].picture, file)
+    except UserError as error:  # nothing that is finished is thrown away
+        lost, more["No download"] = [], str(error)
+    if shown.reduction > 1:
+        more["Shown"] = f"{shown.reduction} times smaller; the magnifier and the download have all pixels"
+    if lost:
+        more[f"Not kept in {output_format}"] = ", ".join(lost)
+    if notes := [*photograph.metadata.notes, *filter(None, [about_frames(Path(image))])]:
+        more["Photograph"] = " ".join(notes)
+    news = status.finished(results, chosen.scale, rival.name, model, more)
+    download = None if "No download" in more else str(file)
+    yield shown, (str(shown.compared), str(shown.result)), str(shown.result), download, news
 
 
 def magnify(x: Whole | None, y: Whole | None, zoom: Whole, shown: Shown | None) -> list[str]:
@@ -173,8 +189,27 @@ def magnify(x: Whole | None, y: Whole | None, zoom: Whole, shown: Shown | None) 
     return shown.closeups(x, y, zoom)
 
 
-def _news(text: str, progress: Progress | None = None) -> tuple[Any, ...]:
-    return *[gr.skip()] * 4, status.running(text, progress)
+def _news(text: str) -> tuple[Any, ...]:
+    return *[gr.skip()] * 4, status.running(text)
+
+
+def _telling(name: str, size: Estimate) -> Callable[[Progress | None], tuple[Any, ...]]:
+    """Return what makes news of the progress of a model that begins now, with what it takes and the time left."""
+    disk = f" and {size.disk / 1e6:.0f} MB of disk" if size.disk else ""
+    text = f"Upscaling to {size.pixels / 1e6:.1f} megapixels with {size.memory / 1e6:.0f} MB of memory{disk}: {name}"
+    begun = monotonic()
+
+    def tell(progress: Progress | None) -> tuple[Any, ...]:
+        left = status.time_left(progress, begun) if progress else ""
+        return *[gr.skip()] * 4, status.running(text, progress, left=left)
+
+    return tell
+
+
+def _clicked(shown: Shown, event: gr.SelectData) -> tuple[int, int]:
+    """Return the pixel of the result that was clicked on."""
+    x, y = (shown.reduction * along for along in point(event))
+    return x, y
 
 
 def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
@@ -182,9 +217,20 @@ def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
     return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
 
 
+def _warm() -> None:
+    first_result()
+
+
+def _welcome_late(news: str, request: gr.Request) -> tuple[Any, ...]:
+    """Return that result when it had to be made first; nothing, if the person has asked for another by now."""
+    if news != _OPENING:
+        raise nothing()
+    return _welcome(request)
+
+
 def _welcome(request: gr.Request) -> tuple[Any, ...]:
     """Return a finished result for a page that opens; made once for everybody."""
-    if request.query_params.get("sample"):  # a link asks for something else
+    if request.query_params.get("sample") or not first_result.cache_info().currsize:  # a link asks for something else
         raise nothing()
     if not all(path.exists() for path in (first_result()[0].result, Path(first_result()[3]))):
         first_result.cache_clear()  # files live for a day
@@ -226,13 +272,3 @@ def _middle(shown: Shown, asked: tuple[Any, ...] | None) -> tuple[int, int]:
         x, y = asked[-2:]
         return x, y
     return shown.scale * shown.width // 2, shown.scale * shown.height // 2
-
-
-def _peak_memory() -> int | None:
-    """Most bytes of memory that this process has ever held; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -2,12 +2,16 @@
 
 import inspect
 import logging
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import wraps
+from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.context import Context, LocalContext
 from gradio.events import Dependency
 
 from promptsr.support.errors import UserError
@@ -15,7 +19,7 @@ from workbench.server.arguments import Text, validated
 from workbench.server.gradio_methods import replace_method
 from workbench.server.limits import timely
 from workbench.server.queueing import NETWORK
-from workbench.sessions.uploads import displayable
+from workbench.sessions.uploads import about_frames, displayable
 from workbench.ui.samples import sample_paths
 from workbench.ui.status import idle
 
@@ -23,9 +27,14 @@ HEAVY: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": 1}
 """Arguments of every event that runs a network: they wait for each other."""
 RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", "show_progress": "hidden"}
 """Arguments of those that a button starts. By default Gradio ignores a press while it still holds the last run, which
-it does for some time after that was cancelled."""
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+it does for an instant after that has said that it is over."""
+LIGHT: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+"""Arguments of events that take an instant. By default Gradio ignores one that comes while the last is being answered;
+so it is answered afterwards, with the inputs of then."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private", **LIGHT}
 """Arguments of events that only the page needs."""
+CLICK: dict[str, Any] = {**PRIVATE, "trigger_mode": "multiple"}
+"""Arguments of those that say where the click was: afterwards, Gradio would repeat the place of the last one."""
 
 PAGE, TOOL = "page", "tool"
 """Kinds of handlers: what only a page with its state can use, and what assistants can use too."""
@@ -68,9 +77,60 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
     return wrapped
 
 
+_GOING: dict[str, threading.Event] = {}
+"""Runs that go on, by Gradio's event; set for those that somebody stopped."""
+
+
+def run(handler: Handler, news: gr.HTML) -> Handler:
+    """As `toast`, for a generator that can be stopped and whose last output is the status `news`.
+
+    All that `news` says of a run comes from the run itself, its end too, and so in its turn. Gradio's own `cancels` and
+    `failure` tell of an end when the browser hears of it, which may be in the middle of the next run or after it.
+    """
+    checked = toast(handler)
+
+    @wraps(checked)
+    def generator(*args: Any) -> Iterator[Any]:
+        key = LocalContext.event_id.get(None) or ""
+        stop = _GOING[key] = threading.Event()
+        try:
+            with closing(checked(*args)) as steps:
+                for step in steps:
+                    yield step
+                    if stop.is_set() and key in step[-1]:  # a result is kept
+                        raise nothing()
+        except gr.Error:
+            yield {news: idle("Stopped.")}
+            raise
+        finally:
+            _GOING.pop(key, None)
+
+    return generator
+
+
+def stoppable(cancel: gr.Button, news: gr.HTML, *runs: Dependency) -> None:
+    """Let a button stop the `run` that `news` shows, as soon as the step that it is at is done.
+
+    Args:
+        cancel: the button.
+        news: status of the tab.
+        runs: events that start one.
+    """
+
+    def stop(key: Text | None) -> None:
+        if key in _GOING:
+            _GOING[key].set()
+
+    saying = "html => html.replace(/<span>.*?<.span>/s, '<span>Stopping after this step</span>')"
+    cancel.click(None, news, news, js=saying, api_visibility="private")
+    for each in runs:
+        each.failure(gr.skip, None, news, **PRIVATE)  # takes away Gradio's own word for an error
+    cancel.click(toast(stop), news, None, js="html => html.match(/data-run=.(\\w+)/)?.[1] ?? null", **PRIVATE)
+
+
 def _message(error: UserError | OSError) -> str:
     if isinstance(error, UserError):
-        return str(error)
+        return escape(str(error), quote=False)  # the page takes it for HTML, and names may be markup
     logging.getLogger(__name__).error("A handler could not read or write its files", exc_info=error)
     return f"The server could not read or write its files ({error.strerror or error}): try again later."
 
@@ -95,7 +155,12 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
     )
 
     def readable(path: Text | None) -> str | None:
-        return path and displayable(Path(path))
+        if not path:
+            return None
+        shown = displayable(Path(path))
+        if about := about_frames(Path(path)):
+            gr.Info(about)
+        return shown
 
     _take_no_addresses(image)
     _show_how(image, "photo.png")
@@ -108,6 +173,8 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
 def photos(**options: Any) -> gr.Files:
     """Return an input of several images, whose handlers get the paths of the very files that were sent."""
     files = gr.Files(file_types=["image"], **options)
+    # Gradio would tell images by their suffixes.
+    replace_method(files, "preprocess", ("payload",), lambda payload: payload and [file.path for file in payload.root])
     _take_no_addresses(files)
     _show_how(files, ["photo.png"])
     return files
@@ -194,6 +261,8 @@ def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
         cache_examples=False,
         api_visibility="private",
     )
+    assert Context.root_block is not None
+    Context.root_block.fns[row.load_input_event["id"]].trigger_mode = LIGHT["trigger_mode"]
     chosen = row.dataset.preprocess
 
     def preprocess(payload: int | None) -> Any:
@@ -210,17 +279,6 @@ def table_of(template: str, elem_id: str) -> gr.HTML:
     return gr.HTML(
         [], html_template=template, js_on_load=None, apply_default_css=False, elem_id=elem_id, elem_classes="scores"
     )
-
-
-def stoppable(cancel: gr.Button, news: gr.HTML, *runs: Dependency) -> None:
-    """Let a button cancel runs; `news` says so, and does not stay at a run that has failed."""
-
-    def stopped() -> str:
-        return idle("Stopped.")
-
-    cancel.click(stopped, None, news, cancels=list(runs), queue=False, **PRIVATE)
-    for run in runs:  # to Gradio a cancelled run may or may not be a failed one
-        run.failure(stopped, None, news, **PRIVATE)
 
 
 def point(event: gr.SelectData) -> tuple[int, int]:

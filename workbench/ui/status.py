@@ -1,8 +1,12 @@
 """Status of a job as HTML: progress, result, error."""
 
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any, TypeVar
+
+from gradio.context import LocalContext
 
 from promptsr.inference.upscaler import Progress, UpscaleResult
 from promptsr.support.progress import map_progress
@@ -11,6 +15,8 @@ Step = TypeVar("Step")
 Result = TypeVar("Result")
 _BLINK = 0.1
 """Seconds between two news of a run, which can be cancelled whenever there is one."""
+_SOON = 5
+"""Seconds after which the time left can be told."""
 
 
 def announced(steps: Generator[Step, None, Result], tell: Callable[[Step], Any]) -> Generator[Any, None, Result]:
@@ -23,17 +29,39 @@ def idle(text: str = "") -> str:
     return f'<div class="status">{escape(text)}</div>'
 
 
-def running(text: str, progress: Progress | None = None, units: str = "tiles") -> str:
-    """Return a bar, full as far as the tiles (or other units) are done; one that moves until the first is."""
+def running(text: str, progress: Progress | None = None, units: str = "tiles", left: str = "") -> str:
+    """Return a bar, full as far as the tiles (or other units) are done; one that moves until the first is.
+
+    It names the run that shows it (Gradio's event), as which the page asks to stop it.
+    """
     if progress is None:
         bar = "<i class='moving'></i>"
     else:
         bar = f"<i style='width: {100 * progress.done / progress.total:.1f}%'></i>"
-        text = f"{text}: {progress.done} of {progress.total} {units}"
-    return f'<div class="status running" role="status"><span>{escape(text)}</span><div class="bar">{bar}</div></div>'
+        text = f"{text}: {progress.done} of {progress.total} {units}{left}"
+    run = LocalContext.event_id.get(None) or ""
+    return (
+        f'<div class="status running" role="status" data-run="{run}"><span>{escape(text)}</span>'
+        f'<div class="bar">{bar}</div></div>'
+    )
 
 
-def finished(results: Sequence[UpscaleResult], scale: int, left: str, right: str, memory: int | None) -> str:
+def time_left(progress: Progress, begun: float) -> str:
+    """Return how long a run still takes, as far as that can be told from what is done since `begun` (`monotonic`)."""
+    passed = time.monotonic() - begun
+    if progress.done == 0 or passed < _SOON:
+        return ""
+    seconds = passed * (progress.total - progress.done) / progress.done
+    return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+
+
+def finished(
+    results: Sequence[UpscaleResult],
+    scale: int,
+    left: str,
+    right: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return the facts of a finished job.
 
     Args:
@@ -41,7 +69,7 @@ def finished(results: Sequence[UpscaleResult], scale: int, left: str, right: str
         scale: of both models.
         left: name of the model at the left side.
         right: name of the model at the right side.
-        memory: most bytes that the program has ever held, if that is known.
+        more: facts that come last.
     """
     result = results[-1]
     width, height = result.picture.width, result.picture.height
@@ -53,11 +81,9 @@ def finished(results: Sequence[UpscaleResult], scale: int, left: str, right: str
         "Time, both models": f"{sum(each.seconds for each in results):.1f} s",
         "Tile": "whole image" if result.tile is None else f"{result.tile} pixels, {result.tiles} in all",
     }
-    if memory is not None:
-        facts["Peak memory of the program"] = f"{memory / 1e6:,.0f} MB"
     if result.note:
         facts["Note"] = result.note
-    return done(facts)
+    return done(facts | dict(more))
 
 
 def done(facts: dict[str, str]) -> str:

@@ -1,51 +1,67 @@
 """Networks of other authors as `SRModel`s: from checkpoints (`load_file`) and from code (`load_function`)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 
 from promptsr.support.errors import CheckpointError
-from promptsr.zoo.adapters.own_modules import FUNCTION, load_function
+from promptsr.zoo.adapters.own_modules import load_function
 from promptsr.zoo.adapters.spandrel_models import load_spandrel
-from promptsr.zoo.peers import find_peer
+from promptsr.zoo.checkpoints import refuse_without_settings
+from promptsr.zoo.entries import Entry, Rank, take_network
+from promptsr.zoo.formats import FUNCTION, READERS, SUFFIXES, is_promptsr, read_header
+from promptsr.zoo.peers import find_peer, peer_titles
 from promptsr.zoo.sr_model import SRModel
-from promptsr.zoo.tensor_files import TENSOR_SUFFIXES, read_notes, read_tensors
+from promptsr.zoo.tensor_files import read_tensors
 
 __all__ = ["FUNCTION", "SUFFIXES", "is_foreign", "load_file", "load_function"]
 
-_READERS = {
-    ".onnx": "onnx_models:load_onnx",
-}
-"""Suffix of files that hold more than tensors -> module in this folder and function in it. A new format is one line."""
-SUFFIXES = (*TENSOR_SUFFIXES, *_READERS)
-"""Suffixes of files that may hold a network; of two files with the same stem, the one that comes first here wins."""
-
 
 def is_foreign(path: Path) -> bool:
-    """Return whether `load_file` reads this file: any other suffix, or safetensors without a PromptSR configuration."""
-    suffix = path.suffix.lower()
-    if suffix != ".safetensors":
-        return suffix in SUFFIXES
+    """Return whether `load_file` reads this file: any but the checkpoints that `promptsr train` writes."""
+    if path.suffix.lower() in READERS:
+        return True
     try:
-        return "config" not in read_notes(path)
+        return not is_promptsr(read_header(path).notes)
     except CheckpointError:
-        return False
+        return True
 
 
 def load_file(path: Path) -> SRModel:
     """Load the model in a file of other authors, named by the file's stem, in evaluation mode.
 
     The networks of `promptsr.zoo.peers` are tried first, then those of spandrel; `.onnx` goes through onnxruntime. Only
-    tensors are read from a checkpoint, so none can run code.
+    tensors are read from a checkpoint, so none can run code. Of several entries the averaged weights are taken, see
+    `SRModel.weights`.
 
     Raises:
-        CheckpointError: the file is missing, unsafe, damaged, or of an unknown network; the network is not one for
-            super-resolution of colour images; or the package that would read it is not installed.
+        CheckpointError: the file is missing, unsafe, damaged, of an unknown network or of several; the network is not
+            one for super-resolution of colour images; or the package that would read it is not installed.
     """
-    if reader := _READERS.get(path.suffix.lower()):
-        model: SRModel = resolve_name(f"{__name__}.{reader}")(path)
+    if reader := READERS.get(path.suffix.lower()):
+        model: SRModel = resolve_name(reader)(path)
         return model
     content = read_tensors(path)
-    state = content.get("params", content)
-    peer = find_peer(path, state) if isinstance(state, Mapping) else None
-    return peer or load_spandrel(path, content)
+    problems: list[CheckpointError] = []
+
+    def build(entry: Entry) -> SRModel | None:
+        for view in entry.views:
+            if peer := find_peer(path, view):
+                return peer
+        for view in entry.views:
+            try:
+                refuse_without_settings(path, content, view)
+                if found := load_spandrel(path, view):
+                    return found
+            except CheckpointError as error:  # another entry, or the same without a prefix, may be sound
+                if entry.rank is not Rank.UNKNOWN:
+                    problems.append(error)
+        return None
+
+    if found := take_network(path, content, build):
+        return found
+    if problems:
+        raise problems[0]
+    raise CheckpointError(
+        f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
+        "spandrel supports, or of PromptSR."
+    )

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,6 @@ from torch import nn
 from promptsr.support.errors import CheckpointError, UserError
 from promptsr.zoo.adapters.probing import describe, estimate_bytes_per_pixel, find_scale, has_gradients
 from promptsr.zoo.sr_model import SRModel
-
-FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-"""Name of a function in a module: `package.module:function`."""
 
 
 def load_function(name: str) -> SRModel:

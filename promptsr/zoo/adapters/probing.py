@@ -1,6 +1,6 @@
-"""Infer scale, size multiple and memory of an unknown network by running it once."""
+"""Infer scale and memory of an unknown network by running it on small images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -11,22 +11,22 @@ from torch.utils._pytree import tree_leaves
 
 from promptsr.support.errors import CheckpointError, UserError, first_line
 
-_PROBE = (33, 47)
+PROBE = (33, 47)
 """Height and width of the test image: odd, as photographs are."""
 _SIDE = 64
 _LEAST, _UNKNOWN = 512, 32768
-_STEPS = 4
+STEPS = 4
 """Peak of a pass in largest steps: at most 3.95 (SPAN) as measured with nine networks at 128 and 256 pixels a side."""
 
 
 @torch.no_grad()
-def find_scale(name: str, network: nn.Module) -> int:
-    """Return the scale of a network, measured with a test image.
+def find_scale(name: str, network: Callable[[Tensor], Any], size: tuple[int, int] = PROBE) -> int:
+    """Return the scale of a network, measured with a test image of this height and width.
 
     Raises:
-        CheckpointError: the network fails or returns no enlarged image. The original error is chained.
+        CheckpointError: the network fails, with the original error chained, or returns no enlarged image.
     """
-    height, width = _PROBE
+    height, width = size
     image = torch.linspace(0, 1, 3 * height * width).view(1, 3, height, width)
     what = f"a test image of 1 x 3 x {height} x {width}"
     try:
@@ -75,7 +75,7 @@ def estimate_bytes_per_pixel(network: nn.Module) -> int:
             copy(image)
     except Exception:  # code that looks at values, or makes tensors of its own on the CPU
         return _UNKNOWN
-    return max(_LEAST, _STEPS * largest.bytes // _SIDE**2)
+    return max(_LEAST, STEPS * largest.bytes // _SIDE**2)
 
 
 class _LargestStep(TorchDispatchMode):

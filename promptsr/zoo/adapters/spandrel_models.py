@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptsr.support.errors import CheckpointError
 from promptsr.zoo.adapters.bounded_size import BoundedSize
+from promptsr.zoo.adapters.padding import pad
 from promptsr.zoo.adapters.probing import describe, estimate_bytes_per_pixel, has_gradients
 from promptsr.zoo.adapters.torchvision_operators import import_torchvision
 from promptsr.zoo.peers import peer_titles
@@ -23,29 +23,25 @@ _SMALLEST = (2, 4, 8, 16, 32, 64)
 """Sides in pixels to which an image of one pixel is padded, until the network takes it."""
 
 
-def load_spandrel(path: Path, content: dict[str, Any]) -> SRModel:
-    """Build the model that these tensors belong to, named by the file's stem.
+def load_spandrel(path: Path, state: dict[str, Tensor]) -> SRModel | None:
+    """Build the model that these tensors belong to, named by the file's stem; None if spandrel knows none.
 
     Args:
         path: of the file.
-        content: tensors, nested or prefixed as their authors did; spandrel knows the usual ways (`params_ema`,
-            `state_dict`, `module.`, ...). It loads them strictly.
+        state: tensors by the names that their authors gave them; they are loaded strictly.
 
     Raises:
-        CheckpointError: spandrel is not installed or does not know the network, or the network is not one for
+        CheckpointError: spandrel is not installed, the tensors do not fit, or the network is not one for
             super-resolution of colour images.
     """
     spandrel = _spandrel(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the style of its architectures
-            with BoundedSize(content):
-                found = spandrel.ModelLoader().load_from_state_dict(content)
-    except spandrel.UnsupportedModelError as error:
-        raise CheckpointError(
-            f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
-            "spandrel supports, or of PromptSR."
-        ) from error
+            with BoundedSize(state):
+                found = spandrel.ModelLoader().load_from_state_dict(state)
+    except spandrel.UnsupportedModelError:
+        return None
     except Exception as error:  # spandrel detects by a few names, and fails in many ways if the others do not fit
         raise CheckpointError(
             f"{path} resembles a network that spandrel knows, but its tensors do not fit: choose an unaltered "
@@ -130,21 +126,11 @@ class SpandrelNetwork(nn.Module):
         """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
         height, width = image.shape[2:]
         right, bottom = self._size.get_padding(width, height)
-        output: Tensor = self._call(self.network, _pad(image, right, bottom))  # a copy: RCAN writes into it
+        output: Tensor = self._call(self.network, pad(image, right, bottom))  # a copy: RCAN writes into it
         return output[..., : self._scale * height, : self._scale * width]
 
     def _get_name(self) -> str:
         return self._name
-
-
-def _pad(image: Tensor, right: int, bottom: int) -> Tensor:
-    """Return a padded copy: by reflection as far as the image goes, then by replication, as spandrel does."""
-    if not (right or bottom):
-        return image.clone()
-    height, width = image.shape[2:]
-    mirrored_right, mirrored_bottom = min(right, width - 1), min(bottom, height - 1)
-    image = F.pad(image, (0, mirrored_right, 0, mirrored_bottom), mode="reflect")
-    return F.pad(image, (0, right - mirrored_right, 0, bottom - mirrored_bottom), mode="replicate")
 
 
 def _spandrel(path: Path) -> ModuleType:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,14 +29,13 @@ def peer_titles() -> str:
     return f"{', '.join(others)} or {last} (x2, x3 or x4)"
 
 
-def find_peer(path: Path, content: Mapping[Any, Any]) -> SRModel | None:
+def find_peer(path: Path, state: Mapping[str, Tensor]) -> SRModel | None:
     """Build the model that tensors belong to, x2, x3 or x4, in evaluation mode; None if no network here fits.
 
     Args:
         path: the file; its stem becomes the model's name.
-        content: tensors by the names that their authors gave them; names and shapes tell which network it is.
+        state: tensors by the names that their authors gave them; names and shapes tell which network it is.
     """
-    state = {str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, Tensor)}
     for kind in _networks():
         renamed = {_rename(name, kind.NAMES): value for name, value in state.items()}
         for scale in _SCALES:

@@ -9,10 +9,11 @@ import pytest
 
 from analysis.ablations.study import ROWS, WHOLE
 from promptsr.config import PRESETS, ModelConfig
-from promptsr.evaluation.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import Evaluation, evaluate
 from promptsr.imaging import Picture, encode
 from promptsr.paper.tables import published
-from promptsr.zoo.checkpoints import read_config
+from promptsr.zoo.formats import read_config
 from promptsr.zoo.load import load_model
 from tests.support.commands import Run
 
@@ -84,6 +85,12 @@ def test_every_row_and_seed_is_trained_and_measured(analysis: Run, folder: Path)
     assert analysis(*command)[:2] == (0, out)
     assert (folder / "out" / "scores" / "scores-0.jsonl").read_bytes() == scored
     assert len(list((folder / "out").rglob("final.safetensors"))) == len(by_run)
+
+    # An image that cannot be measured costs nothing else.
+    whole_file = (folder / "bench" / "Set5" / "a.png").read_bytes()
+    (folder / "bench" / "Set5" / "cut.png").write_bytes(whole_file[:-400])
+    code, again, err = analysis(*command)
+    assert (code, again) == (2, out) and err.count("Error: Set5: cut.png was left out: cut.png is damaged") == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from analysis.complexity import study as complexity_study
 from analysis.complexity.paper_networks import BUILDABLE, build_method, has_spandrel
 from analysis.complexity.study import Point, Row, ablations, accuracy_against_size, measured_point, table_three
 from promptsr import load_model
-from promptsr.evaluation.evaluate import find_pairs
+from promptsr.data.pairs import find_pairs
 from promptsr.imaging import Picture, encode
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
@@ -129,6 +129,10 @@ def test_a_measured_point(tmp_path: Path) -> None:
     point = finish(measured_point(SMALL, pairs), lambda score: seen.append(score.name))
     assert (point.model, point.parameters, point.origin, seen) == ("small", 12, "measured", ["a.png", "b.png"])
     assert 0 < point.psnr_y < 30
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    again = finish(measured_point(SMALL, find_pairs(tmp_path, None)))
+    assert again.psnr_y == point.psnr_y and list(again.left_out) == ["cut.png"]
     with pytest.raises(UserError, match="no parameters"):
         finish(measured_point(load_model("bicubic-x2"), pairs))
 

@@ -37,7 +37,7 @@ def test_json_and_report(photos: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analysis", "failures", str(photos), *MODEL, "--scale", "4", "--out", str(out)]
     command += ["--window", "48", "--count", "3", "--json", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2 and "1 of 3 images were left out" in done.stderr, done.stderr
     result = json.loads(done.stdout)
     assert {"image", "x", "y", "window", "kind", "loss_db"} <= set(result["cases"][0])
     losses = [case["loss_db"] for case in result["cases"]]
@@ -56,14 +56,14 @@ def test_json_and_report(photos: Path, tmp_path: Path) -> None:
 def test_table(failures: Run, photos: Path, tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     code, out, err = failures(photos, *MODEL, "-o", tmp_path, "--window", 48, "--per-image", 1, "--json", target)
-    assert code == 0, err
+    assert code == 2, err
     names = sorted(case["image"] for case in json.loads(target.read_text())["cases"])
     assert names == ["[red]astronaut.png", "cat.png"] and all(name in out for name in names)  # brackets and all
 
 
 def test_bicubic_is_the_default_opponent(failures: Run, photos: Path, tmp_path: Path) -> None:
     code, out, err = failures(photos, "-m", "promptsr-tiny-x4", "-o", tmp_path, "--window", 128, "--json", "-")
-    assert code == 0, err
+    assert code == 2, err
     result = json.loads(out)
     assert (result["against"], result["cases"]) == (["bicubic-x4"], [])
     assert "promptsr-tiny-x4 loses no window" in err
@@ -73,7 +73,7 @@ def test_bicubic_is_the_default_opponent(failures: Run, photos: Path, tmp_path: 
 def test_models_of_one_name_go_by_what_was_typed(failures: Run, photos: Path, tmp_path: Path) -> None:
     bundled = WEIGHTS / "promptsr-tiny-x4.safetensors"
     code, out, err = failures(photos, "-m", "promptsr-tiny-x4", "-a", bundled, "-o", tmp_path, "--json", "-")
-    assert code == 0, err
+    assert code == 2, err
     assert set(json.loads(out)["psnr_y"]) == {"promptsr-tiny-x4", str(bundled)}
 
 

@@ -13,7 +13,7 @@ from skimage import data
 from analysis.failures.report import write_report
 from analysis.failures.search import find_failures
 from analysis.failures.study import FailureStudy
-from promptsr.evaluation.evaluate import find_pairs
+from promptsr.data.pairs import find_pairs
 from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel

@@ -1,7 +1,10 @@
 """Planted failures are found at their place; losses, scores and crops against numpy and scikit-image."""
 
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +17,10 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor, nn
 
 from analysis.failures.figure import draw_case
+from analysis.failures.report import write_report
 from analysis.failures.search import find_failures
 from analysis.failures.study import Case, FailureStudy
-from promptsr.evaluation.evaluate import find_pairs
+from promptsr.data.pairs import find_pairs
 from promptsr.imaging.resize import downscale, upscale
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
@@ -59,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def search(model: SRModel, against: Sequence[SRModel], folder: Path, **settings: int) -> FailureStudy:
+def search(model: SRModel, against: Sequence[SRModel], folder: Path, **settings: Any) -> FailureStudy:
     return finish(find_failures(model, against, find_pairs(folder, None), **{"window": WINDOW, **settings}))
 
 
@@ -163,6 +167,23 @@ def test_summary_of_the_whole_folder(folder: Path) -> None:
     assert never.cases == () and never.balance["lost"].tolist() == [0]
 
 
+def test_perfect_images_are_counted_apart(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / BLUR[0]).write_bytes((folder / BLUR[0]).read_bytes())
+    alone = search(NEAREST, [PLANTED], tmp_path)
+    Image.new("RGB", (128, 96), "white").save(tmp_path / "page.png")
+    study = search(NEAREST, [BICUBIC], tmp_path)
+    assert study.images == 2 and study.perfect == {"nearest": 1, "bicubic-x2": 1}
+    assert study.mean("psnr_y")["nearest"] == alone.mean("psnr_y")["nearest"]
+    found = json.loads(json.dumps(study.to_dict(), allow_nan=False))
+    assert found["perfect"] == study.perfect and found["psnr_y"] == study.mean("psnr_y")
+    page = write_report(study, tmp_path / "out").read_text()
+    assert "nearest makes 1 of 2 images without any error" in page and not re.search(r"\b(inf|nan)\b", page)
+    (tmp_path / BLUR[0]).unlink()
+    only = search(NEAREST, [BICUBIC], tmp_path)
+    assert only.mean("psnr_y")["nearest"] == np.inf and only.to_dict()["psnr_y"]["nearest"] is None
+    assert "<td>inf</td>" in write_report(only, tmp_path / "out").read_text()
+
+
 def test_given_lr_images_are_used(folder: Path, tmp_path: Path) -> None:
     for path in folder.iterdir():
         Image.new("RGB", (72, 56) if path.name == CHECKERBOARD[0] else (50, 50), "#808080").save(tmp_path / path.name)
@@ -196,7 +217,7 @@ def test_unusable_images_are_named_and_left_out(folder: Path, tmp_path: Path) ->
         ([BICUBIC], {"per_image": 0}, "of an image"),
     ],
 )
-def test_impossible_requests(against: list[SRModel], settings: dict[str, int], hint: str, folder: Path) -> None:
+def test_impossible_requests(against: list[SRModel], settings: dict[str, Any], hint: str, folder: Path) -> None:
     with pytest.raises(ConfigError, match=hint):
         next(find_failures(NEAREST, against, find_pairs(folder, None), **settings))
 

@@ -18,7 +18,7 @@ from analysis.lam.attribution import PathSettings
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.study import LamStudy, Studying, study
 from promptsr.data import load_pair
-from promptsr.evaluation.evaluate import find_pairs
+from promptsr.data.pairs import find_pairs
 from promptsr.imaging.metrics import psnr_y, quantize
 from promptsr.imaging.resize import upscale
 from promptsr.support.errors import UserError
@@ -157,7 +157,7 @@ def test_images_that_do_not_serve_are_skipped(folder: Path, tmp_path: Path) -> N
     summary = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert (summary["images"], summary["regions"], summary["patch"]) == (3, 6, SIDE)
     wrong = [(folder / "cat.png", folder / "cat.png")]
-    with pytest.raises(UserError, match=r"No image could be studied: The LR image of cat\.png is not"):
+    with pytest.raises(UserError, match=r"No image could be studied: cat\.png \(\d+ x \d+\) is not cat\.png"):
         finish(study([model(3)], wrong, patch=SIDE))
 
 

@@ -38,7 +38,7 @@ def test_json_csv_and_figure(photos: Path, tmp_path: Path) -> None:
     assert bicubic["low"] <= bicubic["di"] <= bicubic["high"] < promptsr["low"] <= promptsr["di"]
     [difference] = result["differences"]
     assert difference["difference"] == pytest.approx(bicubic["di"] - promptsr["di"])
-    assert sorted(path.name for path in out.iterdir()) == ["di.png", "study.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["di.png", "finished", "study.csv"]
     table = pd.read_csv(out / "study.csv")
     assert list(table.columns) == ["image", "x", "y", "model", "di", "completeness_gap", "psnr_y", "seconds"]
     by_model = table.groupby("model")["di"].mean()

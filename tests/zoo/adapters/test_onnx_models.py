@@ -1,5 +1,6 @@
 """ONNX files: the same as PyTorch at any size; and refusals."""
 
+import math
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from torch import Tensor
 from promptsr.imaging import Picture
 from promptsr.inference.upscaler import Upscaler
 from promptsr.support.errors import CheckpointError, UserError
+from promptsr.zoo.adapters.onnx_models import OnnxNetwork
 from promptsr.zoo.fingerprint import fingerprint
 from promptsr.zoo.load import load_model
 from tests.zoo.adapters.conftest import FREE, write_onnx
@@ -39,7 +42,7 @@ def write(
     return path
 
 
-def expected(image: Tensor) -> Tensor:
+def expected_of(image: Tensor) -> Tensor:
     return F.pixel_shuffle(F.conv2d(image, torch.from_numpy(WEIGHT), torch.from_numpy(BIAS), padding=1), 2)
 
 
@@ -51,7 +54,7 @@ def test_a_file_is_what_pytorch_makes(tmp_path: Path, shape: tuple[Any, ...]) ->
     assert not model.differentiable and model.device == torch.device("cpu")
     for size in ((1, 3, 1, 1), (2, 3, 5, 8)):
         image = torch.rand(size, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(model(image), expected(image), rtol=0, atol=1e-5)
+        torch.testing.assert_close(model(image), expected_of(image), rtol=0, atol=1e-5)
     assert float(model(image).max()) > 1 > 0 > float(model(torch.zeros(1, 3, 1, 1)).min())  # not clamped
 
 
@@ -65,7 +68,7 @@ def test_half_precision_in_the_file(tmp_path: Path) -> None:
     model = load_model(write(tmp_path / "half.onnx", kind=TensorProto.FLOAT16))
     image = torch.rand(1, 3, 6, 5)
     assert model(image).dtype == torch.float32
-    torch.testing.assert_close(model(image), expected(image), rtol=0, atol=2e-2)
+    torch.testing.assert_close(model(image), expected_of(image), rtol=0, atol=2e-2)
 
 
 def test_pictures_go_through_in_tiles(tmp_path: Path) -> None:
@@ -88,14 +91,117 @@ def test_there_are_no_gradients_and_no_layers(tmp_path: Path) -> None:
         deepcopy(model.network).to("meta")(torch.empty(1, 3, 4, 4, device="meta"))
 
 
-def test_fixed_sizes_are_refused(tmp_path: Path) -> None:
-    for shape, size in (((1, 3, 64, 48), "48 x 64"), (("N", 3, "H", 48), "48 x H")):
-        message = refused(write(tmp_path / "fixed.onnx", shape=shape))
-        assert f"takes images of one size only ({size}): export it with dynamic axes" in message
-        assert 'dynamic_axes={"input": {2: "height", 3: "width"}}' in message
+def blocks(path: Path, multiple: int, shape: tuple[Any, ...] = FREE) -> Path:
+    """A network that takes sides in multiples only: it gathers blocks and spreads them again."""
+    gather = helper.make_node("SpaceToDepth", ["image"], ["blocks"], blocksize=multiple)
+    spread = helper.make_node("DepthToSpace", ["blocks"], ["image again"], blocksize=multiple)
+    nodes = [gather, spread, *deepcopy(CONVOLUTION)]
+    nodes[2].input[0] = "image again"
+    return write(path, nodes, shape)
+
+
+def run(path: Path, image: np.ndarray) -> np.ndarray:
+    """What onnxruntime itself makes of an image."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    result: np.ndarray = session.run(None, {"image": image})[0]
+    return result
+
+
+def picture(height: int, width: int, count: int = 1) -> np.ndarray:
+    return np.random.default_rng(height).random((count, 3, height, width), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("multiple", "shape"), [(2, FREE), (3, FREE), (7, FREE), (8, FREE), (48, FREE), (4, (1, 3, 64, "W"))]
+)
+def test_sides_are_padded_to_the_multiples_that_the_file_takes(
+    tmp_path: Path, multiple: int, shape: tuple[Any, ...]
+) -> None:
+    path = blocks(tmp_path / "blocks.onnx", multiple, shape)
+    model = load_model(path)
+    fixed = shape[2] if isinstance(shape[2], int) else 1
+    assert (model.scale, model.size_multiple, model.min_tile) == (2, multiple, max(multiple, fixed))
+    for height, width in ((50, 61), (33, 2 * multiple), (5, 3)):
+        image = picture(height, width)
+        bottom, right = (fixed - height if fixed > 1 else -height % multiple), -width % multiple
+        result = model(torch.from_numpy(image)).numpy()
+        assert result.shape == (1, 3, 2 * height, 2 * width)
+        if bottom < height and right < width:
+            padded = np.pad(image, [(0, 0), (0, 0), (0, bottom), (0, right)], mode="reflect")
+            np.testing.assert_allclose(result, run(path, padded)[:, :, : 2 * height, : 2 * width], atol=1e-5)
+
+
+def test_a_result_that_is_cut_to_a_multiple_tells_the_multiple(tmp_path: Path) -> None:
+    pool = helper.make_node("AveragePool", ["image"], ["half"], kernel_shape=[2, 2], strides=[2, 2])
+    grow = helper.make_node("Resize", ["half", "", "scales"], ["result"], mode="nearest")
+    write_onnx(tmp_path / "pool.onnx", [pool, grow], scales=np.array([1, 1, 4, 4], np.float32))
+    model = load_model(tmp_path / "pool.onnx")
+    assert (model.scale, model.size_multiple) == (2, 2)
+    assert model(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 3, 48, 64), ("N", 3, "H", 48), (1, 3, 64, "W")])
+def test_a_file_for_one_size_runs_in_tiles_of_that_size(tmp_path: Path, shape: tuple[Any, ...]) -> None:
+    path = write(tmp_path / "fixed.onnx", shape=shape)
+    model = load_model(path)
+    height, width = (side if isinstance(side, int) else None for side in shape[2:])
+    assert (model.scale, model.min_tile) == (2, max(height or 1, width or 1))
+    for size in ((20, 30), (1, 1)):  # smaller ones are padded
+        image = picture(*size)
+        pads = [(0, (most or side) - side) for most, side in zip((height, width), size, strict=True)]
+        # Where it pads by more than the image's size, np.pad mirrors again; that does not reach the result.
+        around = [(0, 0), (0, 0), *pads]
+        padded = np.pad(image, around, mode="edge") if size == (1, 1) else np.pad(image, around, mode="reflect")
+        expected = run(path, padded)[:, :, : 2 * size[0], : 2 * size[1]]
+        np.testing.assert_allclose(model(torch.from_numpy(image)).numpy(), expected, atol=1e-5)
+    pixels = np.random.default_rng(1).integers(0, 256, (150, 110, 3), np.uint8)
+    lr = Picture(pixels, None, False).to_tensor()
+    # A convolution of 3 x 3 does not see where tiles end that overlap by 16 pixels.
+    whole = expected_of(lr)
+    torch.testing.assert_close(model(lr), whole, rtol=0, atol=1e-5)
+    result = Upscaler(model, tile="whole")(Picture(pixels, None, False))
+    assert result.tiles == math.prod(
+        -(-(side - 16) // (most - 16)) if most else 1 for side, most in zip((150, 110), (height, width), strict=True)
+    )
+    rounded = (whole[0].permute(1, 2, 0).clamp(0, 1) * 255).round().numpy()
+    assert np.abs(result.picture.color - rounded).max() <= 1
+
+
+def test_a_declared_size_of_the_result_spares_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = onnx.load(write(tmp_path / "fixed.onnx", shape=(1, 3, 64, 48)))
+    for dimension, side in zip(graph.graph.output[0].type.tensor_type.shape.dim, (1, 3, 128, 96), strict=False):
+        dimension.dim_value = side
+    graph.graph.output[0].CopyFrom(helper.make_tensor_value_info("result", TensorProto.FLOAT, (1, 3, 128, 96)))
+    onnx.save(graph, tmp_path / "fixed.onnx")
+    monkeypatch.setattr(OnnxNetwork, "_run", None)
+    model = load_model(tmp_path / "fixed.onnx")
+    assert model.scale == 2
+    # Its last step reads and writes 12 channels of 64 x 48 floats; four such steps.
+    assert model.working_memory(9, 500) == 4 * 4 * 2 * 12 * 64 * 48
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_a_fixed_batch_is_filled(tmp_path: Path, count: int) -> None:
+    model = load_model(write(tmp_path / "batch.onnx", shape=(4, 3, "H", "W")))
+    image = torch.from_numpy(picture(6, 5, count))
+    torch.testing.assert_close(model(image), expected_of(image), rtol=0, atol=1e-5)
+
+
+def test_what_takes_no_size_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = [helper.make_node("Reshape", ["image", "fixed"], ["cut"]), *deepcopy(CONVOLUTION)]
     hidden[1].input[0] = "cut"
-    assert "failed on an image of 47 x 33 pixels: export it with dynamic" in refused(write(tmp_path / "h.onnx", hidden))
+    path = write(tmp_path / "h.onnx", hidden)
+    message = refused(path)
+    assert "failed on test images of all sizes that were tried (" in message and "Reshape" in message
+    assert "export it with dynamic height and width, and without shapes that were fixed by the example" in message
+
+    def exhausted(*_: object) -> Tensor:
+        raise RuntimeError("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer of size 8")
+
+    monkeypatch.setattr(OnnxNetwork, "_run", exhausted)
+    assert refused(path) == f"There is not enough memory to try {path}: close other programs."
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def test_every_usable_file_is_listed_and_loaded_by_its_stem(folder: Path, compac
     bundled = {f"{name}-x{s}" for name in ("bicubic", "promptsr", "promptsr-star", "promptsr-tiny") for s in (2, 3, 4)}
     assert models.keys() - bundled == {"real", "foreign", "twice", "resize"}
     for name in ("real", "foreign", "promptsr-x3"):
-        assert models[name] == ModelInfo(name, 2, PARAMETERS, True, {}, "RealESRGAN Compact")
+        weights = "params_ema" if name == "real" else None
+        assert models[name] == ModelInfo(name, 2, PARAMETERS, True, {}, "RealESRGAN Compact", weights)
         model = load_model(name)
         assert (model.name, model.scale, model.parameters) == (name, 2, PARAMETERS)
         image = torch.rand(1, 3, 9, 6)
@@ -71,7 +72,7 @@ def test_a_file_is_read_once_and_again_when_it_changes(folder: Path, monkeypatch
         read.append(path.name)
         return load_file(path)
 
-    monkeypatch.setattr("promptsr.zoo.load.load_file", counted)
+    monkeypatch.setattr("promptsr.zoo.adapters.load_file", counted)
     first = list_models()
     assert sorted(read) == [
         "damaged.onnx", "foreign.safetensors", "promptsr-x3.pt", "real.PTH", "resize.onnx", "unsafe.pth",

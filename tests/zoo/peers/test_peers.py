@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from promptsr.evaluation.evaluate import Evaluation, evaluate, find_pairs
+from promptsr.data.pairs import find_pairs
+from promptsr.evaluation.evaluate import Evaluation, evaluate
 from promptsr.zoo.load import load_model
 from promptsr.zoo.peers.hpinet import HPINet
 from promptsr.zoo.peers.imdn import IMDN

@@ -1,0 +1,1 @@
+"""Metadata in the containers of each format: PNG chunks, JPEG segments, RIFF chunks, TIFF directories, GIF blocks."""
