@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture quality bench soak lock clean
+.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space quality bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -68,6 +68,9 @@ walk: $(INSTALLED)  ## walk through the workbench as somebody new: pictures of e
 
 architecture: $(INSTALLED)  ## draw docs/architecture.md anew from the imports
 	$(BIN)/python -m docs.imports
+
+space: $(INSTALLED)  ## write a folder that runs as a Gradio Space or by its Dockerfile: outputs/space
+	$(BIN)/python -m tools.space $(or $(SPACE),outputs/space)
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)

@@ -1,6 +1,9 @@
 """Opens the workbench in the browser: `python app.py`, the same as `promptsr app`."""
 
-from workbench.page import launch
+import sys
+
+from promptsr.cli import main
 
 if __name__ == "__main__":
-    launch()
+    sys.argv.insert(1, "app")
+    main()

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis.comparison.compare import Region
-from analysis.lam.attribution import PathSettings
-from analysis.lam.method import AT_ONCE, WINDOW, LocalAttributionMap
+from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
+from analysis.lam.method import LocalAttributionMap
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
 from promptsr.zoo.load import load_model

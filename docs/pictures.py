@@ -36,16 +36,12 @@ def upscale(page: Page) -> None:
 def compare(page: Page) -> None:
     """Compare two models on a sample."""
     _choose_sample(page, "#compare-image", 4)
-    page.locator("#compare-image img").wait_for()
-    page.locator("#compare-start").click()
     page.locator("#compare-crops img").nth(2).wait_for()
 
 
 def attribution(page: Page) -> None:
     """Draw the maps of a sample."""
     _choose_sample(page, "#lam-image", 4)
-    page.locator("#lam-whole img").wait_for()
-    page.locator("#lam-start").click()
     page.locator("#lam-status .done").wait_for()
 
 

@@ -90,6 +90,8 @@ study.balance
 for number, case in enumerate(study.cases[:3], start=1):
     print(f"{number}. {case.image} at ({case.x}, {case.y}): {case.kind}, {case.loss_db:.2f} dB lost to {case.against}")
     display(draw_case(case))
+if not study.cases:
+    print(study.good_news)
 
 # %% [markdown]
 # ## 3. Blur or artefact?
@@ -106,7 +108,7 @@ for number, case in enumerate(study.cases[:3], start=1):
 # %%
 cases = pd.DataFrame([case.to_dict() for case in study.cases])
 columns = ["image", "x", "y", "kind", "loss_db", "missing", "invented", "high_frequency_db"]
-cases[columns] if len(cases) else "The model lost no window."
+cases[columns] if len(cases) else study.good_news
 
 # %% [markdown]
 # ## 4. Error against texture

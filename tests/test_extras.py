@@ -41,7 +41,9 @@ import promptsr.cli
 
 
 def test_the_network_runs_without_the_extras() -> None:
-    lines = [line for name in ("cli", "train", "analysis", "app") for line in PROJECT["optional-dependencies"][name]]
+    lines = [
+        line for name in ("cli", "train", "analysis", "hub", "app") for line in PROJECT["optional-dependencies"][name]
+    ]
     extra = {canonicalize_name(Requirement(line).name) for line in lines} - {"promptsr"}
     absent = [name for name, parts in packages_distributions().items() if extra & set(map(canonicalize_name, parts))]
     assert {"pyvips", "typer", "gradio", "lightning_fabric", "matplotlib"} <= set(absent)
@@ -70,7 +72,19 @@ def test_help_and_the_list_of_models_load_nothing_that_takes_time(tmp_path: Path
     model.parent.mkdir(parents=True)
     torch.save(IMDN(2).state_dict(), model)
     environment = {**os.environ, **stored, "PROMPTSR_MODELS": str(tmp_path / "models")}
-    slow = ("torch", "pyvips", "scipy", "pandas", "matplotlib", "httpx", "gradio", "skimage", "sklearn", "PIL")
+    slow = (
+        "torch",
+        "pyvips",
+        "scipy",
+        "pandas",
+        "matplotlib",
+        "httpx",
+        "gradio",
+        "huggingface_hub",
+        "skimage",
+        "sklearn",
+        "PIL",
+    )
     lines = []
     for _ in range(2):  # the first one reads the other network's file, by torch
         run = [sys.executable, "-c", COMMANDS, *slow]

@@ -2,7 +2,10 @@
 
 import gc
 import os
+import sys
 import threading
+import warnings
+from importlib import reload
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +62,7 @@ def launch(
     mcp: bool = False,
     public: bool = False,
     limits: Path | None = None,
+    login: bool = True,
 ) -> None:
     """Serve the page until the program is stopped.
 
@@ -69,6 +73,7 @@ def launch(
         mcp: also be a server of the Model Context Protocol, whose tools are the endpoints of the page.
         public: for other machines: visitors log in as one of `access.users`, and limits are tighter.
         limits: TOML file of other limits, see `limits.Limits`.
+        login: False lets everybody in who reaches a public page, as `deploy/app.py` does.
 
     Raises:
         UserError: the port is taken, there is no package for the protocol, other machines would reach a page that is
@@ -81,19 +86,21 @@ def launch(
         raise UserError("Assistants are served on this machine alone: leave out --mcp or --public.")
     if mcp and find_spec("mcp") is None:
         raise UserError("The Model Context Protocol needs another package: pip install 'gradio[mcp]'.")
-    auth = users() if public else None
+    auth = users() if public and login else None
     base = PUBLIC if public else Limits()
     enforce(read_limits(limits, base) if limits else base)
     # Nobody looks at Gradio's record of events, which it sums up after every one of them.
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+    # Visitors cannot mend an installation, and a network that needs what is missing says so itself.
+    warnings.filterwarnings("ignore", "torchvision was built for another PyTorch")
+    if mcp:
+        reload(gr.mcp)  # with the package that `workbench` kept from it
     page = build().queue(max_size=in_force().waiting, api_open=False)  # every request goes through the queue
     share_fairly(page)
     refuse_other_requests(page)
     # What is there by now stays. Python would look through all of it for garbage, and so wait until there is a lot.
-    gc.collect()
     gc.freeze()
-    # Kernels that have to be built, and what the page opens with, are there by the time somebody comes.
-    threading.Thread(target=upscale.first_result, daemon=True).start()
+    gc.enable()
     try:
         page.launch(
             server_name=host,
@@ -112,6 +119,12 @@ def launch(
             theme=theme(),
             css_paths=_STATIC / "style.css",
             favicon_path=_STATIC / "favicon.svg",
+            quiet=True,
+            prevent_thread_lock=True,
         )
     except OSError as error:
         raise UserError(f"Port {port or '7860 and those after it'} cannot be used: choose another one.") from error
+    print(f"The workbench is at {page.local_url}", flush=True)
+    threading.Thread(target=upscale.warm, daemon=True).start()  # while the browser loads the page
+    if not hasattr(sys, "ps1"):  # notebooks go on, and show the page
+        page.block_thread()

@@ -6,8 +6,7 @@ from typing import Any
 import gradio as gr
 
 from analysis.comparison.compare import compare
-from analysis.lam.attribution import PathSettings
-from analysis.lam.method import WINDOW
+from analysis.lam.attribution import WINDOW, PathSettings
 from analysis.lam.run import explain_window
 from promptsr.imaging import encode
 from promptsr.inference.upscaler import Upscaler
@@ -73,7 +72,8 @@ def score(image: Text | None, names: Texts) -> Iterator[Any]:
         names: of up to four networks of one scale.
 
     Returns:
-        For each network PSNR (dB) and SSIM on the luma channel Y, seconds, and parameters; they come last.
+        For each network PSNR (dB) and SSIM on the luma channel Y, MS-SSIM (of 176 pixels a side or more; 1 is best) and
+        GMSD (0 is best) on grey, seconds, and parameters; they come last.
 
     Raises:
         UserError: no such model, models of several scales, or an unusable photograph.

@@ -4,9 +4,6 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
-from sklearn.preprocessing import StandardScaler
 
 from analysis.anchors.points import Points
 from analysis.anchors.separation import Separations, separate_as
@@ -63,6 +60,11 @@ def embed(points: Points, perplexity: float = PERPLEXITY, seed: int = 0) -> Gene
 
 def _embed(features: np.ndarray, name: str, perplexity: float, seed: int) -> np.ndarray:
     """Lay out N x F as N x 2."""
+    # Imported here because it takes a second that the page does not have when it opens.
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from sklearn.preprocessing import StandardScaler
+
     if not np.isfinite(features).all() or (features == features[0]).all():
         raise UserError(f"The anchor prompts of {name} are all the same, or not finite: there is nothing to lay out.")
     standard = StandardScaler().fit_transform(features)

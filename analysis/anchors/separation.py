@@ -8,14 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn import config_context
-from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import pairwise_distances_chunked, silhouette_score
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import resample
 
 from analysis.anchors.points import Points
 from promptsr.support.errors import UserError
@@ -106,7 +98,7 @@ def separation(
             finite.
     """
     label, image = _checked(features, labels, images, k, permutations)
-    points = StandardScaler().fit_transform(features) if standardise else features
+    points = _standardised(features) if standardise else features
     pairs, block = np.unique(np.stack([image, label], axis=1), axis=0, return_inverse=True)
     one_label_each = len(pairs) == image.max() + 1
     crowded = len(pairs) < len(label)
@@ -162,10 +154,20 @@ def nearest(features: np.ndarray, index: int, k: int) -> list[int]:
 
     Distances are Euclidean, of standardised features, N x F.
     """
-    points = StandardScaler().fit_transform(features)
+    from sklearn.neighbors import NearestNeighbors
+
+    points = _standardised(features)
     k = min(k, len(points) - 1)
     _, found = NearestNeighbors(n_neighbors=k + 1).fit(points).kneighbors(points[index : index + 1])
     return [int(i) for i in found[0] if i != index][:k]
+
+
+# scikit-learn is imported where it is used: it takes a second that the page does not have when it opens.
+def _standardised(features: np.ndarray) -> np.ndarray:
+    from sklearn.preprocessing import StandardScaler
+
+    standard: np.ndarray = StandardScaler().fit_transform(features)
+    return standard
 
 
 def _checked(
@@ -188,6 +190,7 @@ def _checked(
 
 def _neighbours(points: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
     """Return the k nearest points of another `own`, nearest first: N x k."""
+    from sklearn.metrics import pairwise_distances_chunked
 
     def nearest(distances: np.ndarray, start: int) -> np.ndarray:
         distances[own[start : start + len(distances), None] == own] = np.inf
@@ -208,6 +211,10 @@ def _accuracy(neighbours: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
+    from sklearn import config_context
+    from sklearn.metrics import silhouette_score
+    from sklearn.utils import resample
+
     if len(points) > _SILHOUETTE_POINTS:
         points, labels = resample(
             points, labels, replace=False, n_samples=_SILHOUETTE_POINTS, stratify=labels, random_state=seed
@@ -218,11 +225,15 @@ def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
 
 def _probe(points: np.ndarray, labels: np.ndarray, images: np.ndarray, seed: int) -> float | None:
     """Return the accuracy of logistic regression (L2) on standardised features, or on 256 principal components."""
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+
     _, images_with_label = np.unique(np.unique([labels, images], axis=1)[0], return_counts=True)
     folds = min(_FOLDS, *images_with_label.tolist())
     if folds < 2:
         return None
-    standard = StandardScaler().fit_transform(points)
+    standard = _standardised(points)
     if min(points.shape) > _PROBE_FEATURES:
         standard = PCA(_PROBE_FEATURES, random_state=seed).fit_transform(standard)
     regression = LogisticRegression(max_iter=1000)

@@ -11,9 +11,8 @@ from itertools import pairwise, product
 
 import numpy as np
 import pandas as pd
+import skimage
 import torch
-from skimage.segmentation import find_boundaries
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from analysis.attention.maps import LAYERS, Layer, check_anchors
@@ -89,7 +88,7 @@ class CategoryMaps:
             "effective": float(np.exp(-(share * np.log(share)).sum())),
             "distance": self._distance(labels),
             "distance_shuffled": self._distance(shuffle(labels)),
-            "border": float(find_boundaries(labels, connectivity=1, mode="thick").mean()),
+            "border": float(skimage.segmentation.find_boundaries(labels, connectivity=1, mode="thick").mean()),
         }
 
     def _distance(self, labels: np.ndarray) -> float:
@@ -174,4 +173,6 @@ def shuffle(labels: np.ndarray) -> np.ndarray:
 
 
 def _ari(one: CategoryMap, other: CategoryMap) -> float:
+    from sklearn.metrics import adjusted_rand_score  # late, see analysis.attention.superpixels
+
     return float(adjusted_rand_score(one.labels.ravel(), other.labels.ravel()))

@@ -1,8 +1,8 @@
 """Categories of pixels as colours: the same anchor has the same colour in every picture."""
 
 import numpy as np
+import skimage
 from matplotlib.colors import to_rgb
-from skimage.color import lab2rgb, rgb2lab
 
 _CORNERS = (("#1f9cf0", "#dc5ce6"), ("#35b32c", "#fb6a2c"))
 """Colours of the outermost anchors: top left and right, bottom left and right."""
@@ -28,12 +28,12 @@ def category_colors(labels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     Returns:
         labels.shape x 3, sRGB in [0, 1].
     """
-    corners = rgb2lab(np.array([[to_rgb(color) for color in line] for line in _CORNERS]))  # 2 x 2 x 3
+    corners = skimage.color.rgb2lab(np.array([[to_rgb(color) for color in line] for line in _CORNERS]))  # 2 x 2 x 3
     down, across = (np.linspace(0, 1, count)[:, None] for count in (rows, columns))
     sides = (1 - down[:, None]) * corners[0] + down[:, None] * corners[1]  # rows x 2 x 3, left and right
     lab = (1 - across) * sides[:, :1] + across * sides[:, 1:]  # rows x columns x 3
     lab[..., 0] += _STEP * (1 - 2 * (np.indices((rows, columns)).sum(0) % 2))
-    table = lab2rgb(lab).reshape(-1, 3)
+    table = skimage.color.lab2rgb(lab).reshape(-1, 3)
     colors: np.ndarray = table[labels]
     return colors
 

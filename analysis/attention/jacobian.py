@@ -7,8 +7,8 @@ rank_correlation(maps.composed(40, 24), branch.norm(40, 24))
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from analysis.attention.maps import check_anchors, check_block
@@ -75,4 +75,4 @@ def attend_to_anchors(layer: nn.Module, x: Tensor, previous: Tensor | None) -> T
 def rank_correlation(composed: WeightMap, norm: WeightMap) -> float:
     """Return Spearman's rank correlation of two maps over the pixels of the image; NaN if one of them is constant."""
     maps = [weights.values.ravel() for weights in (composed, norm)]
-    return float("nan") if min(map(np.ptp, maps)) == 0 else float(spearmanr(*maps).statistic)
+    return float("nan") if min(map(np.ptp, maps)) == 0 else float(scipy.stats.spearmanr(*maps).statistic)

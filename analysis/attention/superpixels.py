@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import binary_dilation
-from skimage.segmentation import find_boundaries, slic
-from sklearn.metrics import adjusted_rand_score, homogeneity_score, normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
+import scipy
+import skimage
 from torch import Tensor
 
 from analysis.ablations.networks import fresh
@@ -68,15 +66,21 @@ def superpixels(image: np.ndarray, segments: int) -> np.ndarray:
     pixels = image.shape[0] * image.shape[1]
     if not 2 <= segments <= pixels:
         raise UserError(f"The number of segments must lie between 2 and {pixels}, the pixels of the image.")
-    found: np.ndarray = slic(image, n_segments=segments, start_label=0, channel_axis=-1)
+    found: np.ndarray = skimage.segmentation.slic(image, n_segments=segments, start_label=0, channel_axis=-1)
     return found
 
 
 def agreement(labels: np.ndarray, segments: np.ndarray) -> Agreement:
     """Compare two partitions of the same image, both H x W; `segments` are the superpixels."""
+    # Imported here because it takes a second that the page does not have when it opens.
+    from sklearn.metrics import adjusted_rand_score, homogeneity_score, normalized_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
     one, other = labels.ravel(), segments.ravel()
     counts = contingency_matrix(other, one, sparse=True)  # segments x labels
-    edges, borders = (find_boundaries(each, connectivity=1, mode="thick") for each in (labels, segments))
+    edges, borders = (
+        skimage.segmentation.find_boundaries(each, connectivity=1, mode="thick") for each in (labels, segments)
+    )
     return Agreement(
         ari=float(adjusted_rand_score(other, one)),
         homogeneity=float(homogeneity_score(one, other)) if len(np.unique(one)) > 1 else float("nan"),
@@ -89,7 +93,7 @@ def agreement(labels: np.ndarray, segments: np.ndarray) -> Agreement:
 
 def _within(edges: np.ndarray, others: np.ndarray) -> float:
     """Return the share of border pixels with other ones within 1 pixel (in 8 directions); NaN if there are none."""
-    return float(binary_dilation(others, np.ones((3, 3)))[edges].mean()) if edges.any() else float("nan")
+    return float(scipy.ndimage.binary_dilation(others, np.ones((3, 3)))[edges].mean()) if edges.any() else float("nan")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Confidence of a mean over a few samples."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 _RESAMPLES = 10_000
 
@@ -13,5 +13,5 @@ def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]
     """
     if len(values) < 2:
         return float("nan"), float("nan")
-    found = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=seed)
+    found = scipy.stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=seed)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -2,19 +2,19 @@
 
 import zlib
 from collections.abc import Iterator
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 _SOURCES = {
-    "astronaut": ("skimage.data", "astronaut.png"),
-    "chelsea": ("skimage.data", "chelsea.png"),
-    "coffee": ("skimage.data", "coffee.png"),
-    "rocket": ("skimage.data", "rocket.jpg"),
-    "china": ("sklearn.datasets.images", "china.jpg"),
-    "flower": ("sklearn.datasets.images", "flower.jpg"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "chelsea": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
 }
 
 
@@ -25,7 +25,7 @@ def write_samples(folder: Path, longest: int) -> tuple[Path, ...]:
     for name, image in _photographs():
         path = folder / f"{name}.png"
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-        image.save(path)
+        image.save(path, compress_level=1)
         paths.append(path)
     return tuple(paths)
 
@@ -56,5 +56,8 @@ def write_crops(folder: Path, per_photograph: int, side: int = 128, seed: int = 
 def _photographs() -> Iterator[tuple[str, Image.Image]]:
     """Yield name and image of each photograph."""
     for name, (package, file) in _SOURCES.items():
-        with (files(package) / file).open("rb") as stream, Image.open(stream) as image:
+        found = find_spec(package)  # does not import it, which would take a second
+        if found is None or found.origin is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        with Image.open(Path(found.origin).parent / file) as image:
             yield name, image

@@ -3,6 +3,7 @@
 lr, hr = ...  # 1 x 3 x H x W and 1 x 3 x sH x sW
 comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny-x4")], lr, hr))
 comparison.results[1].psnr_y
+comparison.rows  # with MS-SSIM and GMSD, a table for pandas
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from promptsr.imaging.metrics import luma, psnr_y, quantize, ssim_y
+from promptsr.imaging.metrics import gmsd, luma, ms_ssim, psnr_y, quantize, ssim_y
 from promptsr.inference.upscaler import Progress, Upscaler
 from promptsr.support.errors import UserError
 from promptsr.support.progress import map_progress
@@ -83,8 +84,24 @@ class Comparison:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """For each model the numbers of its result as plain values."""
-        return [{key: value for key, value in vars(result).items() if key != "sr"} for result in self.results]
+        """For each model the numbers of its result as plain values, with MS-SSIM and GMSD, which are measured here.
+
+        These leave out the same border as PSNR and SSIM, and are None without HR image; MS-SSIM is NaN for results that
+        are smaller than five scales need, see `promptsr.imaging.metrics.ms_ssim`.
+        """
+        return [self._row(result) for result in self.results]
+
+    def _row(self, result: Result) -> dict[str, Any]:
+        hr, scale = self.hr, self.scale
+        return {
+            "model": result.model,
+            "psnr_y": result.psnr_y,
+            "ssim_y": result.ssim_y,
+            "ms_ssim": None if hr is None else ms_ssim(result.sr, hr, scale),
+            "gmsd": None if hr is None else gmsd(result.sr, hr, scale),
+            "seconds": result.seconds,
+            "parameters": result.parameters,
+        }
 
     def scores(self, region: Region) -> list[tuple[float, float]]:
         """Return `region_scores` of every result; empty without HR image."""

@@ -22,7 +22,10 @@ def failures(
         typer.Option("--out", "-o", help="Folder for report.html and tables; a stopped run is resumed from it."),
     ],
     against: Annotated[
-        list[str] | None, typer.Option("--against", "-a", help="A model to lose to. Repeatable. Default: bicubic.")
+        list[str] | None,
+        typer.Option(
+            "--against", "-a", help="A model to lose to. Repeatable. Default: the largest other network, or bicubic."
+        ),
     ] = None,
     scale: Annotated[int | None, typer.Option(help="Checked against the models'.")] = None,
     lr: Annotated[
@@ -41,15 +44,17 @@ def failures(
     from analysis.common.left_out import LeftOut
     from analysis.failures.report import FILES, write_report
     from analysis.failures.search import Searching, find_failures
-    from analysis.failures.study import LEAST_LOSS
     from promptsr.data.pairs import search_pairs
     from promptsr.support.ranks import joined
+    from promptsr.zoo.listing import first_opponent, list_models
     from promptsr.zoo.load import load_model, load_models
 
     log_folder = out / "finished"
     check_targets([*(out / name for name in FILES), log_folder / "x.pt"], json_target)
-    opponents = against or [f"bicubic-x{load_model(model).scale}"]
-    first, *others = load_models([model, *opponents])
+    if not against:
+        own = load_model(model)
+        against = [first_opponent(list_models(), own.scale, {model, own.name})]
+    first, *others = load_models([model, *against])
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
     found = search_pairs(folder, lr, first.scale)
@@ -72,7 +77,7 @@ def failures(
     for note in found.notes:
         log.print(note, soft_wrap=True)
     if not study.cases:
-        log.print(f"{study.model} loses no window by more than {LEAST_LOSS} dB.", soft_wrap=True)
+        log.print(study.good_news, soft_wrap=True)
     report = write_report(study, out, shlex.join(["python", "-m", "analysis", *sys.argv[1:]]))
     log.print(f"Report: {report}", soft_wrap=True)
     table = Table("image", "x", "y", "kind", "loss (dB)", "against")

@@ -14,8 +14,8 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
@@ -186,7 +186,7 @@ def _cases(
     best = mse[1:].argmin(axis=0)
     rival = mse[1:].min(axis=0)
     excess = mse[0] - rival
-    peaks = excess == ndimage.maximum_filter(excess, size=window // 2 // stride * 2 + 1)
+    peaks = excess == scipy.ndimage.maximum_filter(excess, size=window // 2 // stride * 2 + 1)
     loss = np.where(peaks, loss_db(mse[0], rival), -np.inf)
     places = pick(loss, window, rows, columns, count=count, above=LEAST_LOSS, overlap=OVERLAP)
     regions = [Region(int(columns[j]), int(rows[i]), window) for i, j in places]

@@ -147,6 +147,15 @@ class FailureStudy:
             rows.append((name, len(lost), lost.mean(), len(won), won.mean(), drawn))
         return pd.DataFrame(rows, columns=["opponent", "lost", "lost_db", "won", "won_db", "drawn"])
 
+    @property
+    def good_news(self) -> str:
+        """What to say of a search without cases, and what to try next."""
+        return (
+            f"Good news: {self.model} loses no window to {' or '.join(self.against)} by more than {LEAST_LOSS} dB: "
+            "there is no failure to show. To find weaknesses, choose stronger opponents (`promptsr fetch` downloads "
+            "some), more photographs or smaller windows."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; None for numbers that are not finite."""
         names = ("model", "scale", "window", "stride", "images", "perfect", "skipped")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+import scipy
 
 Kind = Literal["blur", "artefact"]
 
@@ -61,8 +61,9 @@ def detail(sr: np.ndarray, hr: np.ndarray) -> Detail:
     h of the HR image. Of the squared error |a - h|^2, (1 - g)^2 |h|^2 is missing detail, and the rest invented.
     `sr` and `hr` are Y of the result and of the HR image in grey levels, H x W.
     """
-    a, h = (luma - ndimage.gaussian_filter(luma, _HIGH_PASS, mode="reflect") for luma in (sr, hr))
-    aa, ah, hh = (ndimage.gaussian_filter(product, _NEIGHBOURHOOD, mode="reflect") for product in (a * a, a * h, h * h))
+    gaussian_filter = scipy.ndimage.gaussian_filter
+    a, h = (luma - gaussian_filter(luma, _HIGH_PASS, mode="reflect") for luma in (sr, hr))
+    aa, ah, hh = (gaussian_filter(product, _NEIGHBOURHOOD, mode="reflect") for product in (a * a, a * h, h * h))
     gain = np.clip(ah / (hh + 1), 0, 1)  # one squared grey level keeps flat places quiet
     missing = (1 - gain) ** 2 * hh
     invented = aa - 2 * ah + hh - missing

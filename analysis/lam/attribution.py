@@ -12,6 +12,10 @@ import numpy as np
 from analysis.comparison.compare import Region
 from promptsr.support.files import replacing
 
+WINDOW = 16
+"""Side of the usual window, in output pixels."""
+AT_ONCE = 2
+"""Points of the path in one pass, by default."""
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Levels of the map at which `activated` is reported."""
 _ROUNDING = 1e-6

@@ -52,8 +52,7 @@ def lam(
     from analysis.ablations.networks import switched_off_series
     from analysis.common.figure_style import publish
     from analysis.comparison.compare import Comparing, Region
-    from analysis.lam.attribution import PathSettings
-    from analysis.lam.method import AT_ONCE
+    from analysis.lam.attribution import AT_ONCE, PathSettings
     from analysis.lam.run import Attributing, Explanation, explain_window
     from promptsr.data import load_pair
     from promptsr.imaging.decode import decode

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.comparison.compare import Region
-from analysis.lam.attribution import Attribution, PathSettings
+from analysis.lam.attribution import AT_ONCE, Attribution, PathSettings
 from analysis.lam.blur_path import BlurPath
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
@@ -26,10 +26,6 @@ with warnings.catch_warnings():
     from captum.attr import GradientAttribution
     from captum.log import log_usage
 
-WINDOW = 16
-"""Side of the usual window, in output pixels."""
-AT_ONCE = 2
-"""Points of the path in one pass, by default."""
 _EPSILON = 1e-12  # keeps the slope of the square root finite where the result is flat
 
 

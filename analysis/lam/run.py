@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.comparison.compare import Comparing, Comparison, Region, compare
-from analysis.lam.attribution import Attribution, PathSettings
+from analysis.lam.attribution import AT_ONCE, Attribution, PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.figure import draw_lam
-from analysis.lam.method import AT_ONCE, LocalAttributionMap
 from analysis.lam.patches import Patch, patch_around
 from promptsr.inference.upscaler import Progress
 from promptsr.support.progress import map_progress
@@ -102,6 +101,9 @@ def explain_window(
         UserError: a model without gradients, models of several scales, a window that leaves the image or does not fit
             into the patch, impossible settings, or too little memory.
     """
+    # Imported here because captum takes half a second that the page does not have when it opens.
+    from analysis.lam.method import LocalAttributionMap
+
     methods = [LocalAttributionMap(model) for model in models]
     patch = patch_around(region, side or max(lr.shape[2:]), common_scale(models), lr, hr)
     height, width = patch.lr.shape[2:]

@@ -21,10 +21,10 @@ import torch
 from analysis.common.bootstrap import bootstrap_interval
 from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
 from analysis.comparison.compare import Comparing
-from analysis.lam.attribution import PathSettings
+from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.blur_path import BlurPath
-from analysis.lam.method import AT_ONCE, WINDOW, LocalAttributionMap
+from analysis.lam.method import LocalAttributionMap
 from analysis.lam.patches import check_side, find_regions
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.data import load_pair

@@ -1,5 +1,6 @@
 """`promptsr app`."""
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ def open_workbench(
     limits: Annotated[Path | None, typer.Option(help="TOML file of other limits, such as seconds = 60.")] = None,
 ) -> None:
     """Open the workbench in the browser."""
+    gc.disable()  # modules leave little to collect; `launch` enables it
     from workbench.page import launch
 
     launch(host=host, port=port, open_browser=browser, mcp=mcp, public=public, limits=limits)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -89,6 +90,19 @@ def search_models() -> Listing:
         except UserError as error:
             ignored.append((path, str(error).removeprefix(f"{path} ").rstrip(".")))
     return Listing([replace(model, scores=scores.get(name, {})) for name, model in models.items()], sorted(ignored))
+
+
+def first_opponent(models: Iterable[ModelInfo], scale: int, besides: Container[str]) -> str:
+    """Return the model to compare with by default: the largest network of a scale with weights, else bicubic.
+
+    Args:
+        models: those to choose from.
+        scale: of the model in question.
+        besides: names that it has, which are not taken.
+    """
+    networks = [each for each in models if each.has_weights and each.scale == scale and each.parameters]
+    others = [each for each in networks if each.name not in besides]
+    return max(others, key=lambda each: each.parameters).name if others else f"bicubic-x{scale}"
 
 
 def find_checkpoint(name: str) -> Path | None:

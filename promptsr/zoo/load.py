@@ -1,4 +1,4 @@
-"""Load and list models: `load_model("promptsr-tiny-x4" | "file.pth" | "module:function")`."""
+"""Load and list models: `load_model("promptsr-tiny-x4" | "file.pth" | "hf://owner/name" | "module:function")`."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from promptsr.imaging.resize import upscale
 from promptsr.support.errors import CheckpointError
+from promptsr.zoo import hub
 from promptsr.zoo.adapters import is_foreign, load_file, load_function
 from promptsr.zoo.checkpoints import load_checkpoint
 from promptsr.zoo.formats import FUNCTION
@@ -39,8 +40,8 @@ def load_model(name: str | Path) -> SRModel:
     Args:
         name: a name from `list_models`; or the path of a checkpoint, one of PromptSR (`.safetensors`) or of a network
             in `promptsr.zoo.peers` or in spandrel (`.pth`, `.pt`, `.safetensors`), or of an ONNX file; or
-            `module:function` for a function of yours that builds one (`promptsr.zoo.adapters.load_function`), which
-            runs your code.
+            `hf://owner/name` for weights on the Hugging Face Hub (`promptsr.zoo.hub.download`); or `module:function`
+            for a function of yours that builds one (`promptsr.zoo.adapters.load_function`), which runs your code.
 
     Raises:
         CheckpointError: no such model, a preset without bundled weights, an unusable file or function, or the package
@@ -48,6 +49,9 @@ def load_model(name: str | Path) -> SRModel:
     """
     if match := re.fullmatch(r"bicubic-x([234])", str(name)):
         return SRModel(str(name), int(match[1]), Bicubic(int(match[1])))
+    if str(name).startswith(hub.PREFIX):
+        short, fetched = hub.download(str(name))
+        return replace(_open(short, fetched), name=short)
     if found := find_checkpoint(str(name)):
         return _open(str(name), found)
     if str(name) in {f"{preset}-x{scale}" for preset in PRESETS_LISTED for scale in SCALES}:

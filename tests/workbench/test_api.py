@@ -190,7 +190,7 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
     assert isinstance(api, dict)
     assert {name.removeprefix("/") for name in api["named_endpoints"]} == {
         *("upscale", "magnify", "architecture"),
-        *("compare", "compare_pair", "compare_differences", "compare_at", "compare_figure"),
+        *("compare", "compare_pair", "compare_differences", "compare_at", "compare_figure", "compare_export"),
         *("lam", "lam_overlay", "lam_figure", "failures", "failures_case"),
         *("attention", "attention_figure", "attention_depth", "categories"),
         *("anchors", "anchors_plane", "anchors_point"),

@@ -1,13 +1,16 @@
 """Comparisons as the page keeps them: images read from files, and results as files to look at and measure again."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from analysis.common.figure_style import png
+from analysis.common.tables import write_table
 from analysis.comparison.compare import Comparison, Region, Result, luma_error, score_texts
 from analysis.comparison.figure import draw_comparison, draw_difference
 from promptsr.data import make_lr
@@ -104,7 +107,7 @@ class Compared:
     files: dict[str, Path]
     """Files of the HR image (or of the input), then of every model."""
     rows: list[dict[str, Any]]
-    """For each model what `Result` holds, except for the image."""
+    """As `Comparison.rows`."""
     metadata: Metadata
 
     @property
@@ -129,7 +132,10 @@ class Compared:
     def load(self) -> Comparison:
         """Read the comparison again: results are at 8-bit levels, and the files keep the depth of the others."""
         first, *others = (decode(path).to_tensor() for path in self.files.values())
-        results = tuple(Result(sr=sr, **row) for sr, row in zip(others, self.rows, strict=True))
+        results = tuple(
+            Result(row["model"], sr, row["psnr_y"], row["ssim_y"], row["parameters"], row["seconds"])
+            for sr, row in zip(others, self.rows, strict=True)
+        )
         return Comparison(self.scale, decode(self.lr).to_tensor(), first if self.scored else None, results)
 
     def differences(self, reference: str, limit: int, signed: bool) -> list[tuple[str, str]]:
@@ -160,6 +166,18 @@ class Compared:
         whole = new_folder() / "whole.png"
         encode(to_picture(boxed(comparison.pictures[0][1], region), self.metadata), whole)
         return str(whole), crops
+
+    def export(self) -> list[str]:
+        """Write a ZIP of the input, the HR image and all results as whole PNG files, and the scores as CSV."""
+        folder = new_folder()
+        images, table = (
+            new_file(folder, f"{self.name}-{of}", end) for of, end in (("images", ".zip"), ("scores", ".csv"))
+        )
+        with zipfile.ZipFile(images, "w") as archive:  # PNG is compressed already
+            for path in (self.lr, *(self.files[name] for name in self.references)):
+                archive.write(path, path.name)
+        write_table(pd.DataFrame(self.rows), table)
+        return [str(images), str(table)]
 
     def figures(self, region: Region) -> list[str]:
         """Write the figure for a paper: PNG, PDF and SVG.

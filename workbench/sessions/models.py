@@ -7,7 +7,7 @@ from analysis.ablations.networks import fresh
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
-from promptsr.zoo.listing import ModelInfo, list_models
+from promptsr.zoo.listing import ModelInfo, first_opponent, list_models
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 from workbench.server.limits import in_force
@@ -47,6 +47,16 @@ def rivals(name: str) -> list[str]:
     _check(name)
     others = (other for other in of_scale(known()[name].scale) if other != name)
     return [BICUBIC, *(other for other in others if not other.startswith(BICUBIC))]
+
+
+def first_rival(name: str) -> str:
+    """Return the one of `rivals` that a comparison starts with: the largest network, if there is one.
+
+    Raises:
+        UserError: no such name.
+    """
+    best = first_opponent(known().values(), scale_of(name), {name})
+    return best if best in rivals(name) else BICUBIC
 
 
 def pair(scale: int, gradients: bool = False) -> list[str]:

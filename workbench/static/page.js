@@ -59,6 +59,46 @@ document.addEventListener('drop', (event) => {
   if (files.length && event.target.closest(PLACES)) Object.defineProperty(event, 'dataTransfer', {value: {files: typed(files)}});
 }, true);
 
+// A result belongs to the settings that it was asked with. Beside others it is marked as old, and its files are out of
+// reach; so they are while a run goes on that has not shown its own result yet.
+const tabs = {}; // by name: settings at first, now, when the button was pressed, of the run, and of the result
+const of = (tab) => (tabs[tab] ??= {});
+window.settingsNow = (tab, values) => {
+  of(tab).now = JSON.stringify(values, (key, value) => value?.path ?? value);
+  of(tab).first ??= of(tab).now;
+  belong();
+};
+window.startAgain = (tab) => {
+  document.querySelector(`#tab-${tab}:has(.start-bar .running) #${tab}-cancel`)?.click();
+  document.getElementById(`${tab}-start`).click();
+};
+document.addEventListener('click', ({target}) => {
+  const tab = target.closest('button[id$="-start"]')?.id.match(/^(\w+)-start$/)[1];
+  if (tab) of(tab).pressed = of(tab).now;
+}, true);
+const reveal = (results) => {
+  const {top} = results.getBoundingClientRect();
+  if (top > 0.6 * innerHeight || top < -0.4 * innerHeight) results.scrollIntoView({behavior: 'smooth'});
+};
+const FILES = ':is([id$="-download"], [id$="-files"], [id$="-report"], [id$="-drawn"])';
+const belong = () => {
+  for (const news of document.querySelectorAll('.start-bar .status')) {
+    const panel = news.closest('[role="tabpanel"]'), known = of(panel.id.replace('tab-', ''));
+    const {run, result} = news.dataset, done = news.matches('.done');
+    if (run && run !== known.run) {
+      Object.assign(known, {run, asked: known.pressed ?? known.now, pressed: undefined});
+    }
+    const fresh = (done || result !== undefined) && run && known.by !== run;
+    if (done || result !== undefined) Object.assign(known, {shown: run ? known.asked : known.first, by: run});
+    const going = news.matches('.running') && known.by !== run;
+    const old = known.shown !== undefined && (going || known.shown !== known.now);
+    panel.toggleAttribute('data-old', old);
+    for (const file of panel.querySelectorAll(FILES)) file.inert = old;
+    if (fresh) reveal(news.closest('.start-bar').parentElement.lastElementChild);
+  }
+};
+new MutationObserver(belong).observe(body, {childList: true, subtree: true});
+
 // Names for what Gradio leaves without one, for those who listen to the page.
 const name = () => {
   for (const image of document.querySelectorAll('button.gallery-item:not([aria-label]) img[src]')) {

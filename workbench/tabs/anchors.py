@@ -1,6 +1,7 @@
 """The tab *Anchors*: anchor prompts of many images as points (Fig. 11), the image behind each, and the numbers."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from workbench.ui.components import (
     toast,
 )
 from workbench.ui.scatter import ON_LOAD, scatter
+from workbench.ui.start_bar import belong, start_bar
 from workbench.ui.tab_header import tab
 
 _WAYS = [
@@ -73,6 +75,11 @@ def build() -> None:
     first = models.favourite() if models.favourite() in offered else next(iter(offered), None)
     with tab("anchors"):
         studied = gr.State(None)
+        _, start, cancel, news = start_bar(
+            "anchors",
+            "Run t-SNE",
+            "Choose a network and press Run t-SNE: images are shrunk, and their anchor prompts compared.",
+        )
         with gr.Column(scale=2, min_width=320):
             images = archive(label="ZIP file with a folder of images per category (leave empty to use the samples)")
             with gr.Group():
@@ -89,33 +96,24 @@ def build() -> None:
                             ("seed", "Seed", 0, 0),
                         )
                     )
-            with gr.Row():
-                start = gr.Button("Run t-SNE", variant="primary", elem_id="anchors-start")
-                cancel = gr.Button("Cancel", elem_id="anchors-cancel")
             gr.Markdown(_HELP, elem_id="anchors-help")
-        with gr.Column(scale=5, min_width=320):
-            news = gr.HTML(
-                status.idle(
-                    "Choose a network and press Run t-SNE: images are shrunk, and their anchor prompts compared."
-                ),
-                elem_id="anchors-status",
-            )
-            with gr.Column(elem_id="anchors-results"):
-                with gr.Row(equal_height=False):
-                    with gr.Column(scale=3, min_width=300):
-                        plane = choice(choices=[("All groups", ALL)], value=ALL, label="Show", elem_id="anchors-plane")
-                        plot = gr.HTML(js_on_load=ON_LOAD, apply_default_css=False, elem_id="anchors-plot")
-                        point = gr.Number(None, precision=0, visible="hidden", elem_id="anchors-point")
-                    with gr.Column(scale=2, min_width=240):
-                        facts = gr.HTML(elem_id="anchors-facts")
-                        shown = gallery("The image and its neighbours", "anchors-shown", allow_preview=False)
-                findings = gr.Markdown(elem_id="anchors-findings")
-                table = table_of(_TABLE, "anchors-table")
-                figure = picture("Figure", elem_id="anchors-figure")
-                files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
+        with gr.Column(scale=5, min_width=320), gr.Column(elem_id="anchors-results"):
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=3, min_width=300):
+                    plane = choice(choices=[("All groups", ALL)], value=ALL, label="Show", elem_id="anchors-plane")
+                    plot = gr.HTML(js_on_load=ON_LOAD, apply_default_css=False, elem_id="anchors-plot")
+                    point = gr.Number(None, precision=0, visible="hidden", elem_id="anchors-point")
+                with gr.Column(scale=2, min_width=240):
+                    facts = gr.HTML(elem_id="anchors-facts")
+                    shown = gallery("The image and its neighbours", "anchors-shown", allow_preview=False)
+            findings = gr.Markdown(elem_id="anchors-findings")
+            table = table_of(_TABLE, "anchors-table")
+            figure = picture("Figure", elem_id="anchors-figure")
+            files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
 
     question = [images, model, way, per_category, block, perplexity, seed]
     outputs = [studied, table, findings, figure, files, news]
+    belong("anchors", question)
     ran = start.click(run(study, news), question, outputs, api_name="anchors", **RUN)
     stoppable(cancel, news, ran)
     model.input(toast(_last_block), model, block, **PRIVATE)
@@ -174,12 +172,13 @@ def study(
         write_crops(root, per_category)
     found = find_image_set(root, per_category, seed)
     check_settings(found, way=way, perplexity=perplexity, k=_K)
+    tell = partial(_tell, status.Job({"": 1}))
     collected = yield from status.announced(
-        collect_variants(network, found, folder / "collected", block=block, seed=seed), _tell
+        collect_variants(network, found, folder / "collected", block=block, seed=seed), tell
     )
     done = yield from status.announced(
         analyse(collected, way=way, perplexity=perplexity, k=_K, permutations=_PERMUTATIONS, seed=seed, limit=_POINTS),
-        _tell,
+        tell,
     )
     yield *[gr.skip()] * 5, status.running("Drawing")
     kept = keep_study(done, root)
@@ -243,6 +242,8 @@ def _point(event: gr.EventData) -> int:
     return event_value(event, "point", int)
 
 
-def _tell(step: Collecting | Stage) -> tuple[Any, ...]:
-    units = "images" if isinstance(step, Collecting) else "steps"
-    return *[gr.skip()] * 5, status.running(step.name, Progress(step.done, step.total), units)
+def _tell(collecting: status.Job, step: Collecting | Stage) -> tuple[Any, ...]:
+    progress = Progress(step.done, step.total)
+    if isinstance(step, Collecting):
+        return *[gr.skip()] * 5, collecting.running("", step.name, progress, "images")
+    return *[gr.skip()] * 5, status.running(step.name, progress, "steps")

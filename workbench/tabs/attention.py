@@ -107,7 +107,7 @@ def build() -> tuple[Source, Destination]:
                 agreement = picture("Agreement", show_label=False, elem_id="attention-ari")
                 sorted_files = gr.Files(label="Maps, numbers, figures", interactive=False, elem_id="attention-sorted")
 
-    question = [image, model, group, block, x, y, jacobian]
+    question: list[Any] = [image, model, group, block, x, y, jacobian]
     outputs = [whole, maps, table, facts]
     looking = toast(attention), question, outputs
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
@@ -124,6 +124,11 @@ def build() -> tuple[Source, Destination]:
     deep = [depth_figure, depth_files, depth_news]
     descended = descend.click(run(depth, depth_news), [image, model], deep, api_name="attention_depth", **RUN)
     descended.failure(gr.skip, None, depth_news, **PRIVATE)
+    # What was drawn on request belongs to what was set then.
+    gr.on([each.change for each in question], None, None, files, js="() => null", **PRIVATE)
+    drawn = [*deep, categories, finding, agreement, sorted_files]
+    empty = "() => [null, null, '', null, '', null, null]"
+    gr.on([image.change, model.change], None, None, drawn, js=empty, **PRIVATE)
     sort.click(
         toast(category_pictures.categories),
         [image, model],
@@ -201,9 +206,11 @@ def depth(image: Text | None, model: Text) -> Iterator[tuple[Any, ...]]:
     """
     image = str(sent_file(image))
 
+    job = status.Job({"": 1})
+
     def tell(step: Descending) -> tuple[Any, ...]:
         text = f"Group {step.group + 1}, block {step.block + 1}"
-        return gr.skip(), gr.skip(), status.running(text, Progress(step.done, step.total), "blocks")
+        return gr.skip(), gr.skip(), job.running("", text, Progress(step.done, step.total), "blocks")
 
     study = yield from status.announced(over_depth(models.network(model), small(image), pixels=_PIXELS), tell)
     folder = new_folder()

@@ -7,9 +7,8 @@ from typing import Any
 import gradio as gr
 
 from analysis.comparison.compare import Comparing
-from analysis.lam.attribution import PathSettings
+from analysis.lam.attribution import WINDOW, PathSettings
 from analysis.lam.figure import AREA_LEVEL
-from analysis.lam.method import WINDOW
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Real, Text, Texts, Whole
@@ -40,6 +39,7 @@ from workbench.ui.components import (
 )
 from workbench.ui.model_choice import scale_and_models
 from workbench.ui.samples import SIDES
+from workbench.ui.start_bar import belong, press, start_bar
 from workbench.ui.tab_header import tab
 
 TAB = "lam"
@@ -78,6 +78,9 @@ def build() -> tuple[Source, Destination]:
     """Add the tab to the page."""
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
+        _, start, cancel, news = start_bar(
+            TAB, "Attribute", "Choose a photograph, click on a place in it, and press Attribute."
+        )
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", height=220, elem_id="lam-image")
             taken = samples(image, _SAMPLE_SIDE)
@@ -89,10 +92,6 @@ def build() -> tuple[Source, Destination]:
                 with gr.Column(scale=4, min_width=280):
                     whole = picture("The place to explain", show_label=False, elem_id="lam-whole")
                 with gr.Column(scale=3, min_width=240):
-                    news = gr.HTML(
-                        status.idle("Choose a photograph, click on a place in it, and press Attribute."),
-                        elem_id="lam-status",
-                    )
                     with gr.Group(), gr.Row():
                         x, y, window, steps = (
                             gr.Number(value, precision=0, label=label, min_width=140, elem_id=f"lam-{name}")
@@ -103,9 +102,6 @@ def build() -> tuple[Source, Destination]:
                                 ("steps", "Steps", _STEPS),
                             )
                         )
-                    with gr.Row():
-                        start = gr.Button("Attribute", variant="primary", min_width=100, elem_id="lam-start")
-                        cancel = gr.Button("Cancel", min_width=100, elem_id="lam-cancel")
                     buttons = onward(TAB)
             table = table_of(_TABLE, "lam-table")
             with gr.Column(elem_id="lam-results"):
@@ -125,6 +121,7 @@ def build() -> tuple[Source, Destination]:
 
     question = [image, way, scale, chosen, x, y, window, steps]
     outputs = [shown, whole, table, files, news]
+    belong(TAB, question)
     ran = start.click(run(attribute, news), question, outputs, api_name="lam", **RUN)
     opened = answered(asked, run(_attribute_asked, news), asked, outputs, **CLICK, **HEAVY)
     stoppable(cancel, news, ran, opened)
@@ -140,8 +137,11 @@ def build() -> tuple[Source, Destination]:
     clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y], **CLICK)
     clicked.success(toast(_ask_again), [*question, shown], asked, **PRIVATE)
     offered.then(*placing, **PRIVATE)
-    for new_image in (sent.success, taken.load_input_event.then):
+    _, placed = (
         new_image(lambda: (None, None), None, [x, y], **PRIVATE).then(*placing, **PRIVATE)
+        for new_image in (sent.success, taken.load_input_event.then)
+    )
+    placed.then(**press(TAB))
     return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)
 
 
@@ -183,13 +183,22 @@ def attribute(
     def tell(step: Comparing | Attributing | Explanation) -> tuple[Any, ...]:
         if isinstance(step, Explanation):
             kept = keep_maps(name, step, question.metadata, preview=True)
-            return kept, whole, kept.rows, None, status.running(f"Refining to {steps} steps")
+            return kept, whole, kept.rows, None, status.running(f"Refining to {steps} steps", result=True)
         if isinstance(step, Comparing):
             return gr.skip(), whole, [], None, status.running(f"Upscaling with {step.model}", step.progress)
         kind = "Preview" if step.settings == _PREVIEW else "Refining" if preview else "Attributing"
-        return *[gr.skip()] * 4, status.running(f"{kind}: {step.model}", step.progress, "steps")
+        text = f"{kind}: {step.model}"
+        return *[gr.skip()] * 4, job.running(text, text, step.progress, "steps")
 
     preview = _PREVIEW if steps > _PREVIEW.steps else None
+    parts = {"Preview": _PREVIEW.steps, "Refining": steps} if preview else {"Attributing": steps}
+    job = status.Job(
+        {
+            f"{kind}: {each.name}": float(count * (each.parameters > 0))
+            for kind, count in parts.items()
+            for each in networks
+        }
+    )
     settings, hr = PathSettings(steps), question.hr
     work = explain_window(
         networks, question.lr, place, hr=hr, side=INPUT, settings=settings, preview=preview, at_once=_AT_ONCE

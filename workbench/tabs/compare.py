@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from analysis.comparison.compare import Comparing, compare
+from promptsr.imaging.metrics import MS_SSIM_SIDE
 from promptsr.support.errors import UserError
 from promptsr.zoo.sr_model import common_scale
 from workbench.server.arguments import Flag, Text, Texts, Whole
@@ -39,6 +40,7 @@ from workbench.ui.components import (
 )
 from workbench.ui.model_choice import scale_and_models
 from workbench.ui.samples import SIDES
+from workbench.ui.start_bar import belong, press, start_bar
 from workbench.ui.tab_header import tab
 
 TAB = "compare"
@@ -50,14 +52,17 @@ _WINDOW = 64
 _LIMITS = [8, 16, 32, 64]
 """Grey levels where the colours of a map end."""
 # The browser renders the scores, so that programs get plain numbers.
-_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Time, s</th>
-<th>Parameters</th></tr></thead><tbody>${value.map(row => {
-  const score = (key, digits) => {
+_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>MS-SSIM</th>
+<th title="Gradient magnitude similarity deviation: 0 is best">GMSD</th><th>Time, s</th><th>Parameters</th></tr></thead>
+<tbody>${value.map(row => {
+  const score = (key, digits, pick = Math.max) => {
     const text = number => number === null ? '–' : number.toFixed(digits);
-    const best = value.length > 1 && row[key] !== null && text(row[key]) === text(Math.max(...value.map(r => r[key])));
+    const most = pick(...value.map(r => r[key]));
+    const best = value.length > 1 && row[key] !== null && text(row[key]) === text(most);
     return `<td>${best ? '<b>' : ''}${text(row[key])}${best ? '</b>' : ''}</td>`;
   };
   return `<tr><th>${new Option(row.model).innerHTML}</th>${score('psnr_y', 2)}${score('ssim_y', 4)}
+${score('ms_ssim', 4)}${score('gmsd', 4, Math.min)}
 <td>${row.seconds.toFixed(2)}</td><td>${row.parameters.toLocaleString('en')}</td></tr>`;
 }).join('')}</tbody></table>` : ''}"""
 
@@ -66,6 +71,7 @@ def build() -> tuple[Source, Destination]:
     """Add the tab to the page."""
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
+        _, start, cancel, news = start_bar(TAB, "Compare", "Choose a photograph and press Compare.")
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", height=280, elem_id="compare-image")
             taken = samples(image, _SAMPLE_SIDE)
@@ -74,11 +80,7 @@ def build() -> tuple[Source, Destination]:
             with gr.Group():
                 scale, chosen, _ = scale_and_models("compare", _SCALE)
                 tile = tile_size("compare-tile")
-            with gr.Row():
-                start = gr.Button("Compare", variant="primary", elem_id="compare-start")
-                cancel = gr.Button("Cancel", elem_id="compare-cancel")
         with gr.Column(scale=5, min_width=320):
-            news = gr.HTML(status.idle("Choose a photograph and press Compare."), elem_id="compare-status")
             table = table_of(_TABLE, "compare-table")
             with gr.Column(elem_id="compare-results"):
                 with gr.Row():
@@ -87,6 +89,10 @@ def build() -> tuple[Source, Destination]:
                         for side in ("Left", "Right")
                     )
                 pair = slider("compare-slider")
+                export = gr.Button("Export images and scores", size="sm", elem_id="compare-export")
+                packed = gr.Files(
+                    label="Images (ZIP) and scores (CSV)", interactive=False, elem_id="compare-export-files"
+                )
                 with gr.Accordion("Differences"):
                     with gr.Row():
                         reference = choice(label="Difference to", min_width=140, elem_id="compare-reference")
@@ -106,9 +112,12 @@ def build() -> tuple[Source, Destination]:
                     files = gr.Files(label="Download", interactive=False, elem_id="compare-files")
 
     outputs = [shown, table, news]
+    question = [image, way, hr_image, chosen, tile]
+    belong(TAB, question)
+    taken.load_input_event.then(**press(TAB))
     ran = start.click(
         run(compare_models, news),
-        [image, way, hr_image, chosen, tile],
+        question,
         outputs,
         api_name="compare",
         **RUN,
@@ -124,10 +133,11 @@ def build() -> tuple[Source, Destination]:
     gr.on([reference.input, limit.input, signed.input], *subtracting, api_name="compare_differences", **LIGHT)
     gr.on([x.submit, y.submit, size.submit, x.blur, y.blur, size.blur], *looking, api_name="compare_at", **LIGHT)
     draw.click(*drawing, api_name="compare_figure", show_progress="minimal")
+    export.click(toast(pack), shown, packed, api_name="compare_export", show_progress="minimal")
     whole.select(toast(_around), [size, shown], [x, y], **CLICK).then(*looking, **PRIVATE)
     for each in (ran, opened):
         offered = each.success(
-            toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files], **PRIVATE
+            toast(_offer), [x, y, size, shown], [left, right, reference, x, y, size, figure, files, packed], **PRIVATE
         )
         for showing in (pairing, subtracting, looking):
             offered.then(*showing, **PRIVATE)
@@ -166,8 +176,10 @@ def compare_models(
     for network in networks:
         models.check_pass(network, size, *question.lr.shape[2:])
 
+    job = status.Job({network.name: float(network.parameters > 0) for network in networks})
+
     def tell(step: Comparing) -> tuple[Any, Any, str]:
-        return gr.skip(), gr.skip(), status.running(f"Upscaling with {step.model}", step.progress)
+        return gr.skip(), gr.skip(), job.running(step.model, f"Upscaling with {step.model}", step.progress)
 
     comparison = yield from status.announced(compare(networks, question.lr, question.hr, size), tell)
     shown = keep(Path(image).stem, comparison, question.metadata)
@@ -175,6 +187,8 @@ def compare_models(
     facts = {"Input": f"{width} × {height}", "Output": f"{shown.width} × {shown.height}"}
     if shown.scored:
         facts["Border excluded from the scores"] = f"{shown.scale} pixels at the border"
+        if min(shown.width, shown.height) - 2 * shown.scale < MS_SSIM_SIDE:
+            facts["MS-SSIM"] = f"needs {MS_SSIM_SIDE} pixels a side within the border"
     yield shown, shown.rows, status.done(facts)
 
 
@@ -238,6 +252,15 @@ def draw_figure(x: Whole, y: Whole, size: Whole, shown: Compared | None) -> tupl
     return files[0], files
 
 
+def pack(shown: Compared | None) -> list[str]:
+    """Write all images as a ZIP of PNG files, and the table of scores as CSV.
+
+    Raises:
+        UserError: nothing has been compared yet.
+    """
+    return _there(shown).export()
+
+
 def _offer(x: Whole | None, y: Whole | None, size: Whole | None, shown: Compared) -> list[Any]:
     """Return the choices after a comparison, and a region that lies in the image."""
     pictures, region = list(shown.files), shown.fit(x, y, size or _WINDOW)
@@ -249,6 +272,7 @@ def _offer(x: Whole | None, y: Whole | None, size: Whole | None, shown: Compared
         region.x,
         region.y,
         region.size,
+        None,
         None,
         None,
     ]

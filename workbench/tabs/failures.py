@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from analysis.failures.report import write_report
 from analysis.failures.search import Searching, find_failures
 from analysis.failures.study import Case, FailureStudy
 from promptsr.evaluation.evaluate import decibels
+from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
@@ -39,6 +41,7 @@ from workbench.ui.components import (
     toast,
 )
 from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.start_bar import belong, start_bar
 from workbench.ui.tab_header import tab
 
 _SAMPLE_SIDE = SIDES[2]
@@ -51,6 +54,8 @@ class Found:
 
     models: list[str]
     cases: list["FoundCase"]
+    good_news: str
+    """As `FailureStudy.good_news`."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ def build() -> Source:
     """Add the tab to the page."""
     with tab("failures"):
         found = gr.State(None)
+        _, start, cancel, news = start_bar(
+            "failures",
+            "Find failures",
+            "Choose models and press Find failures: photographs are shrunk, upscaled and compared.",
+        )
         with gr.Column(scale=2, min_width=320):
             files = photos(label="Photographs (leave empty to use the samples)", height=200, elem_id="failures-image")
             with gr.Group():
@@ -77,7 +87,7 @@ def build() -> Source:
                 )
                 against = choice(
                     choices=models.rivals(models.favourite()),
-                    value=[models.BICUBIC],
+                    value=[models.first_rival(models.favourite())],
                     multiselect=True,
                     max_choices=in_force().models_at_once - 1,
                     label="Compare against",
@@ -87,28 +97,22 @@ def build() -> Source:
                 with gr.Row():
                     window = gr.Number(_WINDOW, precision=0, label="Window, pixels", min_width=100)
                     cases = gr.Number(_COUNT, precision=0, label="Show the worst", min_width=100)
-            with gr.Row():
-                start = gr.Button("Find failures", variant="primary", elem_id="failures-start")
-                cancel = gr.Button("Cancel", elem_id="failures-cancel")
-        with gr.Column(scale=5, min_width=320):
-            news = gr.HTML(
-                status.idle("Choose models and press Find failures: photographs are shrunk, upscaled and compared."),
-                elem_id="failures-status",
-            )
-            with gr.Column(elem_id="failures-results"):
-                with gr.Row(equal_height=False):
-                    number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
-                    buttons = onward("failures")
-                details = gr.HTML(elem_id="failures-details")
-                closeup = picture("Case", show_label=False, elem_id="failures-closeup")
-                shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
-                chart = picture("Error against texture", elem_id="failures-chart")
-                report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
+        with gr.Column(scale=5, min_width=320), gr.Column(elem_id="failures-results"):
+            with gr.Row(equal_height=False, elem_id="failures-choice"):
+                number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
+                buttons = onward("failures")
+            details = gr.HTML(elem_id="failures-details")
+            closeup = picture("Case", show_label=False, elem_id="failures-closeup")
+            shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
+            chart = picture("Error against texture", elem_id="failures-chart")
+            report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
 
     model.input(toast(_offer_rivals), [model, against], against, **PRIVATE)
+    question = [files, model, against, window, cases]
+    belong("failures", question)
     ran = start.click(
         run(search, news),
-        [files, model, against, window, cases],
+        question,
         [found, shown, chart, report, news],
         api_name="failures",
         **RUN,
@@ -144,7 +148,8 @@ def search(
     others = models.load_several(against or [], own.scale, beside=1)
     paths = _check(files) if files else {path.name: path for path in sample_paths(_SAMPLE_SIDE)}
     pairs = [(path, None) for path in paths.values()]
-    study = yield from status.announced(find_failures(own, others, pairs, window=window, count=cases), _tell)
+    tell = partial(_tell, status.Job({"": 1}))
+    study = yield from status.announced(find_failures(own, others, pairs, window=window, count=cases), tell)
     yield *[gr.skip()] * 4, status.running("Writing the report")
     folder = new_folder()
     write_report(study, folder)
@@ -156,17 +161,19 @@ def search(
         known.append(FoundCase(paths[case.image], region, str(figure), caption, _facts(case)))
     chart = folder / "texture.png"
     chart.write_bytes(png(draw_texture(study.texture)))
-    found, pictures = Found(list(study.models), known), [(case.figure, case.caption) for case in known]
+    found, pictures = Found(list(study.models), known, study.good_news), [(case.figure, case.caption) for case in known]
     report = [str(folder / name) for name in ("report.html", "cases.csv", "texture.csv")]
     yield found, pictures, str(chart), report, status.done(_summary(study))
 
 
-def describe(number: Whole, found: Found | None) -> tuple[str, str]:
-    """Show one case in numbers and as a picture; cases count from 1.
+def describe(number: Whole, found: Found | None) -> tuple[str, str | None]:
+    """Show one case in numbers and as a picture; cases count from 1. Without cases, say that it is good news.
 
     Raises:
         UserError: there is no such case.
     """
+    if found is not None and not found.cases:
+        return status.idle(found.good_news), None
     case = _case(number, found)[1]
     return status.definitions(case.facts), case.figure
 
@@ -198,11 +205,9 @@ def _check(files: list[str]) -> dict[str, Path]:
     return paths
 
 
-def _tell(step: Searching) -> tuple[Any, ...]:
-    text = f"{step.image}, {step.done + 1} of {step.total}"
-    if step.comparing is None:
-        return *[gr.skip()] * 4, status.running(text)
-    return *[gr.skip()] * 4, status.running(f"{text}: {step.comparing.model}", step.comparing.progress)
+def _tell(job: status.Job, step: Searching) -> tuple[Any, ...]:
+    text = f"{step.image} with {step.comparing.model}" if step.comparing else step.image
+    return *[gr.skip()] * 4, job.running("", text, Progress(step.done, step.total), "photographs")
 
 
 def _caption(case: Case) -> str:
@@ -235,4 +240,4 @@ def _number(event: gr.SelectData) -> int:
 
 def _offer_rivals(model: Text, against: Texts) -> gr.Dropdown:
     names = models.rivals(model)
-    return gr.Dropdown(choices=names, value=[name for name in against if name in names] or [models.BICUBIC])
+    return gr.Dropdown(choices=names, value=[name for name in against if name in names] or [models.first_rival(model)])

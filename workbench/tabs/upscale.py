@@ -1,20 +1,21 @@
 """The tab *Upscale*: a photograph in, a larger one out, beside another model's, under a magnifier, and as a file."""
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
+from contextvars import Context
+from functools import lru_cache, partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import gradio as gr
 
 from promptsr.imaging import check_target, encode
+from promptsr.imaging.decode import inspect
 from promptsr.inference.upscaler import Estimate, Progress, Upscaler
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
-from workbench.sessions import models
+from workbench.sessions import models, speed
 from workbench.sessions.pictures import new_file, new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import about_frames, displayable, read_photograph, sent_file
@@ -41,13 +42,14 @@ from workbench.ui.components import (
     toast,
 )
 from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.start_bar import belong, press, start_bar
 from workbench.ui.status import announced
 from workbench.ui.tab_header import tab
 
 TAB = "upscale"
 _SAMPLE_SIDE = SIDES[0]
 """Pixels that take seconds to upscale."""
-_OPENING = status.idle("Choose a photograph and press Upscale.")
+_HINT = "Choose a photograph and press Upscale."
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
 
 
@@ -55,10 +57,14 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     """Add the tab to the page, which opens with a result of a sample."""
     with tab(TAB):
         shown, asked = gr.State(None), gr.State(None)
+        bar, start, cancel, news = start_bar(TAB, "Upscale", _HINT)
+        with bar:
+            estimate = gr.HTML(elem_id="upscale-estimate")
+            download = gr.DownloadButton("Download", min_width=120, interactive=False, elem_id="upscale-download")
         with gr.Column(scale=2, min_width=320):
             sample = str(sample_paths(_SAMPLE_SIDE)[1])
             image, _ = photo(label="Photograph", value=sample, height=280, elem_id="upscale-image")
-            samples(image, _SAMPLE_SIDE)
+            samples(image, _SAMPLE_SIDE).load_input_event.then(**press(TAB))
             with gr.Group():
                 model = choice(
                     choices=models.usable(), value=models.favourite(), label="Model", elem_id="upscale-model"
@@ -79,13 +85,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
                         min_width=120,
                         elem_id="upscale-format",
                     )
-            with gr.Row():
-                start = gr.Button("Upscale", variant="primary", elem_id="upscale-start")
-                cancel = gr.Button("Cancel", elem_id="upscale-cancel")
         with gr.Column(scale=5, min_width=320):
-            with gr.Row(equal_height=False):
-                news = gr.HTML(_OPENING, elem_id="upscale-status", min_width=300)
-                download = gr.DownloadButton("Download", size="md", interactive=False, elem_id="upscale-download")
             pair = slider("upscale-slider")
             with gr.Accordion("Magnifier", elem_id="magnifier"):
                 with gr.Row(equal_height=False):
@@ -105,6 +105,9 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
     outputs = [shown, pair, result, download, news]
     question = [image, model, compared, tile, file_format]
+    belong(TAB, question)
+    estimating = toast(expect), [image, model, compared, tile], estimate
+    gr.on([image.change, model.change, compared.change, tile.change], *estimating, **PRIVATE)
     ran = start.click(run(upscale, news), question, outputs, api_name="upscale", **RUN)
     opened = answered(asked, run(_upscale_asked, news), [asked, tile, file_format], outputs, **CLICK, **HEAVY)
     stoppable(cancel, news, ran, opened)
@@ -112,7 +115,7 @@ def build(page: gr.Blocks) -> tuple[Source, Destination]:
     clicked = result.select(toast(_clicked), shown, [x, y], **CLICK)
     clicked.then(*magnifying, api_name="magnify", **LIGHT)
     welcomed = page.load(_welcome, None, outputs, **PRIVATE)
-    late = welcomed.failure(_warm, None, None, **PRIVATE).success(toast(_welcome_late), news, outputs, **PRIVATE)
+    late = welcomed.failure(warm, None, None, **PRIVATE).success(toast(_welcome_late), news, outputs, **PRIVATE)
     for each in (ran, opened, welcomed, late):
         each.success(lambda: gr.DownloadButton(interactive=True), None, download, **PRIVATE)
         each.success(toast(_middle), [shown, asked], [x, y], **PRIVATE).then(*magnifying, **PRIVATE)
@@ -146,7 +149,10 @@ def upscale(
     rival = models.load_rival(compare_with, chosen.scale)
     size = tile_of(tile)
     most = in_force().output_pixels
-    workers = [Upscaler(each, tile=size, max_output_pixels=most) for each in (rival, chosen)]
+    workers = [  # bicubic as the rival is one fast pass
+        Upscaler(rival, tile=size if rival.parameters else "auto", max_output_pixels=most),
+        Upscaler(chosen, tile=size, max_output_pixels=most),
+    ]
     yield _news("Reading the photograph")
     photograph = read_photograph(image)
     for each in (rival, chosen):
@@ -155,11 +161,16 @@ def upscale(
     check_target(file, chosen.scale * photograph.width, chosen.scale * photograph.height)
     sides, kind = (photograph.height, photograph.width), (photograph.bit_depth, photograph.alpha is not None)
     estimates = [each.estimate(*sides, bit_depth=kind[0], alpha=kind[1]) for each in workers]
-    results = []
-    for name, worker, estimate in zip((rival.name, model), workers, estimates, strict=True):
-        tell = _telling(name, estimate)
+    names, pixels, results = (rival.name, model), photograph.height * photograph.width, []
+    networks = [name for name, each in zip(names, (rival, chosen), strict=True) if each.parameters]
+    stages = {name: float(each.passes) if name in networks else 0 for name, each in zip(names, estimates, strict=True)}
+    measured = speed.expected(networks, tile, pixels)
+    job = status.Job(stages | measured, sum(measured.values()))
+    for name, worker, estimate in zip(names, workers, estimates, strict=True):
+        tell = partial(_tell, job, name, estimate)
         yield tell(None)
         results.append((yield from announced(worker.stream(photograph), tell)))
+        speed.remember(name, tile, pixels, results[-1].seconds)
     yield _news("Writing the files")
     shown = show(Path(image), photograph, (rival.name, model), results)
     more = {}
@@ -193,17 +204,23 @@ def _news(text: str) -> tuple[Any, ...]:
     return *[gr.skip()] * 4, status.running(text)
 
 
-def _telling(name: str, size: Estimate) -> Callable[[Progress | None], tuple[Any, ...]]:
-    """Return what makes news of the progress of a model that begins now, with what it takes and the time left."""
+def _tell(job: status.Job, name: str, size: Estimate, progress: Progress | None) -> tuple[Any, ...]:
     disk = f" and {size.disk / 1e6:.0f} MB of disk" if size.disk else ""
     text = f"Upscaling to {size.pixels / 1e6:.1f} megapixels with {size.memory / 1e6:.0f} MB of memory{disk}: {name}"
-    begun = monotonic()
+    return *[gr.skip()] * 4, job.running(name, text, progress)
 
-    def tell(progress: Progress | None) -> tuple[Any, ...]:
-        left = status.time_left(progress, begun) if progress else ""
-        return *[gr.skip()] * 4, status.running(text, progress, left=left)
 
-    return tell
+def expect(image: Text | None, model: Text, compare_with: Text, tile: Text) -> str:
+    """Say how long a run will take, if all its networks have run on this machine before, and nothing otherwise."""
+    networks = [name for name in (compare_with, model) if not name.startswith(models.BICUBIC)]
+    if not image or not networks:
+        return ""
+    try:
+        about = inspect(sent_file(image))
+    except UserError:  # which the photograph's own events tell
+        return ""
+    seconds = speed.expected(networks, tile, about.height * about.width)
+    return f"About {status.duration(sum(seconds.values()))} on this machine." if seconds else ""
 
 
 def _clicked(shown: Shown, event: gr.SelectData) -> tuple[int, int]:
@@ -217,13 +234,15 @@ def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
     return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
 
 
-def _warm() -> None:
+@on_device  # it is made once, also if somebody comes meanwhile
+def warm() -> None:
+    """Make the result that the page opens with, and build kernels that have to be built."""
     first_result()
 
 
 def _welcome_late(news: str, request: gr.Request) -> tuple[Any, ...]:
     """Return that result when it had to be made first; nothing, if the person has asked for another by now."""
-    if news != _OPENING:
+    if news != status.idle(_HINT):
         raise nothing()
     return _welcome(request)
 
@@ -240,8 +259,8 @@ def _welcome(request: gr.Request) -> tuple[Any, ...]:
 @lru_cache(maxsize=1)
 def first_result() -> tuple[Any, ...]:
     """Return the result that the page opens with."""
-    *_, last = upscale(str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG")
-    return last
+    question = str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, "auto", "PNG"
+    return Context().run(lambda: [*upscale(*question)][-1])  # its status names no event: it is shown on many pages
 
 
 def _upscale_asked(asked: tuple[Any, ...], tile: Text, output_format: Text) -> Iterator[tuple[Any, ...]]:

@@ -97,7 +97,7 @@ def run(handler: Handler, news: gr.HTML) -> Handler:
             with closing(checked(*args)) as steps:
                 for step in steps:
                     yield step
-                    if stop.is_set() and key in step[-1]:  # a result is kept
+                    if stop.is_set() and "status running" in step[-1]:  # a result is kept
                         raise nothing()
         except gr.Error:
             yield {news: idle("Stopped.")}
@@ -207,11 +207,14 @@ def _take_no_addresses(component: gr.Image | gr.File) -> None:
     replace_method(component, "async_move_resource_to_block_cache", ("url_or_file_path",), move_file)
 
 
+# Of the class: Gradio makes a new dropdown for a session whose choices have changed, and would refuse what a person had
+# chosen before.
+replace_method(gr.Dropdown, "preprocess", ("self", "payload"), lambda self, payload: payload)
+
+
 def choice(**options: Any) -> gr.Dropdown:
     """Return a dropdown whose handlers check the value themselves, and say what is wrong with it."""
-    dropdown = gr.Dropdown(**options)
-    replace_method(dropdown, "preprocess", ("payload",), lambda payload: payload)
-    return dropdown
+    return gr.Dropdown(**options)
 
 
 def tile_size(elem_id: str) -> gr.Textbox:

@@ -29,30 +29,65 @@ def idle(text: str = "") -> str:
     return f'<div class="status">{escape(text)}</div>'
 
 
-def running(text: str, progress: Progress | None = None, units: str = "tiles", left: str = "") -> str:
+def running(
+    text: str, progress: Progress | None = None, units: str = "tiles", share: float | None = None, result: bool = False
+) -> str:
     """Return a bar, full as far as the tiles (or other units) are done; one that moves until the first is.
 
     It names the run that shows it (Gradio's event), as which the page asks to stop it.
+
+    Args:
+        text: what is being done.
+        progress: in it.
+        units: of the progress.
+        share: of the whole run that is done, if that is not the progress.
+        result: what the page shows is of this run already.
     """
-    if progress is None:
-        bar = "<i class='moving'></i>"
-    else:
-        bar = f"<i style='width: {100 * progress.done / progress.total:.1f}%'></i>"
-        text = f"{text}: {progress.done} of {progress.total} {units}{left}"
-    run = LocalContext.event_id.get(None) or ""
+    if progress is not None:
+        text = f"{text}: {progress.done} of {progress.total} {units}"
+        share = progress.done / progress.total if share is None else share
+    bar = f"<i style='width: {100 * share:.1f}%'></i>" if share else "<i class='moving'></i>"
+    shown = " data-result" if result else ""
     return (
-        f'<div class="status running" role="status" data-run="{run}"><span>{escape(text)}</span>'
+        f'<div class="status running" role="status" data-run="{_run()}"{shown}><span>{escape(text)}</span>'
         f'<div class="bar">{bar}</div></div>'
     )
 
 
-def time_left(progress: Progress, begun: float) -> str:
-    """Return how long a run still takes, as far as that can be told from what is done since `begun` (`monotonic`)."""
-    passed = time.monotonic() - begun
-    if progress.done == 0 or passed < _SOON:
-        return ""
-    seconds = passed * (progress.total - progress.done) / progress.done
-    return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
+class Job:
+    """One bar for a run of several stages, with the time that is left.
+
+    Args:
+        stages: weight of each by name, in their order; those of weight 0 do not fill the bar.
+        expected: seconds that all of it should take, if that is known.
+    """
+
+    def __init__(self, stages: Mapping[str, float], expected: float | None = None) -> None:
+        self._stages = stages
+        self._expected = expected
+        self._begun = time.monotonic()
+
+    def running(self, stage: str, text: str, progress: Progress | None, units: str = "tiles") -> str:
+        """Return the status while a stage is at work; see the function `running`."""
+        names, weights = list(self._stages), list(self._stages.values())
+        own = self._stages[stage]
+        done = sum(weights[: names.index(stage)]) + (own * progress.done / progress.total if progress else 0)
+        share = done / max(sum(weights), 1e-12)
+        if own and progress:
+            text += f": {progress.done} of {progress.total} {units}"
+        return running(text + self._left(share), share=share)
+
+    def _left(self, share: float) -> str:
+        """Return the time left: by what is done, once that says something, and by earlier runs until then."""
+        passed = time.monotonic() - self._begun
+        if share and passed >= _SOON:
+            return f", {duration(passed * (1 - share) / share)} left"
+        return f", about {duration(self._expected)} on this machine" if self._expected else ""
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(seconds, 1):.0f} s"
 
 
 def finished(
@@ -88,7 +123,12 @@ def finished(
 
 def done(facts: dict[str, str]) -> str:
     """Return the names and values of a finished job."""
-    return f'<div class="status done">{definitions(facts)}</div>'
+    return f'<div class="status done" data-run="{_run()}">{definitions(facts)}</div>'
+
+
+def _run() -> str:
+    """Return the run that this is said of: Gradio's event."""
+    return LocalContext.event_id.get(None) or ""
 
 
 def definitions(facts: dict[str, str]) -> str:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from analysis.comparison.compare import Comparison, Region, compare, luma_error, region_scores, score_texts
 from promptsr.data import load_pair
 from promptsr.evaluation.evaluate import evaluate
+from promptsr.imaging.metrics import gmsd, ms_ssim
+from promptsr.imaging.resize import downscale
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
@@ -83,6 +85,16 @@ def test_scores_are_those_of_evaluate(comparison: Comparison, photo: Path) -> No
     assert (comparison.results[0].psnr_y, comparison.results[0].ssim_y) == (score.psnr_y, score.ssim_y)
 
 
+def test_rows_hold_perceptual_scores_within_the_same_border(comparison: Comparison) -> None:
+    hr = torch.rand(1, 3, 184, 190, generator=torch.Generator().manual_seed(0))
+    large = finish(compare([BICUBIC, nearest()], downscale(hr, SCALE), hr))
+    for result, row in zip(large.results, large.rows, strict=True):
+        sr, hr_inner = (image[..., SCALE:-SCALE, SCALE:-SCALE] for image in (result.sr, hr))
+        assert (row["ms_ssim"], row["gmsd"]) == (ms_ssim(sr, hr_inner, 0), gmsd(sr, hr_inner, 0))
+        assert row["psnr_y"] == result.psnr_y and 0 < row["ms_ssim"] < 1 and 0 < row["gmsd"] < 1
+    assert all(math.isnan(row["ms_ssim"]) and row["gmsd"] > 0 for row in comparison.rows)  # 36 x 30 pixels
+
+
 def test_scores_of_a_region_are_those_of_scikit_image(comparison: Comparison) -> None:
     region = Region(5, 3, 21)
     assert comparison.hr is not None
@@ -116,6 +128,7 @@ def test_pictures_begin_with_what_is_the_truth(comparison: Comparison) -> None:
     np.testing.assert_array_equal(images[0].numpy(), comparison.lr.numpy().repeat(SCALE, 2).repeat(SCALE, 3))
     assert blind.scores(Region(0, 0, 20)) == []
     assert (blind.results[0].psnr_y, blind.results[0].ssim_y) == (None, None)
+    assert [blind.rows[0][key] for key in ("psnr_y", "ssim_y", "ms_ssim", "gmsd")] == [None] * 4
 
 
 def test_progress_names_model_and_tiles_and_closing_stops(pair: tuple[Tensor, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """`python -m analysis failures`: the JSON that scripts rely on, the report, and what is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,13 +62,29 @@ def test_table(failures: Run, photos: Path, tmp_path: Path) -> None:
     assert names == ["[red]astronaut.png", "cat.png"] and all(name in out for name in names)  # brackets and all
 
 
-def test_bicubic_is_the_default_opponent(failures: Run, photos: Path, tmp_path: Path) -> None:
-    code, out, err = failures(photos, "-m", "promptsr-tiny-x4", "-o", tmp_path, "--window", 128, "--json", "-")
-    assert code == 2, err
+def test_no_failure_is_good_news(failures: Run, photos: Path, tmp_path: Path) -> None:
+    folder, out_folder = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(photos / "cat.png", folder)
+    code, out, err = failures(folder, "-m", "promptsr-tiny-x4", "-o", out_folder, "--window", 128, "--json", "-")
+    assert code == 0, err
     result = json.loads(out)
-    assert (result["against"], result["cases"]) == (["bicubic-x4"], [])
-    assert "promptsr-tiny-x4 loses no window" in err
-    assert (tmp_path / "report.html").is_file()
+    assert (result["against"], result["cases"]) == (["bicubic-x4"], [])  # there is no other network
+    report = (out_folder / "report.html").read_text()
+    for text in (err, report):
+        assert "promptsr-tiny-x4 loses no window to bicubic-x4" in text and "choose stronger opponents" in text
+
+
+def test_the_largest_other_network_is_the_default_opponent(
+    failures: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "models" / "own.safetensors"
+    own.parent.mkdir()
+    shutil.copy(WEIGHTS / "promptsr-tiny-x4.safetensors", own)
+    for model, expected in (("bicubic-x4", "promptsr-tiny-x4"), (own, "promptsr-tiny-x4"), ("promptsr-tiny-x4", "own")):
+        monkeypatch.setenv("PROMPTSR_MODELS", str(own.parent))
+        code, out, err = failures(photos, "-m", model, "-o", tmp_path / expected / str(model == own), "--json", "-")
+        assert code == 2 and json.loads(out)["against"] == [expected], err
 
 
 def test_models_of_one_name_go_by_what_was_typed(failures: Run, photos: Path, tmp_path: Path) -> None:
@@ -82,7 +99,7 @@ def test_models_of_one_name_go_by_what_was_typed(failures: Run, photos: Path, tm
     [
         (["PHOTOS", *MODEL, "--window", 500], "500"),
         (["PHOTOS", *MODEL, "--scale", 2], "x4, not x2"),
-        (["PHOTOS", "--model", "bicubic-x4"], "Two models are called bicubic-x4"),
+        (["PHOTOS", "--model", "bicubic-x4", "--against", "bicubic-x4"], "Two models are called bicubic-x4"),
         (["EMPTY", *MODEL], "holds no image"),
         (["PHOTOS", *MODEL, "--lr", "EMPTY"], "holds no image"),
         (["PHOTOS", *MODEL, "--out", "FILE"], "FILE"),

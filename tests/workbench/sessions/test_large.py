@@ -101,5 +101,8 @@ def test_browsers_get_what_they_show(tmp_path: Path, name: str, kind: str, kept:
     ("passed", "done", "text"), [(1, 1, ""), (10, 0, ""), (10, 5, ", 10 s left"), (300, 1, ", 45 min left")]
 )
 def test_the_time_left(monkeypatch: pytest.MonkeyPatch, passed: float, done: int, text: str) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    job = status.Job({"upscale": 1})
     monkeypatch.setattr("time.monotonic", lambda: 1000.0 + passed)
-    assert status.time_left(Progress(done, 10), 1000.0) == text
+    shown = job.running("upscale", "Upscaling", Progress(done, 10))
+    assert f">Upscaling: {done} of 10 tiles{text}</span>" in shown

@@ -1,10 +1,13 @@
 """The tab *Compare* without a browser: its numbers and pixels against the models themselves, and what it refuses."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
@@ -15,8 +18,10 @@ from promptsr import load_model
 from promptsr.data import load_hr
 from promptsr.evaluation.evaluate import evaluate
 from promptsr.imaging import decode
+from promptsr.imaging.metrics import gmsd
 from tests.workbench.conftest import NAMES, Server, ask, pixels, session
 
+SCORES = ["psnr_y", "ssim_y", "ms_ssim", "gmsd"]
 Compared = tuple[Client, tuple[list[dict[str, Any]], str]]
 
 
@@ -39,7 +44,13 @@ def test_table_holds_the_scores_of_the_benchmark(compared: Compared, server: Ser
         [score] = evaluate(model, [(garden, None)])
         assert (row["psnr_y"], row["ssim_y"]) == pytest.approx((score.psnr_y, score.ssim_y), abs=1e-6)
         assert row["parameters"] == model.parameters and 0 < row["seconds"] < 60
+        sr, hr = (
+            decode(Path(client.predict(*[name] * 2, api_name="/compare_pair")[0])).to_tensor()
+            for name in (row["model"], "HR")
+        )
+        assert (row["ms_ssim"], row["gmsd"]) == (None, pytest.approx(gmsd(sr, hr, 4)))
     assert "30 × 21" in news and "120 × 84" in news and "4 pixels at the border" in news
+    assert "needs 176 pixels a side" in news
     np.testing.assert_array_equal(shown(client, "HR"), pixels(str(garden))[:84, :120])
 
 
@@ -47,7 +58,7 @@ def test_without_hr_pictures_are_exact_and_there_are_no_scores(
     client: Client, server: Server, plain_photo: Path, tmp_path: Path
 ) -> None:
     rows, news = ask(client, "compare", plain_photo, way="enlarge", tile="16")
-    assert [(row["psnr_y"], row["ssim_y"]) for row in rows] == [(None, None)] * 2
+    assert [[row[key] for key in SCORES] for row in rows] == [[None] * 4] * 2
     assert "border" not in news
     _, crops = client.predict(8, 12, 16, api_name="/compare_at")
     assert [crop["caption"] for crop in crops] == ["Input", *NAMES]
@@ -55,6 +66,8 @@ def test_without_hr_pictures_are_exact_and_there_are_no_scores(
     server.expected(plain_photo, target, tile=16)
     np.testing.assert_array_equal(shown(client, "own-tiny"), pixels(str(target)))
     np.testing.assert_array_equal(shown(client, "Input"), pixels(str(plain_photo)).repeat(4, 0).repeat(4, 1))
+    archive, _ = client.predict(api_name="/compare_export")
+    assert exported(archive).keys() == {"plain-LR.png", "plain-bicubic-x4.png", "plain-own-tiny.png"}
 
 
 def test_deep_photographs_are_scored_in_depth(client: Client, deep_photo: Path) -> None:
@@ -121,6 +134,26 @@ def test_figure_comes_in_three_formats(compared: Compared) -> None:
     assert [Path(file).name for file in files] == [f"garden-comparison{suffix}" for suffix in (".png", ".pdf", ".svg")]
     png, pdf, svg = (Path(file).read_bytes() for file in files)
     assert pdf.startswith(b"%PDF") and b"<svg" in svg[:1000] and Path(preview).read_bytes() == png
+
+
+def exported(archive: str) -> dict[str, np.ndarray]:
+    """The pictures in a ZIP."""
+    with zipfile.ZipFile(archive) as zipped:
+        return {name: np.asarray(Image.open(io.BytesIO(zipped.read(name)))) for name in zipped.namelist()}
+
+
+def test_images_and_scores_are_exported_whole(compared: Compared) -> None:
+    client, (rows, _) = compared
+    archive, table = client.predict(api_name="/compare_export")
+    assert [Path(archive).name, Path(table).name] == ["garden-images.zip", "garden-scores.csv"]
+    images = exported(archive)
+    assert images.pop("garden-LR.png").shape == (21, 30, 3)
+    assert images.keys() == {f"garden-{name}.png" for name in ("HR", *NAMES)}
+    for name in ("HR", *NAMES):
+        np.testing.assert_array_equal(images[f"garden-{name}.png"], shown(client, name))
+    written = pd.read_csv(table)
+    assert [*written] == ["model", *SCORES, "seconds", "parameters"]
+    pd.testing.assert_frame_equal(written, pd.DataFrame(rows)[[*written]].astype({"ms_ssim": float}))
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,22 @@ def source(page: Page, side: int) -> str:
 
 def test_sample_to_figure(page: Page) -> None:
     open_tab(page, "Compare")
-    page.locator(".gallery-item:visible").nth(1).click()
-    page.locator("#compare-image img").wait_for()
     expect(page.locator("#compare-results")).to_be_hidden()
-    page.locator("#compare-start").click()
+    page.locator(".gallery-item:visible").nth(1).click()
     rows = page.locator("#compare-table tbody tr")
     expect(rows).to_have_count(2, timeout=PATIENCE)
     bicubic, trained = (re.findall(r"[\d.]+", " ".join(row.locator("td").all_inner_texts())) for row in rows.all())
     assert rows.nth(0).locator("th").inner_text() == "bicubic-x4"
     assert float(trained[0]) > float(bicubic[0]) > 20 and float(trained[1]) > float(bicubic[1]) > 0.5
-    assert page.locator("#compare-table b").all_inner_texts() == trained[:2]
+    assert float(trained[2]) > float(bicubic[2]) and float(trained[3]) < float(bicubic[3]) < 1  # MS-SSIM, GMSD
+    assert page.locator("#compare-table b").all_inner_texts() == trained[:4]
+    expect(page.locator("#compare-export-files")).to_be_hidden()
+    page.locator("#compare-export").click()
+    exported = page.locator("#compare-export-files a")
+    expect(exported).to_have_count(2, timeout=PATIENCE)
+    with page.expect_download() as downloading:
+        exported.first.click()
+    assert downloading.value.suggested_filename == "chelsea-images.zip"
 
     slider, crops = page.locator("#compare-slider img"), page.locator("#compare-crops img")
     expect(slider).to_have_count(2)

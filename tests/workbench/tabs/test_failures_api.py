@@ -55,6 +55,14 @@ def test_cases_are_those_of_the_analysis(client: Client, server: Server, garden:
         assert Path(figure).read_bytes() == Path(pictures[number - 1]["image"]).read_bytes()
 
 
+def test_no_failure_is_good_news(client: Client, cat: Path) -> None:
+    pictures, chart, files, news = ask(client, "failures", [cat], model="promptsr-tiny-x4", window=84)
+    assert pictures == [] and chart and "<dt>Cases</dt><dd>0</dd>" in news and "Stopped" not in news
+    details, figure = client.predict(1, api_name="/failures_case")
+    assert "Good news: promptsr-tiny-x4 loses no window to bicubic-x4" in details and figure is None
+    assert "Good news" in Path(files[0]).read_text()
+
+
 def test_unusable_photographs_are_left_out(client: Client, garden: Path, plain_photo: Path) -> None:
     *_, news = ask(client, "failures", [garden, plain_photo], window=32, cases=1)  # 40 x 24
     assert "Left out" in news and "plain.png" in news

@@ -29,7 +29,7 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
 
     page.locator("#failures-to-compare").click()
     names = page.locator("#compare-table tbody th")
-    expect(names).to_have_text(["own-tiny", "bicubic-x4"], timeout=PATIENCE)
+    expect(names).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)  # a network, where there is one
     expect(page.locator("#compare-crops img")).to_have_count(3)
     assert "{}, {}".format(*numbers(page, "compare", *"xy")) == place and numbers(page, "compare", "size") == (24,)
     scores = [part for part in page.locator("#compare-crops .caption-label").all_inner_texts() if "dB" in part]
@@ -38,7 +38,23 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
         assert f"{score.split()[1]} dB" in details.inner_text()
 
     page.locator("#failures-to-lam").click()
-    expect(page.locator("#lam-table tbody th")).to_have_text(["own-tiny", "bicubic-x4"], timeout=PATIENCE)
+    expect(page.locator("#lam-table tbody th")).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)
     expect(page.locator("#lam-status .done")).to_be_visible(timeout=PATIENCE)
     assert numbers(page, "lam", *"xy") == tuple(int(start) + (24 - 16) // 2 for start in place.split(", "))
     expect(page.locator("#lam-models")).to_contain_text("own-tiny")
+
+
+def test_no_failure_is_good_news(page: Page, cat: Path) -> None:
+    open_tab(page, "Failures")
+    send(page, cat, "failures")
+    expect(page.locator("#failures-image")).to_contain_text("cat")
+    choose(page, "failures-model", "own-tiny")
+    choose(page, "failures-model", "promptsr-tiny-x4")
+    fill(page.get_by_label("Window, pixels"), "84")
+    page.locator("#failures-start").click()
+    expect(page.locator("#failures-status .done")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#failures-details")).to_contain_text("Good news: promptsr-tiny-x4 loses no window to own-tiny")
+    expect(page.locator("#failures-closeup")).to_be_hidden()
+    expect(page.locator("#failures-to-compare")).to_be_hidden()
+    expect(page.locator("#failures-chart img")).to_be_visible()
+    expect(page.locator(".toast-body")).to_have_count(0)

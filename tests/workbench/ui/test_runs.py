@@ -88,6 +88,6 @@ def test_no_click_is_dropped() -> None:
             assert function.trigger_mode == "multiple", function.name
         elif function.fn is not None and function.trigger_mode == "once":
             [(_, event)] = function.targets
-            assert event == "click" and function.name in ("draw_figure", "figure", "categories", "function"), (
+            assert event == "click" and function.name in ("draw_figure", "figure", "categories", "function", "pack"), (
                 function.name
             )
