@@ -207,11 +207,7 @@ class Window:
             reply = await http.get(path)
             reply.raise_for_status()
         dependencies = reply.json()["dependencies"]
-        window = cls(http, {each["api_name"]: each["id"] for each in dependencies})
-        window.functions |= {
-            "load": next(each["id"] for each in dependencies if any(event == "load" for _, event in each["targets"]))
-        }
-        return window
+        return cls(http, {each["api_name"]: each["id"] for each in dependencies})
 
     async def send(self, file: Path) -> dict[str, Any]:
         """Upload a file; return what stands for it in requests."""

@@ -134,7 +134,7 @@ class User:
             await asyncio.sleep(self._draw.uniform(0.5, 1.5) * self._pause)
             if window is None or self._draw.random() < 0.15:
                 window = await self._open()  # there is nothing to magnify before the sample is loaded
-                await self._ask("load", "load", window, [], lambda answer: len(answer.data) == 5)
+                await self._ask("load", "_welcome", window, [], lambda answer: len(answer.data) == 5)
             place = [self._draw.randrange(500), self._draw.randrange(500), self._draw.randint(1, 24), None]
             await self._ask("magnify", "magnify", window, place, lambda answer: len(answer.data) == 3)
 

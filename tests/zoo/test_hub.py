@@ -159,6 +159,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     thread.start()
     address(monkeypatch, known.url)
     monkeypatch.setattr(settings, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(settings, "HF_HUB_OFFLINE", False)  # the workbench, of other tests, is offline
     for name in ("PROMPTSR_MODELS", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     yield known
