@@ -171,7 +171,7 @@ def provenance(settings: dict[str, Any]) -> dict[str, Any]:
     hidden = ("model", "threads", "workers", "cache", "report_every", "save_minutes")
     kept = {key: value for key, value in settings.items() if key not in hidden}
     for key in ("data", "data_lr", "init"):
-        kept[key] = [Path(path).name for path in settings[key]]
+        kept[key] = [Path(path).name for path in settings.get(key, ())]  # older runs lack some
     for key in ("validation", "validation_lr", "teacher"):
-        kept[key] = settings[key] and Path(settings[key]).name
+        kept[key] = settings.get(key) and Path(settings[key]).name
     return kept

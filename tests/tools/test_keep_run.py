@@ -17,12 +17,14 @@ from tools.keep_run import keep_run
 def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
     network = build_model("promptsr-tiny", groups=1, blocks_per_group=1)
     recipe = Recipe(data=("photos",), model=network.config, validation="kodak", validation_images=8)
+    settings = asdict(recipe)
+    del settings["data_lr"], settings["validation_lr"]  # a run that began before there were such settings
     weights = network.state_dict()
     average = {name: value + 1 for name, value in weights.items()}
     parts = {"images": [], "step": 70, "best": 27.5, "optimizers": []}
     run = tmp_path / "mine"
     run.mkdir()
-    save_state(run, {"recipe": asdict(recipe), "network": weights, "average": average, **parts})
+    save_state(run, {"recipe": settings, "network": weights, "average": average, **parts})
     (run / "log.csv").write_text("step,loss,lr,images_per_second,psnr_y\n50,0.1,0.1,5,\n70,0.1,0.1,5,27.456\n")
     keep_run(run, tmp_path / "kept")
     raw, averaged = (load_file(tmp_path / "kept" / f"mine{name}.safetensors") for name in ("-raw", ""))
