@@ -82,9 +82,7 @@ def encode(picture: Picture, path: Path, *, quality: int = 95) -> list[str]:
         raise ConfigError(f"The quality must lie between 1 and 100, not {quality}.")
     check_target(path, picture.width, picture.height)
     metadata = _of_size(picture.metadata, picture.width, picture.height)
-    lost = _lost_pixels(picture, target)
-    if target is _PNG and not _fits(metadata.icc, grey=picture.grey):
-        lost.append("the colour profile, which is of another kind than the pixels")
+    if _is_misfit(picture, target):
         metadata = replace(metadata, icc=None)
     options = target.options | ({"Q": quality} if target.lossy else {})
     pixels = picture.height * picture.width
@@ -103,7 +101,16 @@ def encode(picture: Picture, path: Path, *, quality: int = 95) -> list[str]:
             raise ImageError(f"{path.name} could not be encoded; write PNG or TIFF instead.") from error
         if target is _TIFF:
             tiff.add(file, metadata)
-    return [*lost, *_lost_metadata(metadata, target)]
+    return _lost(picture, metadata, target)
+
+
+def losses(picture: Picture, path: Path) -> list[str]:
+    """Return what `encode` would return, without writing anything.
+
+    Raises:
+        ImageError: the suffix is unknown.
+    """
+    return _lost(picture, _of_size(picture.metadata, picture.width, picture.height), _format_of(path))
 
 
 def _format_of(path: Path) -> _Format:
@@ -184,6 +191,16 @@ def _of_size(metadata: Metadata, width: int, height: int) -> Metadata:
 
 def _fits(profile: bytes | None, *, grey: bool) -> bool:
     return profile is None or (profile[16:20] == b"GRAY") == grey
+
+
+def _is_misfit(picture: Picture, target: _Format) -> bool:
+    """Return whether the colour profile is of another kind than the pixels, which a PNG cannot hold."""
+    return target is _PNG and not _fits(picture.metadata.icc, grey=picture.grey)
+
+
+def _lost(picture: Picture, metadata: Metadata, target: _Format) -> list[str]:
+    misfit = ["the colour profile, which is of another kind than the pixels"] if _is_misfit(picture, target) else []
+    return [*_lost_pixels(picture, target), *misfit, *_lost_metadata(metadata, target)]
 
 
 def _lost_pixels(picture: Picture, target: _Format) -> list[str]:

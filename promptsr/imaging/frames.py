@@ -12,7 +12,8 @@ import numpy as np
 import pyvips
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from promptsr.imaging.encode import SUFFIXES, encode
+from promptsr.imaging.containers import png, webp
+from promptsr.imaging.encode import SUFFIXES, encode, losses
 from promptsr.imaging.picture import Header, Metadata, Picture
 from promptsr.imaging.png_chunks import SIGNATURE, read_chunks, write_chunk
 from promptsr.support.errors import ImageError, UserError
@@ -54,18 +55,18 @@ def write_frames(frames: Iterable[Picture], header: Header, path: Path, *, quali
                 if header.durations:
                     frame = _of_one_kind(frame, header, first=len(parts) == 1)
                 if path.suffix.lower() == ".webp":
-                    lost.update(dict.fromkeys(encode(frame, folder / "lossy.webp", quality=quality)))
+                    lost.update(dict.fromkeys(losses(frame, path)))
                 lost.update(dict.fromkeys(encode(frame, parts[-1])))
             if len(parts) != header.frames:
                 raise ImageError(f"{len(parts)} of {header.frames} frames came; read the file again.")
             _join(parts, header, path, quality)
         except UserError as error:
-            kept = [part for part in parts if part.exists()]
-            if not kept:
+            finished = [part for part in parts if part.exists()]
+            if not finished:
                 raise
             spare = path.with_name(f"{path.stem}-{folder.name[-8:]}")
             _publish(folder, spare)
-            raise type(error)(f"{error} The {len(kept)} finished frames are in {spare}.") from error
+            raise type(error)(f"{error} The {len(finished)} finished frames are in {spare}.") from error
     no_longer = ["durations and loop of the animation"] if header.durations and not path.suffix else []
     return [*lost, *no_longer]
 
@@ -100,7 +101,6 @@ def _is_tiff(path: Path) -> bool:
 
 def _join(parts: list[Path], header: Header, path: Path, quality: int) -> None:
     if path.suffix.lower() not in SUFFIXES:
-        (parts[0].parent / "lossy.webp").unlink(missing_ok=True)
         _publish(parts[0].parent, path)
         return
     with replacing(path) as temporary:
@@ -134,9 +134,11 @@ def _join_webp(parts: list[Path], header: Header, target: Path, quality: int) ->
     joined.set_type(pyvips.GValue.array_int_type, "delay", list(header.durations))
     joined.set_type(pyvips.GValue.gint_type, "loop", header.loop)
     try:
-        joined.webpsave(str(target), Q=quality, smart_subsample=True)
+        data = joined.webpsave_buffer(Q=quality, smart_subsample=True, keep="icc")  # else it makes up EXIF
     except pyvips.Error as error:
         raise ImageError(f"{target.name} could not be encoded; write PNG instead.") from error
+    metadata = png.read(parts[0].read_bytes())
+    target.write_bytes(webp.with_metadata(data, metadata, images[0].width, images[0].height))
 
 
 def _join_apng(parts: list[Path], header: Header, target: Path) -> None:

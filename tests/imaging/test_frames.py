@@ -16,6 +16,7 @@ from promptsr.imaging.frames import can_hold, write_frames
 from promptsr.support.errors import ImageError
 
 TEXT = Metadata(texts=(("Title", "Schloß"),))
+EXIF = b"II*\0\x08\0\0\0\x01\0\x98\x82\x02\0\x03\0\0\0me\0\0\0\0\0\0"  # Copyright
 
 
 def _frames(count: int, *, deep: bool = False, alpha: bool = False) -> list[Picture]:
@@ -69,12 +70,14 @@ def test_apng_of_sixteen_bits(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.color, frame.color)
 
 
-def test_webp_keeps_frames_durations_and_loop(tmp_path: Path) -> None:
-    flat = [Picture(np.full((40, 60, 3), level, np.uint8), metadata=TEXT) for level in (20, 120, 220)]
+@pytest.mark.parametrize("metadata", [TEXT, replace(TEXT, exif=EXIF, xmp=b"<x:xmpmeta/>")])
+def test_webp_keeps_frames_durations_loop_and_metadata(metadata: Metadata, tmp_path: Path) -> None:
+    flat = [Picture(np.full((40, 60, 3), level, np.uint8), metadata=metadata) for level in (20, 120, 220)]
     lost = write_frames(flat, _header(flat, (50, 100, 2000), 7), tmp_path / "a.webp")
     assert any("Title" in phrase for phrase in lost)
     with Image.open(tmp_path / "a.webp") as image:
         assert (len(ImageSequence.all_frames(image)), image.info["loop"]) == (3, 7)
+        assert (image.info.get("exif"), image.info.get("xmp")) == (metadata.exif, metadata.xmp)  # nothing is made up
         for index, (level, duration) in enumerate(((20, 50), (120, 100), (220, 2000))):
             image.seek(index)
             image.load()
