@@ -32,7 +32,7 @@ def ablate(
     import pandas as pd
 
     from analysis.ablations.study import table, train_ablations
-    from analysis.common.left_out import LeftOut
+    from analysis.common.left_out import LeftOut, check_none_left_out
     from analysis.common.tables import write_table
     from promptsr.data.cache import ImagesRead
     from promptsr.evaluation.benchmark_sets import find_sets
@@ -70,7 +70,7 @@ def ablate(
     show({"seeds": seeds, "rows": lines}, _shown(lines, [each.name for each in found], seeds), json_target)
     lost = {image: reason for each in ablations for image, reason in each.left_out.items()}
     left_out.name(lost)
-    left_out.check(lost, sum(len(each.pairs) + len(each.left_out) for each in found))
+    check_none_left_out(lost, sum(len(each.pairs) + len(each.left_out) for each in found))
 
 
 def _shown(lines: "list[dict[str, str]]", sets: "list[str]", seeds: int) -> Table:

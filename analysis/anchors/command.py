@@ -44,7 +44,7 @@ def anchors(
     from analysis.anchors.export import FILES, write_study
     from analysis.anchors.image_folders import find_image_set
     from analysis.anchors.study import analyse, check_settings, collect_variants
-    from analysis.common.left_out import LeftOut
+    from analysis.common.left_out import LeftOut, check_none_left_out
     from promptsr.support.ranks import joined
     from promptsr.zoo.load import load_model
 
@@ -76,7 +76,7 @@ def anchors(
     for sentence in study.findings:
         log.print(sentence, soft_wrap=True)
     show(study.to_dict(), _table(study), json_target)
-    left_out.check(study.skipped, len(images.files))
+    check_none_left_out(study.skipped, len(images.files))
 
 
 def _table(study: "AnchorStudy") -> Table:

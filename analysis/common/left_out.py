@@ -20,11 +20,12 @@ class LeftOut:
                 self._named[image] = reason
                 complain(f"{image} was left out: {reason}")
 
-    def check(self, images: Mapping[str, str], total: int) -> None:
-        """End a command whose results are written.
 
-        Raises:
-            UserError: some of the images were left out.
-        """
-        if images:
-            raise UserError(f"{len(images)} of {total} images were left out; see above.")
+def check_none_left_out(images: Mapping[str, str], total: int) -> None:
+    """End a command whose results are written.
+
+    Raises:
+        UserError: some of the images were left out.
+    """
+    if images:
+        raise UserError(f"{len(images)} of {total} images were left out; see above.")

@@ -40,7 +40,7 @@ def complexity(
     import pandas as pd
 
     from analysis.common.figure_style import publish
-    from analysis.common.left_out import LeftOut
+    from analysis.common.left_out import LeftOut, check_none_left_out
     from analysis.common.tables import write_table
     from analysis.complexity.figure import draw_accuracy, draw_scaling
     from analysis.complexity.scaling import LAYERS, measure_scaling
@@ -102,7 +102,7 @@ def complexity(
     total = len(pairs) + len(lost)
     lost |= {image: reason for point in points for image, reason in point.left_out.items()}
     left_out.name(lost)
-    left_out.check(lost, total)
+    check_none_left_out(lost, total)
 
 
 def _cost_table(rows: "Sequence[Row]") -> Table:

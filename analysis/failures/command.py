@@ -2,13 +2,14 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, follow, log, show
+from promptsr.cli.console import JsonOption, check_targets, log, show
 from promptsr.support.errors import ConfigError
 
 
@@ -40,12 +41,11 @@ def failures(
     json_target: JsonOption = None,
 ) -> None:
     """Find the windows where a model loses most to others; several ranks share the images under torchrun."""
-    from analysis.common.each_image import ImageLog
-    from analysis.common.left_out import LeftOut
+    from analysis.common.left_out import check_none_left_out
+    from analysis.common.study_command import run_study
     from analysis.failures.report import FILES, write_report
     from analysis.failures.search import Searching, find_failures
     from promptsr.data.pairs import search_pairs
-    from promptsr.support.ranks import joined
     from promptsr.zoo.listing import first_opponent, list_models
     from promptsr.zoo.load import load_model, load_models
 
@@ -58,24 +58,14 @@ def failures(
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
     found = search_pairs(folder, lr, first.scale)
-    unusable = {path.name: reason for path, reason in found.left_out}
-    left_out = LeftOut()
 
-    def describe(step: Searching) -> tuple[int, int, str]:
-        left_out.name(step.left_out)
-        return step.done, step.total, f"{step.image} {step.comparing.model if step.comparing else ''}"
+    def model_of(step: Searching) -> str:
+        return step.comparing.model if step.comparing else ""
 
-    with joined() as ranks:
-        work = find_failures(
-            first, others, found.pairs, window=window, stride=stride, count=count, per_image=per_image,
-            left_out=unusable, log=ImageLog(log_folder), ranks=ranks,
-        )  # fmt: skip
-        study = follow(work, "images", describe, shown=ranks.first)
-    if not ranks.first:
+    settings = {"window": window, "stride": stride, "count": count, "per_image": per_image}
+    study = run_study(found, log_folder, partial(find_failures, first, others), model_of, **settings)
+    if study is None:
         return
-    left_out.name(study.skipped)
-    for note in found.notes:
-        log.print(note, soft_wrap=True)
     if not study.cases:
         log.print(study.good_news, soft_wrap=True)
     report = write_report(study, out, shlex.join(["python", "-m", "analysis", *sys.argv[1:]]))
@@ -85,4 +75,4 @@ def failures(
         cells = (case.image, str(case.x), str(case.y), case.kind, f"{case.loss_db:.2f}", case.against)
         table.add_row(*cells)
     show(study.to_dict(), table, json_target)
-    left_out.check(study.skipped, len(found.pairs) + len(unusable))
+    check_none_left_out(study.skipped, len(found.pairs) + len(found.left_out))

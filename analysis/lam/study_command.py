@@ -1,13 +1,14 @@
 """`python -m analysis lam-study`: how far models look on average, over many regions of a folder of images."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, follow, log, show
+from promptsr.cli.console import JsonOption, check_targets, show
 
 
 def lam_study(
@@ -39,38 +40,23 @@ def lam_study(
     """
     table_path, figure_path, log_folder = out / "study.csv", out / "di.png", out / "finished"
     check_targets((table_path, figure_path, log_folder / "x.pt"), json_target)
-    from analysis.common.each_image import ImageLog
     from analysis.common.figure_style import publish
-    from analysis.common.left_out import LeftOut
+    from analysis.common.left_out import check_none_left_out
+    from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
     from analysis.lam.attribution import PathSettings
-    from analysis.lam.study import Studying, study
+    from analysis.lam.study import study
     from analysis.lam.study_figure import draw_di
     from promptsr.data.pairs import search_pairs
-    from promptsr.support.ranks import joined
     from promptsr.zoo.load import load_models
     from promptsr.zoo.sr_model import common_scale
 
     models, settings = load_models(model), PathSettings(steps, rule=rule)
     images = search_pairs(folder, lr, common_scale(models))
-    unusable = {path.name: reason for path, reason in images.left_out}
-    left_out = LeftOut()
-
-    def describe(step: Studying) -> tuple[int, int, str]:
-        left_out.name(step.left_out)
-        return step.done, step.total, f"{step.image} {step.model}"
-
-    with joined() as ranks:
-        work = study(
-            models, images.pairs, per_image=per_image, window=window, patch=patch, settings=settings, seed=seed,
-            left_out=unusable, log=ImageLog(log_folder), ranks=ranks,
-        )  # fmt: skip
-        found = follow(work, "images", describe, shown=ranks.first)
-    if not ranks.first:
+    options = {"per_image": per_image, "window": window, "patch": patch, "settings": settings, "seed": seed}
+    found = run_study(images, log_folder, partial(study, models), lambda step: step.model, **options)
+    if found is None:
         return
-    left_out.name(found.skipped)
-    for note in images.notes:
-        log.print(note, soft_wrap=True)
     write_table(found.regions, table_path)
     publish(draw_di(found), figure_path)
     table = Table("model", "mean DI", "95 % interval")
@@ -81,7 +67,7 @@ def lam_study(
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
     show(found.to_dict(), table, json_target)
     faulty = {name: reason for name, reason in found.skipped.items() if name not in found.flat}
-    left_out.check(faulty, len(images.pairs) + len(unusable))
+    check_none_left_out(faulty, len(images.pairs) + len(images.left_out))
 
 
 def _interval(low: float, high: float, digits: str) -> str:

@@ -116,8 +116,8 @@ def upscale(
         done = [each for part in ranks.gather(done) for each in part]
         failed = [each for part in ranks.gather(failed) for each in part]
     if ranks.first:
-        order = [job.source for job in planned.jobs]
-        done.sort(key=lambda each: order.index(Path(each.input)))
+        places = {str(job.source): place for place, job in enumerate(planned.jobs)}
+        done.sort(key=lambda each: places[each.input])
         result = {
             "model": f"{model}+" if ensemble else model,
             "images": [asdict(each) for each in done],

@@ -102,8 +102,10 @@ def plan(inputs: list[Path], wish: Wish, size_of: Callable[[Header], tuple[int, 
             f"{len(there)} of {len(jobs)} results exist already ({names}): choose --skip-existing, --overwrite or "
             "another --output."
         )
-    skipped = [job.target for job in there] if wish.existing == "skip" else []
-    return Plan([job for job in jobs if job.target not in skipped], failed, left_out, skipped)
+    if wish.existing != "skip":
+        return Plan(jobs, failed, left_out)
+    skipped = {job.target for job in there}
+    return Plan([job for job in jobs if job.target not in skipped], failed, left_out, [job.target for job in there])
 
 
 def _format(name: str | None) -> str | None:

@@ -4,10 +4,8 @@ resumed.
 
 import io
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +14,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-COUNTED = '''
-"""A network that notes every input of one size, and may be killed over one of them."""
-import os, signal, torch
-from pathlib import Path
+from tests.support.ranks import COUNTED, run_ranks
 
-
-class Counted(torch.nn.Module):
-    def forward(self, image):
-        if image.shape[2:] in ((20, 18), (19, 19)):
-            with open("seen.txt", "a") as file:
-                file.write("x")
-            if os.environ.get("KILLED_AT") == str(Path("seen.txt").stat().st_size):
-                os.kill(os.getpid(), signal.SIGKILL)
-        return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-
-def build():
-    return Counted()
-'''
 SHARED = ("photos", "--model", "counted:build", "--out", "out")
 STUDIES = {
     "failures": ("failures", *SHARED, "--window", "16"),
@@ -46,14 +27,7 @@ def start(
     folder: Path, *command: str, ranks: int = 1, code: int = 2, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a study in a process of its own, or in several."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-    threads = {"OMP_NUM_THREADS": "1"}  # as torchrun sets it: threads change the last bits
-    line = [sys.executable, *launch, "-m", "analysis", *command, "--json", "-"]
-    done = subprocess.run(
-        line, cwd=folder, env=os.environ | threads | environment, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == code, done.stderr
-    return done
+    return run_ranks(folder, "analysis", *command, "--json", "-", ranks=ranks, code=code, **environment)
 
 
 def results(folder: Path, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """`promptsr evaluate --bench`: JSON and files, resumption after a kill, ranks under torchrun, and what is refused."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,27 +18,9 @@ from promptsr.inference.self_ensemble import self_ensemble
 from promptsr.paper.tables import published
 from promptsr.zoo.load import list_models, load_model
 from tests.support.commands import Run
+from tests.support.ranks import COUNTED, run_ranks
 
 Result = Callable[..., dict[str, Any]]
-COUNTED = '''
-"""A network that notes every LR image of the sets, and may be killed over one of them."""
-import os, signal, torch
-from pathlib import Path
-
-
-class Counted(torch.nn.Module):
-    def forward(self, image):
-        if image.shape[2:] == (20, 18):
-            with open("seen.txt", "a") as file:
-                file.write("x")
-            if os.environ.get("KILLED_AT") == str(Path("seen.txt").stat().st_size):
-                os.kill(os.getpid(), signal.SIGKILL)
-        return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-
-def build():
-    return Counted()
-'''
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +38,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path, *arguments: object, ranks: int = 1, code: int = 0, **environment: str) -> str:
     """`promptsr evaluate` in a process of its own, or in several, which ends with a code: its JSON."""
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-    command = [sys.executable, *launch, "-m", "promptsr", "evaluate", *map(str, arguments), "--json", "-"]
-    threads = {"OMP_NUM_THREADS": "1"}  # as torchrun sets it: threads change the last bits
-    environment = os.environ | threads | environment
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == code, done.stderr
-    return done.stdout
+    command = ("evaluate", *arguments, "--json", "-")
+    return run_ranks(folder, "promptsr", *command, ranks=ranks, code=code, **environment).stdout
 
 
 def test_a_table_and_its_json(promptsr: Run, bench: Path, tmp_path: Path) -> None:

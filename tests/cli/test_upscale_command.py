@@ -2,8 +2,6 @@
 
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from promptsr.inference.self_ensemble import self_ensemble
 from promptsr.support.errors import ImageError
 from promptsr.zoo.sr_model import SRModel
 from tests.support.commands import Run
+from tests.support.ranks import run_ranks
 
 Process = Callable[..., CompletedProcess[str]]
 Result = Callable[..., dict[str, Any]]
@@ -222,12 +221,11 @@ def test_ranks_share_the_files(photo: Path, tmp_path: Path) -> None:
     for index in range(3):
         (photo.parent / f"{index}.png").write_bytes(photo.read_bytes())
     (photo.parent / "cut.png").write_bytes(photo.read_bytes()[:-60])
-    arguments = ["upscale", photo.parent, "-o", tmp_path / "out", "-m", "bicubic-x2", "--json", tmp_path / "out.json"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "promptsr"]
-    done = subprocess.run([*launch, *map(str, arguments)], capture_output=True, text=True, timeout=180)
+    command = ("upscale", photo.parent, "-o", tmp_path / "out", "-m", "bicubic-x2", "--json", tmp_path / "out.json")
+    run_ranks(tmp_path, "promptsr", *command, ranks=2, code=1)  # torchrun knows no other
     report = json.loads((tmp_path / "out.json").read_text())
     assert [Path(image["input"]).name for image in report["images"]] == ["0.png", "1.png", "2.png", "photo.png"]
-    assert [Path(entry["input"]).name for entry in report["failed"]] == ["cut.png"] and done.returncode != 0
+    assert [Path(entry["input"]).name for entry in report["failed"]] == ["cut.png"]
     assert _names(tmp_path / "out") == ["0.png", "1.png", "2.png", "photo.png"]
 
 

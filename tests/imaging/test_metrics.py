@@ -2,6 +2,7 @@
 the published scores of bicubic interpolation."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,13 @@ from promptsr.imaging.metrics import gmsd, luma, ms_ssim, psnr_y, quantize, ssim
 from promptsr.zoo.load import load_model
 
 
+def noisy_pairs(shortest: int, longest: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a test arguments of `pair` with sides in pixels between these, and a border."""
+    side = st.integers(shortest, longest)
+    noise = st.sampled_from([0.005, 0.05, 0.5])
+    return given(height=side, width=side, border=st.integers(0, 4), seed=st.integers(0, 99), noise=noise)
+
+
 def pair(height: int, width: int, seed: int, noise: float) -> tuple[Tensor, Tensor]:
     """A random 8-bit image with smooth parts, and a noisy version of it."""
     rng = np.random.default_rng(seed)
@@ -39,13 +47,7 @@ def y_channel(image: Tensor, border: int) -> np.ndarray:
     return np.asarray(y[border : y.shape[0] - border, border : y.shape[1] - border])
 
 
-@given(
-    height=st.integers(20, 50),
-    width=st.integers(20, 50),
-    border=st.integers(0, 4),
-    seed=st.integers(0, 99),
-    noise=st.sampled_from([0.005, 0.05, 0.5]),
-)
+@noisy_pairs(20, 50)
 def test_scores_are_scikit_images(height: int, width: int, border: int, seed: int, noise: float) -> None:
     sr, hr = pair(height, width, seed, noise)
     x, y = y_channel(sr, border), y_channel(hr, border)
@@ -64,13 +66,7 @@ def grey(image: Tensor, border: int) -> np.ndarray:
     return np.asarray(levels[border : levels.shape[0] - border, border : levels.shape[1] - border])
 
 
-@given(
-    height=st.integers(184, 230),
-    width=st.integers(184, 230),
-    border=st.integers(0, 4),
-    seed=st.integers(0, 99),
-    noise=st.sampled_from([0.005, 0.05, 0.5]),
-)
+@noisy_pairs(184, 230)
 @settings(max_examples=10)
 def test_ms_ssim_is_that_of_the_authors_code(height: int, width: int, border: int, seed: int, noise: float) -> None:
     sr, hr = pair(height, width, seed, noise)
@@ -110,13 +106,7 @@ def test_ms_ssim_needs_a_whole_window_at_five_scales(size: int, border: int, mea
         assert math.isnan(ms_ssim(*pair(*shape, 0, 0.05), border)) is not measured
 
 
-@given(
-    height=st.integers(10, 50),
-    width=st.integers(10, 50),
-    border=st.integers(0, 4),
-    seed=st.integers(0, 99),
-    noise=st.sampled_from([0.005, 0.05, 0.5]),
-)
+@noisy_pairs(10, 50)
 def test_gmsd_is_that_of_the_authors_code(height: int, width: int, border: int, seed: int, noise: float) -> None:
     sr, hr = pair(height, width, seed, noise)
     across = np.array([[1, 0, -1]] * 3) / 3
