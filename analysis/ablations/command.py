@@ -32,8 +32,8 @@ def ablate(
     import pandas as pd
 
     from analysis.ablations.study import table, train_ablations
-    from analysis.common.left_out import LeftOut, check_none_left_out
     from analysis.common.tables import write_table
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.data.cache import ImagesRead
     from promptsr.evaluation.benchmark_sets import find_sets
     from promptsr.evaluation.evaluate import decibels
@@ -46,7 +46,7 @@ def ablate(
     found = find_sets(bench, sets or [], loaded.model.scale)
     if any(each.name in ("table", "row", "parameters") for each in found):
         raise ConfigError("A set cannot be called table, row or parameters: rename its folder.")
-    left_out = LeftOut()
+    left_out = LeftOutLog()
     left_out.name({f"{each.name}: {image.name}": image.reason for each in found for image in each.left_out})
 
     def describe(step: "AblationStep") -> tuple[float, int, str]:

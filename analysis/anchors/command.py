@@ -44,7 +44,7 @@ def anchors(
     from analysis.anchors.export import FILES, write_study
     from analysis.anchors.image_folders import find_image_set
     from analysis.anchors.study import analyse, check_settings, collect_variants
-    from analysis.common.left_out import LeftOut, check_none_left_out
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.support.ranks import joined
     from promptsr.zoo.load import load_model
 
@@ -56,7 +56,7 @@ def anchors(
     check_settings(images, way=way, perplexity=perplexity, k=k)
     loaded = load_model(model)
 
-    left_out = LeftOut()
+    left_out = LeftOutLog()
 
     def describe(step: "Collecting | Stage") -> tuple[int, int, str]:
         return step.done, step.total, step.name

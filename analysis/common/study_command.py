@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analysis.common.each_image import ImageLog
-from analysis.common.left_out import LeftOut
 from promptsr.cli.console import follow, log
+from promptsr.cli.left_out import LeftOutLog
 from promptsr.data.pairs import FoundPairs
 from promptsr.support.ranks import joined
 
@@ -33,7 +33,7 @@ def run_study(
     Returns:
         The study; None in the processes that leave it to the first one to write.
     """
-    left_out = LeftOut()
+    left_out = LeftOutLog()
 
     def describe(step: Any) -> tuple[int, int, str]:
         left_out.name(step.left_out)

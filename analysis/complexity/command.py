@@ -40,11 +40,11 @@ def complexity(
     import pandas as pd
 
     from analysis.common.figure_style import publish
-    from analysis.common.left_out import LeftOut, check_none_left_out
     from analysis.common.tables import write_table
     from analysis.complexity.figure import draw_accuracy, draw_scaling
     from analysis.complexity.scaling import LAYERS, measure_scaling
     from analysis.complexity.study import ablations, accuracy_against_size, measured_point, table_three
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.data.pairs import search_pairs
     from promptsr.evaluation.evaluate import smallest_side
     from promptsr.paper.tables import DATASETS, published
@@ -65,7 +65,7 @@ def complexity(
     lost = {path.name: reason for path, reason in found.left_out} if found else {}
     if lost and not pairs:
         raise UserError(f"No image could be measured: {next(iter(lost.values()))}")
-    left_out = LeftOut()
+    left_out = LeftOutLog()
     left_out.name(lost)
     points = accuracy_against_size(dataset, scale)
     if pairs:

@@ -41,10 +41,10 @@ def failures(
     json_target: JsonOption = None,
 ) -> None:
     """Find the windows where a model loses most to others; several ranks share the images under torchrun."""
-    from analysis.common.left_out import check_none_left_out
     from analysis.common.study_command import run_study
     from analysis.failures.report import FILES, write_report
     from analysis.failures.search import Searching, find_failures
+    from promptsr.cli.left_out import check_none_left_out
     from promptsr.data.pairs import search_pairs
     from promptsr.zoo.listing import first_opponent, list_models
     from promptsr.zoo.load import load_model, load_models

@@ -41,12 +41,12 @@ def lam_study(
     table_path, figure_path, log_folder = out / "study.csv", out / "di.png", out / "finished"
     check_targets((table_path, figure_path, log_folder / "x.pt"), json_target)
     from analysis.common.figure_style import publish
-    from analysis.common.left_out import check_none_left_out
     from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
     from analysis.lam.attribution import PathSettings
     from analysis.lam.study import study
     from analysis.lam.study_figure import draw_di
+    from promptsr.cli.left_out import check_none_left_out
     from promptsr.data.pairs import search_pairs
     from promptsr.zoo.load import load_models
     from promptsr.zoo.sr_model import common_scale

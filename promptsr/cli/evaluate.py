@@ -10,7 +10,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, complain, name_weights, progress_bar, show
+from promptsr.cli.console import JsonOption, check_targets, name_weights, progress_bar, show
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 
@@ -55,6 +55,7 @@ def evaluate(
 
     Images that cannot be measured are named and left out, and the exit status is 2.
     """
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.evaluation.benchmark_sets import find_sets, search_set
     from promptsr.evaluation.evaluate import decibels
     from promptsr.evaluation.measure import measure
@@ -87,7 +88,9 @@ def evaluate(
         return _stability(models[0].to(find_device(device)), names[0], found[0], json_target)
     with joined() as ranks:
         models = [loaded.to(find_device(device)) for loaded in models]
-        bad = _Bad(found) if ranks.first else None
+        named = LeftOutLog()
+        for each in found:
+            named.name(_reasons(each.name, each.left_out))
         with progress_bar(shown=ranks.first) as bar:
             task = bar.add_task("images", total=None, note="")
 
@@ -97,7 +100,7 @@ def evaluate(
 
             log = ScoreLog(out / "scores", ranks.rank) if out else None
             rows = finish(measure(models, found, ensemble=self_ensemble, log=log, ranks=ranks), tell)
-    if bad is None:
+    if not ranks.first:
         return
     if bench is not None:
         table = table_one(rows, found, common, self_ensemble)
@@ -110,40 +113,29 @@ def evaluate(
         shown = _images(scores)
     name_weights(models, result, shown)
     show(result, shown, json_target)
-    for row in rows:
-        for name, each in row.sets.items():
-            bad.add(name, each.left_out)
-    bad.check()
+    lost = {
+        image: why
+        for row in rows
+        for name, each in row.sets.items()
+        for image, why in _reasons(name, each.left_out).items()
+    }
+    named.name(lost)
+    check_none_left_out(lost, sum(len(each.pairs) + len(each.left_out) for each in found))
 
 
-class _Bad:
-    """Images that cannot be measured, each named once on stderr, as early as it is known."""
-
-    def __init__(self, sets: list["BenchmarkSet"]) -> None:
-        self._total = sum(len(each.pairs) + len(each.left_out) for each in sets)
-        self._named: set[str] = set()
-        for each in sets:
-            self.add(each.name, each.left_out)
-
-    def add(self, set_name: str, images: Iterable["LeftOut"]) -> None:
-        """Name images of a set."""
-        for sentence in (f"{set_name}: {image.reason}" for image in images):
-            if sentence not in self._named:
-                self._named.add(sentence)
-                complain(sentence)
-
-    def check(self) -> None:
-        """Raise an error if any image was named."""
-        if self._named:
-            raise UserError(f"{len(self._named)} of {self._total} images could not be measured; see above.")
+def _reasons(set_name: str, images: "Iterable[LeftOut]") -> dict[str, str]:
+    """Return why images of a set were left out, by set and name."""
+    return {f"{set_name}: {image.name}": image.reason for image in images}
 
 
 def _stability(model: "SRModel", name: str, images: "BenchmarkSet", json_target: str | None) -> None:
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.evaluation.evaluate import LeftOut, decibels
     from promptsr.evaluation.stability import STEP, mean
     from promptsr.evaluation.stability import stability as measure
 
-    bad, changes, left_out = _Bad([images]), [], list(images.left_out)
+    named, changes, left_out = LeftOutLog(), [], list(images.left_out)
+    named.name(_reasons(images.name, left_out))
     with progress_bar() as bar:
         task = bar.add_task("images", total=len(images.pairs), note="")
         for pair in images.pairs:
@@ -151,7 +143,7 @@ def _stability(model: "SRModel", name: str, images: "BenchmarkSet", json_target:
                 changes.append(measure(model, *pair))
             except UserError as error:
                 left_out.append(LeftOut(pair[0].name, str(error)))
-                bad.add(images.name, left_out[-1:])
+                named.name(_reasons(images.name, left_out[-1:]))
             bar.advance(task)
     if not changes:
         raise UserError(f"No image of {images.name} could be measured; see above.")
@@ -165,7 +157,7 @@ def _stability(model: "SRModel", name: str, images: "BenchmarkSet", json_target:
     rows = {"images": [asdict(change) for change in changes], "left_out": [asdict(image) for image in left_out]}
     means = {"share": mean(changes).share, "unchanged": unchanged}
     show({"model": name, "moved_by": STEP, **rows, **means}, table, json_target)
-    bad.check()
+    check_none_left_out(_reasons(images.name, left_out), len(images.pairs) + len(images.left_out))
 
 
 def _images(scores: "Evaluation") -> Table:

@@ -151,7 +151,7 @@ def check_named(
     """Run a command of which some images are lost, each with a set: its JSON, and its table from another run."""
     code, table, err = promptsr("evaluate", *arguments)
     errors = [line for line in err.splitlines() if "Error: " in line]
-    assert code == 2 and errors[-1] == f"Error: {len(lost)} of {total} images could not be measured; see above."
+    assert code == 2 and errors[-1] == f"Error: {len(lost)} of {total} images were left out; see above."
     for line, (name, where) in zip(errors, lost.items(), strict=False):
         assert line.startswith(f"Error: {where}: ") and name in line
     assert len(errors) == len(lost) + 1

@@ -7,7 +7,7 @@ from promptsr.support.errors import UserError
 from promptsr.support.ranks import started
 
 
-class LeftOut:
+class LeftOutLog:
     """The images that were named up to now, by the first of several ranks alone."""
 
     def __init__(self) -> None:
