@@ -1,8 +1,9 @@
 """`promptsr models` and `promptsr complexity`: a table, or JSON."""
 
+from collections.abc import Sequence
 from functools import reduce
 from itertools import groupby
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -11,13 +12,24 @@ from rich.table import Column, Table
 from promptsr.cli.console import JsonOption, SetOption, log, show
 from promptsr.support.errors import first_few
 
+if TYPE_CHECKING:
+    from promptsr.zoo.listing import ModelInfo
 
-def models(json_target: JsonOption = None) -> None:
+
+def models(
+    wanted: Annotated[
+        bool, typer.Option("--wanted", help="List the files of the paper's networks that are not here instead.")
+    ] = False,
+    json_target: JsonOption = None,
+) -> None:
     """List the models, their size and their measured scores, and what is ignored in the folder PROMPTSR_MODELS."""
     from promptsr.zoo.listing import search_models
 
     with log.status("Reading new files"):
         listing = search_models()
+    if wanted:
+        _show_wanted(listing.models, json_target)
+        return
     table = Table("model", "scale", "parameters", "weights", "PSNR-Y / SSIM-Y")
     for model in listing.models:
         scores = "   ".join(f"{name} {s['psnr_y']:.2f} / {s['ssim_y']:.4f}" for name, s in model.scores.items())
@@ -36,6 +48,33 @@ def models(json_target: JsonOption = None) -> None:
         "ignored": [{"path": str(path), "reason": reason} for path, reason in listing.ignored],
     }
     show(result, tables, json_target)
+
+
+def _show_wanted(models: Sequence["ModelInfo"], json_target: str | None) -> None:
+    from promptsr.zoo.authors_files import authors_files
+
+    rows = []
+    table = Table("method", "scales", Column("file", overflow="fold"), Column("where", overflow="fold"))
+    for entry in authors_files():
+        if scales := entry.missing(models):
+            downloads = [entry.download.format(scale=scale) for scale in scales if entry.download]
+            names = entry.names(scales)
+            rows.append(
+                {
+                    "method": entry.method,
+                    "scales": scales,
+                    "files": names,
+                    "page": entry.page,
+                    "fetch": downloads,
+                    "package": entry.package or None,
+                }
+            )
+            where = f"promptsr fetch {' '.join(downloads)}" if downloads else entry.page
+            needs = f"\nneeds pip install {entry.package}" if entry.package else ""
+            upscaled = " ".join(f"x{scale}" for scale in scales)
+            table.add_row(entry.method, upscaled, "\n".join(names) or "any name", f"{where}{needs}")
+    table.caption = "Put files into the folder that PROMPTSR_MODELS names. They are known by their tensors."
+    show({"wanted": rows}, table, json_target)
 
 
 def complexity(

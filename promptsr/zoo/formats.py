@@ -17,6 +17,7 @@ TENSOR_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 """Suffixes of the files that `promptsr.zoo.tensor_files.read_tensors` reads."""
 READERS = {
     ".onnx": "promptsr.zoo.adapters.onnx_models:load_onnx",
+    ".caffemodel": "promptsr.zoo.adapters.caffe_models:load_caffe",
 }
 """Suffix of files that hold more than tensors -> module and function in it. A new format is one line."""
 SUFFIXES = (*TENSOR_SUFFIXES, *READERS)
@@ -74,6 +75,12 @@ def read_config(path: Path, notes: Mapping[str, str] | None = None) -> ModelConf
         return ModelConfig.from_dict(json.loads(notes["config"]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has an unusable configuration ({error}): write the checkpoint anew.") from error
+
+
+def split_scale(name: str) -> tuple[str, int | None]:
+    """Return the file and the scale in the name of one model of several in a file: `carn.pth@x3`; None without one."""
+    match = re.fullmatch(r"(.+)@x(\d)", name, re.DOTALL)
+    return (match[1], int(match[2])) if match else (name, None)
 
 
 def check_there(path: Path) -> None:

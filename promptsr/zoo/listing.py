@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from promptsr.support.errors import CheckpointError, UserError
 from promptsr.support.files import cache_folder, write_text
-from promptsr.zoo.formats import FUNCTION, SUFFIXES, is_promptsr, read_config, read_header
+from promptsr.zoo.formats import FUNCTION, SUFFIXES, is_promptsr, read_config, read_header, split_scale
 
 SCALES = (2, 3, 4)
 WEIGHTS = Path(str(files("promptsr") / "weights"))
@@ -60,6 +60,8 @@ class Listing:
     models: list[ModelInfo]
     ignored: list[tuple[Path, str]]
     """Paths in the user's own folder that are no models, and why."""
+    files: dict[str, Path]
+    """Checkpoints by the names of their models."""
 
 
 def list_models() -> list[ModelInfo]:
@@ -67,11 +69,14 @@ def list_models() -> list[ModelInfo]:
     return search_models().models
 
 
-def search_models() -> Listing:
+def search_models(read_new: bool = True) -> Listing:
     """List all models that have a name, and what was left out.
 
     A file of another network is loaded once; what it holds is kept in the user's cache until the file, our code or the
     packages that read it change.
+
+    Args:
+        read_new: load files that the cache does not know. Without that, which may take seconds, they are in no list.
     """
     path = WEIGHTS / "scores.json"
     scores: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else {}
@@ -83,13 +88,18 @@ def search_models() -> Listing:
     own, ignored = own_checkpoints()
     for name in [name for name in own if name in bundled or (name in models and models[name].has_weights)]:
         ignored.append((own.pop(name), f"{name} comes with PromptSR: rename the file to use it by name"))
-    kept = _Cache.load()
+    kept, checkpoints = _Cache.load(), dict[str, Path]()
     for name, path in {**bundled, **own}.items():
         try:
-            models[name] = _describe(name, path, kept)
+            for model in _describe(name, path, kept, read_new):
+                models[model.name], checkpoints[model.name] = model, path
         except UserError as error:
             ignored.append((path, str(error).removeprefix(f"{path} ").rstrip(".")))
-    return Listing([replace(model, scores=scores.get(name, {})) for name, model in models.items()], sorted(ignored))
+    return Listing(
+        [replace(model, scores=scores.get(name, {})) for name, model in models.items()],
+        sorted(ignored),
+        checkpoints,
+    )
 
 
 def first_opponent(models: Iterable[ModelInfo], scale: int, besides: Container[str]) -> str:
@@ -106,9 +116,13 @@ def first_opponent(models: Iterable[ModelInfo], scale: int, besides: Container[s
 
 
 def find_checkpoint(name: str) -> Path | None:
-    """Return the path of the weights of a named model, if there are any."""
+    """Return the path of the weights of a named model, if there are any; `file.pth@x3` is one of several in a file."""
     bundled = WEIGHTS / f"{name}.safetensors"
-    return bundled if os.path.isfile(bundled) else own_checkpoints()[0].get(name)
+    if os.path.isfile(bundled):
+        return bundled
+    own, (file, scale) = own_checkpoints()[0], split_scale(name)
+    of_several = (path for path in own.values() if scale and file in (path.name, path.stem))
+    return own.get(name) or next(of_several, None)
 
 
 def own_checkpoints() -> tuple[dict[str, Path], list[tuple[Path, str]]]:
@@ -143,18 +157,22 @@ def own_checkpoints() -> tuple[dict[str, Path], list[tuple[Path, str]]]:
     return own, ignored
 
 
-def _describe(name: str, path: Path, kept: "_Cache") -> ModelInfo:
-    """Describe a file, without scores. Raises UserError for one that is no model."""
+def _describe(name: str, path: Path, kept: "_Cache", read_new: bool) -> list[ModelInfo]:
+    """Describe the models of a file, without scores; none of a new file that is not to be read.
+
+    Raises:
+        UserError: it is no model.
+    """
     try:
         header = read_header(path)
     except CheckpointError:  # another format, or a damaged file
         header = None
     if header is not None and is_promptsr(header.notes):
-        return ModelInfo(name, read_config(path, header.notes).scale, header.values, True, {})
-    seen = kept.look_up(path)
-    if seen.model is None:
+        return [ModelInfo(name, read_config(path, header.notes).scale, header.values, True, {})]
+    seen = kept.look_up(path, read_new)
+    if seen is not None and seen.reason:
         raise CheckpointError(seen.reason)
-    return seen.model
+    return seen.models if seen else []
 
 
 @dataclass(frozen=True)
@@ -164,7 +182,8 @@ class _Seen:
     size: int
     changed: int
     """Time in nanoseconds."""
-    model: ModelInfo | None
+    models: list[ModelInfo]
+    """Several, where it serves several scales."""
     reason: str = ""
     """Why it is no model."""
 
@@ -187,26 +206,31 @@ class _Cache:
                 return kept
         return fresh
 
-    def look_up(self, path: Path) -> _Seen:
-        """Return what a file is; it is read, and remembered, if it is new or has changed."""
+    def look_up(self, path: Path, read_new: bool) -> _Seen | None:
+        """Return what a file is. One that is new or has changed is read and remembered, or None without `read_new`."""
         key = os.path.abspath(path)
         try:
             size, changed = (status := path.stat()).st_size, status.st_mtime_ns
         except OSError as error:
-            return _Seen(0, 0, None, f"{path} cannot be read ({error.strerror})")
+            return _Seen(0, 0, [], f"{path} cannot be read ({error.strerror})")
         seen = self.seen.get(key)
         if seen is None or (seen.size, seen.changed) != (size, changed):
+            if not read_new:
+                return None
             from promptsr.zoo import adapters
 
             try:
-                model = adapters.load_file(path)
+                models = adapters.each_scale(path, adapters.load_file(path))
             except UserError as error:
-                seen = _Seen(size, changed, None, str(error))
+                seen = _Seen(size, changed, [], str(error))
                 if isinstance(error.__cause__, OSError | MemoryError):  # may pass while the file stays the same
                     return seen
             else:
-                info = ModelInfo(path.stem, model.scale, model.parameters, True, {}, model.architecture, model.weights)
-                seen = _Seen(size, changed, info)
+                described = (
+                    ModelInfo(each.name, each.scale, each.parameters, True, {}, each.architecture, each.weights)
+                    for each in models
+                )
+                seen = _Seen(size, changed, list(described))
             self.seen[key] = seen
             self._save()
         return seen

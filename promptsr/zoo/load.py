@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from promptsr.imaging.resize import upscale
 from promptsr.support.errors import CheckpointError
 from promptsr.zoo import hub
-from promptsr.zoo.adapters import is_foreign, load_file, load_function
+from promptsr.zoo.adapters import each_scale, is_foreign, load_file, load_function, take_scale
 from promptsr.zoo.checkpoints import load_checkpoint
-from promptsr.zoo.formats import FUNCTION
+from promptsr.zoo.formats import FUNCTION, split_scale
 from promptsr.zoo.listing import OWN_MODELS, PRESETS_LISTED, SCALES, WEIGHTS, ModelInfo, find_checkpoint, list_models
 from promptsr.zoo.memory import working_memory
 from promptsr.zoo.sr_model import SRModel
@@ -41,7 +41,8 @@ def load_model(name: str | Path) -> SRModel:
         name: a name from `list_models`; or the path of a checkpoint, one of PromptSR (`.safetensors`) or of a network
             in `promptsr.zoo.peers` or in spandrel (`.pth`, `.pt`, `.safetensors`), or of an ONNX file; or
             `hf://owner/name` for weights on the Hugging Face Hub (`promptsr.zoo.hub.download`); or `module:function`
-            for a function of yours that builds one (`promptsr.zoo.adapters.load_function`), which runs your code.
+            for a function of yours that builds one (`promptsr.zoo.adapters.load_function`), which runs your code. Of a
+            file for several scales, `file.pth@x3` is one model.
 
     Raises:
         CheckpointError: no such model, a preset without bundled weights, an unusable file or function, or the package
@@ -52,18 +53,30 @@ def load_model(name: str | Path) -> SRModel:
     if str(name).startswith(hub.PREFIX):
         short, fetched = hub.download(str(name))
         return replace(_open(short, fetched), name=short)
+    file, scale = split_scale(str(name))
     if found := find_checkpoint(str(name)):
-        return _open(str(name), found)
+        return _open(str(name), found, scale)
     if str(name) in {f"{preset}-x{scale}" for preset in PRESETS_LISTED for scale in SCALES}:
         raise CheckpointError(
             f"No weights come with {name} yet: train them with `promptsr train`, or choose one of {_usable()}."
         )
-    path = Path(name)
+    if os.path.exists(name):
+        file, scale = str(name), None
+    path = Path(file)
     if FUNCTION.fullmatch(str(name)) and not os.path.exists(path):
         return load_function(str(name))
     if path.suffix or os.path.exists(path):
-        return _open(path.stem, path)
+        return _open(path.stem, path, scale)
     raise CheckpointError(f"There is no model {name}: choose one of {_usable()}, or the path of a checkpoint.")
+
+
+def load_each(path: Path) -> list[SRModel]:
+    """Load all models of a checkpoint: one, or one for each scale of a network that serves several.
+
+    Raises:
+        CheckpointError: as `load_model`.
+    """
+    return each_scale(path, load_file(path)) if is_foreign(path) else [_open(path.stem, path)]
 
 
 def load_models(typed: Sequence[str]) -> list[SRModel]:
@@ -80,10 +93,10 @@ def load_models(typed: Sequence[str]) -> list[SRModel]:
     ]
 
 
-def _open(name: str, path: Path) -> SRModel:
+def _open(name: str, path: Path, scale: int | None = None) -> SRModel:
     if is_foreign(path):
-        return load_file(path)
-    network = load_checkpoint(path)
+        return take_scale(path, load_file(path), scale)
+    network = load_checkpoint(path, scale)
     config, memory = network.config, working_memory(network.config)
     return SRModel(
         name,

@@ -37,6 +37,15 @@ def test_models_names_what_is_ignored(
     assert code == 0 and str(path) in out
 
 
+def test_models_wanted(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMPTSR_MODELS", raising=False)
+    rows = {row["method"]: row for row in result("models", "--wanted")["wanted"]}
+    assert len(rows) == 21 and all(row["scales"] == [2, 3, 4] for row in rows.values())
+    assert rows["IMDN"]["fetch"] == ["imdn-x2", "imdn-x3", "imdn-x4"] and rows["RCAN"]["package"] == "spandrel"
+    assert rows["CARN"] == {**rows["IDN"], "method": "CARN", "files": ["carn.pth"], "page": rows["CARN"]["page"]}
+    assert rows["NLSN"]["page"] == "https://github.com/HarukiYqM/Non-Local-Sparse-Attention"
+
+
 def test_every_model_with_weights_loads() -> None:
     for info in list_models():
         if info.has_weights:

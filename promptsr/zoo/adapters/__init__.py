@@ -1,5 +1,6 @@
 """Networks of other authors as `SRModel`s: from checkpoints (`load_file`) and from code (`load_function`)."""
 
+from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -10,10 +11,11 @@ from promptsr.zoo.checkpoints import refuse_without_settings
 from promptsr.zoo.entries import Entry, Rank, take_network
 from promptsr.zoo.formats import FUNCTION, READERS, SUFFIXES, is_promptsr, read_header
 from promptsr.zoo.peers import find_peer, peer_titles
+from promptsr.zoo.peers.peer import Peer
 from promptsr.zoo.sr_model import SRModel
 from promptsr.zoo.tensor_files import read_tensors
 
-__all__ = ["FUNCTION", "SUFFIXES", "is_foreign", "load_file", "load_function"]
+__all__ = ["FUNCTION", "SUFFIXES", "each_scale", "is_foreign", "load_file", "load_function", "take_scale"]
 
 
 def is_foreign(path: Path) -> bool:
@@ -31,7 +33,7 @@ def load_file(path: Path) -> SRModel:
 
     The networks of `promptsr.zoo.peers` are tried first, then those of spandrel; `.onnx` goes through onnxruntime. Only
     tensors are read from a checkpoint, so none can run code. Of several entries the averaged weights are taken, see
-    `SRModel.weights`.
+    `SRModel.weights`; of several scales the smallest, see `each_scale`.
 
     Raises:
         CheckpointError: the file is missing, unsafe, damaged, of an unknown network or of several; the network is not
@@ -65,3 +67,35 @@ def load_file(path: Path) -> SRModel:
         f"{path} holds none of the networks known here: choose a checkpoint of {peer_titles()}, of a network that "
         "spandrel supports, or of PromptSR."
     )
+
+
+def each_scale(path: Path, model: SRModel) -> list[SRModel]:
+    """Return the models of a file: one, or one for each scale, named `file.pth@x3`, where a network has several.
+
+    Args:
+        path: of the file.
+        model: as `load_file` returns it.
+    """
+    network = model.network
+    if not isinstance(network, Peer) or len(network.scales) < 2:
+        return [model]
+    return [
+        replace(model, name=f"{path.name}@x{scale}", scale=scale, network=network.at(scale)) for scale in network.scales
+    ]
+
+
+def take_scale(path: Path, model: SRModel, scale: int | None) -> SRModel:
+    """Return the model of a file that upscales by `scale`; None: the only one.
+
+    Raises:
+        CheckpointError: there are several, or none of this scale.
+    """
+    models = each_scale(path, model)
+    fitting = [each for each in models if scale in (None, each.scale)]
+    if len(fitting) == 1:
+        return fitting[0]
+    *several, last = (f"x{each.scale}" for each in models)
+    scales = f"{', '.join(several)} and {last}" if several else last
+    if fitting:
+        raise CheckpointError(f"{path} upscales {scales}: choose one of them, such as {path}@x{models[-1].scale}.")
+    raise CheckpointError(f"{path} upscales {scales}, not x{scale}: choose weights for x{scale}.")

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from promptsr.support.errors import CheckpointError, UserError
 from promptsr.support.spans import spans
-from promptsr.zoo.adapters.padding import pad
 from promptsr.zoo.adapters.probing import PROBE, STEPS, describe, find_scale
 from promptsr.zoo.formats import check_there
 from promptsr.zoo.memory import is_out_of_memory
+from promptsr.zoo.padding import pad
 from promptsr.zoo.sr_model import SRModel
 
 _BYTES_PER_PIXEL = 32768

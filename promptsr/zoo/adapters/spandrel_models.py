@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from promptsr.support.errors import CheckpointError
 from promptsr.zoo.adapters.bounded_size import BoundedSize
-from promptsr.zoo.adapters.padding import pad
 from promptsr.zoo.adapters.probing import describe, estimate_bytes_per_pixel, has_gradients
 from promptsr.zoo.adapters.torchvision_operators import import_torchvision
+from promptsr.zoo.padding import pad
 from promptsr.zoo.peers import peer_titles
 from promptsr.zoo.sr_model import SRModel
 
+_EXTRA = {"attn.aligned_relative_position_index": "SRFormer"}
+"""Part of a tensor's name -> network that only the package spandrel_extra_arches knows."""
 _SMALLEST = (2, 4, 8, 16, 32, 64)
 """Sides in pixels to which an image of one pixel is padded, until the network takes it."""
 
@@ -40,7 +42,13 @@ def load_spandrel(path: Path, state: dict[str, Tensor]) -> SRModel | None:
             warnings.simplefilter("ignore")  # about the style of its architectures
             with BoundedSize(state):
                 found = spandrel.ModelLoader().load_from_state_dict(state)
-    except spandrel.UnsupportedModelError:
+    except spandrel.UnsupportedModelError as error:
+        for mark, name in _EXTRA.items():
+            if any(mark in key for key in state):
+                raise CheckpointError(
+                    f"{path} holds {name}: install the package that reads it with `pip install spandrel_extra_arches`, "
+                    "within the licence of its authors."
+                ) from error
         return None
     except Exception as error:  # spandrel detects by a few names, and fails in many ways if the others do not fit
         raise CheckpointError(

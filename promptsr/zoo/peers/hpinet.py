@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from promptsr.zoo.peers.parts import add_patches, cut_patches, enlarging, overlapping_cuts
 from promptsr.zoo.peers.peer import Peer
 
-_WIDTH, _QUERY, _HIDDEN, _LAYERS, _OVERLAP = 56, 32, 100, 3, 2
+_WIDTH, _QUERY, _HIDDEN, _LAYERS = 56, 32, 100, 3
 _PATCHES = (12, 16, 20, 24, 12, 16, 20, 24)
 """Side of a patch in each stage."""
 
@@ -47,11 +48,7 @@ class HPINet(Peer):
         self.scale = scale
         self.encoder = nn.Conv2d(3, _WIDTH, 3, padding=1)
         self.stages = nn.Sequential(*(Stage(size) for size in _PATCHES))
-        self.upsampling = nn.Sequential()
-        for factor in (2, 2) if scale == 4 else (scale,):
-            self.upsampling.append(nn.Conv2d(_WIDTH, _WIDTH * factor**2, 3, padding=1))
-            self.upsampling.append(nn.PixelShuffle(factor))
-            self.upsampling.append(nn.LeakyReLU(0.1))
+        self.upsampling = enlarging(_WIDTH, scale, nn.LeakyReLU(0.1))
         self.decoder = nn.Conv2d(_WIDTH, 3, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -72,20 +69,15 @@ class Stage(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """B x C x H x W -> the same."""
-        batch, _, height, width = features.shape
-        rows, columns = _cuts(height, self.size), _cuts(width, self.size)  # on the CPU: `_halvings` reads them
-        (m, h), (n, w) = rows.shape, columns.shape  # m x n patches of h x w
-        down, across = rows.flatten().to(features.device), columns.flatten().to(features.device)
-        x = features.index_select(2, down).index_select(3, across)  # B x C x mh x nw
-        x = x.reshape(batch, _WIDTH, m, h, n, w).permute(0, 2, 4, 3, 5, 1)  # B x m x n x h x w x C
-        x = x.reshape(batch, m * n, h * w, _WIDTH)  # B x patches x pixels x C
+        height, width = features.shape[2:]
+        # On the CPU: `_halvings` reads them.
+        rows, columns = overlapping_cuts(height, self.size), overlapping_cuts(width, self.size)
+        patches = cut_patches(features, rows, columns)  # B x m x n x h x w x C
+        x = patches.flatten(3, 4).flatten(1, 2)  # B x patches x pixels x C
         matches = self.best_matches(x)
         for number, layer in enumerate(self.layers):
             x = layer(x, None if number else matches)
-        x = x.reshape(batch, m, n, h, w, _WIDTH).permute(0, 5, 1, 3, 2, 4)  # B x C x m x h x n x w
-        x = x.reshape(batch, _WIDTH, m * h, n * w)  # B x C x mh x nw
-        x = x.new_zeros(batch, _WIDTH, height, n * w).index_add(2, down, x)  # B x C x H x nw
-        x = x.new_zeros(batch, _WIDTH, height, width).index_add(3, across, x)  # B x C x H x W
+        x = add_patches(x.reshape(patches.shape), rows, columns, height, width)
         x = x * _halvings(rows, height).to(x)[:, None] * _halvings(columns, width).to(x)
         out: Tensor = self.convolution(x) + features
         return out
@@ -127,14 +119,6 @@ class Layer(nn.Module):
         patches = patches + attended
         out: Tensor = patches + self.feed_forward(patches)
         return out
-
-
-def _cuts(length: int, size: int) -> Tensor:
-    """Return the pixels of a side that each patch covers: patches x pixels. The last patch is moved back inside."""
-    size = min(size, length)
-    step = max(1, size - _OVERLAP)
-    starts = torch.arange(0, length - size + step, step).clamp(max=length - size)
-    return starts[:, None] + torch.arange(size)
 
 
 def _halvings(cuts: Tensor, length: int) -> Tensor:

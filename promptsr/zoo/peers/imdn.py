@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from promptsr.zoo.peers.parts import gate
 from promptsr.zoo.peers.peer import Peer
 
 _WIDTH, _KEPT, _BLOCKS, _SLOPE = 64, 16, 6, 0.05
@@ -74,10 +75,7 @@ class ContrastAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        squeezed = _WIDTH // 16
-        self.gate = nn.Sequential(
-            nn.Conv2d(_WIDTH, squeezed, 1), nn.ReLU(), nn.Conv2d(squeezed, _WIDTH, 1), nn.Sigmoid()
-        )
+        self.gate = gate(_WIDTH, _WIDTH // 16, _WIDTH)
 
     def forward(self, features: Tensor) -> Tensor:
         """B x C x H x W -> the same."""

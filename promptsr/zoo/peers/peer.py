@@ -1,8 +1,10 @@
 """Base class of networks of other authors, with the attributes by which `find_peer` knows their checkpoints."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, ClassVar, Self
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Peer(nn.Module):
@@ -12,7 +14,28 @@ class Peer(nn.Module):
     """Name that its authors use."""
     NAMES: ClassVar[dict[str, str]] = {}
     """Parts of tensor names in the original checkpoint -> their replacement here, applied in this order."""
+    COMPUTED: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of tensors that some files hold, but which are computed here."""
     MIN_TILE: ClassVar[int] = 1
+    """As in `SRModel`."""
+    SIZE_MULTIPLE: ClassVar[int] = 1
     """As in `SRModel`."""
     BYTES_PER_PIXEL: ClassVar[int]
     """Peak memory of a forward pass for each LR pixel, measured on the CPU and rounded up."""
+    scale: int
+    scales: tuple[int, ...] = ()
+    """Of a network that has several: all that its weights serve."""
+
+    @classmethod
+    def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the arguments of the constructor besides the scale, read from tensors by their names here.
+
+        Where tensors belong to another network, any exception of a look-up or of arithmetic may be raised.
+        """
+        return {}
+
+    def at(self, scale: int) -> Self:
+        """Return this network, with the same weights, for another one of its scales."""
+        other = copy(self)
+        other.scale = scale
+        return other

@@ -47,6 +47,6 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     folder = tmp_path / "own"
     folder.mkdir()
     monkeypatch.setenv("PROMPTSR_MODELS", str(folder))
-    models.known.cache_clear()
+    models._listing.cache_clear()
     yield folder
-    models.known.cache_clear()
+    models._listing.cache_clear()
