@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.comparison.compare import Region
+    from analysis.common.image_windows import Region
     from analysis.lam.attribution import Attribution, PathSettings
     from analysis.lam.method import LocalAttributionMap
 
@@ -15,7 +15,7 @@ _HOMES = {
     "Attribution": "analysis.lam.attribution",
     "LocalAttributionMap": "analysis.lam.method",
     "PathSettings": "analysis.lam.attribution",
-    "Region": "analysis.comparison.compare",
+    "Region": "analysis.common.image_windows",
 }
 
 

@@ -15,7 +15,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
 from analysis.lam.method import LocalAttributionMap
 from promptsr.config import preset

@@ -41,6 +41,8 @@ _REST = 20.0
 """Seconds after the last user, for connections to end."""
 _TINY = "promptsr-tiny-x4"
 _SUFFIXES = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tif"}
+_ADVANCED = [95, 256, False, "cpu", "model", 2.0]
+"""Values of the drawer *Advanced* as they are at first, with the quality."""
 _OFTEN = {"upscale": 8, "compare": 3, "lam": 2, "attention": 2, "architecture": 2, "cancel": 3, "drop": 3, "refused": 5}
 """Relative frequency of the requests that wait for the device, and of those that must be refused."""
 
@@ -75,11 +77,15 @@ class Photos:
         text.write_text("No image at all.", encoding="utf-8")
         cut.write_bytes(photo.read_bytes()[:-900])
         self.refused: list[tuple[str, list[Any], str]] = [
-            ("upscale", [text, _TINY, "bicubic", "auto", "PNG"], "notes.png is not an image we read"),
-            ("upscale", [cut, _TINY, "bicubic", "auto", "PNG"], "cut.png is damaged or incomplete"),
-            ("upscale", [None, _TINY, "bicubic", "auto", "PNG"], "There is no photograph yet"),
-            ("upscale", [photo, "../weights/x", "bicubic", "auto", "PNG"], "There is no model ../weights/x"),
-            ("upscale", [photo, _TINY, "bicubic", "7", "PNG"], "Tiles of 7 pixels are too small"),
+            ("upscale", [text, _TINY, "bicubic", "auto", "PNG", *_ADVANCED], "notes.png is not an image we read"),
+            ("upscale", [cut, _TINY, "bicubic", "auto", "PNG", *_ADVANCED], "cut.png is damaged or incomplete"),
+            ("upscale", [None, _TINY, "bicubic", "auto", "PNG", *_ADVANCED], "There is no photograph yet"),
+            (
+                "upscale",
+                [photo, "../weights/x", "bicubic", "auto", "PNG", *_ADVANCED],
+                "There is no model ../weights/x",
+            ),
+            ("upscale", [photo, _TINY, "bicubic", "7", "PNG", *_ADVANCED], "Tiles of 7 pixels are too small"),
             ("compare", [photo, "shrink", None, [], "auto"], "Choose 1 to 4 different models, not none."),
             ("attention", [photo, "bicubic-x4", 1, 1, 0, 0, False], "bicubic-x4 is no PromptSR network"),
             ("architecture", [photo, _TINY, 1, 1, "encoder", 9999, 0], "lies outside of the"),
@@ -151,7 +157,7 @@ class User:
         draw = self._draw
         photo, model = draw.choice(self._photos.small), f"promptsr-tiny-x{draw.choice((2, 3, 4))}"
         tile, name = draw.choice(("auto", "32")), draw.choice(list(_SUFFIXES))
-        values = [await window.send(photo), model, "bicubic", tile, name]
+        values = [await window.send(photo), model, "bicubic", tile, name, *_ADVANCED]
         answer = await self._ask("upscale", "upscale", window, values, lambda answer: len(answer.data) == 5)
         if answer.error is None:
             begun = time.monotonic()
@@ -175,7 +181,7 @@ class User:
     async def _cancel(self, window: Window, how: str) -> None:
         """Break a long job off: when its turn has come, or is still to come."""
         wanted = self._draw.choice(("estimation", "-x4: "))
-        values = [await window.send(self._photos.large), _TINY, "bicubic", "64", "PNG"]
+        values = [await window.send(self._photos.large), _TINY, "bicubic", "64", "PNG", *_ADVANCED]
         cut = Cut(how, lambda line: wanted in line)
         await self._ask(how, "upscale", window, values, lambda answer: answer.cut == how or bool(answer.data), cut)
 

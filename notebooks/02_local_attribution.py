@@ -17,7 +17,8 @@
 #
 # You will
 # 1. build such a map from its parts, and check that its attributions add up,
-# 2. compare networks with it, and then promptings, in two ways that must not be confused.
+# 2. write four small functions yourself: unfold one, empty it, and write your own; `check` says whether it is right,
+# 3. compare networks with it, and then promptings, in two ways that must not be confused.
 #
 # The same from a terminal: `python -m analysis lam IMAGE --model promptsr-tiny-x4 --x X --y Y --out OUT`.
 
@@ -41,6 +42,7 @@ from analysis.ablations.networks import TABLE_IV, switched_off_series, trained_a
 from analysis.common.samples import write_samples
 from analysis.lam.blur_path import BlurPath
 from analysis.lam.run import Explanation, explain_window
+from analysis.tour.exercises import check
 from promptsr import load_model
 from promptsr.data import load_hr, make_lr
 from promptsr.support.progress import finish
@@ -116,17 +118,25 @@ figure
 #
 # $$D = \sum \sqrt{(\Delta_h F)^2 + (\Delta_w F)^2}$$
 #
-# Below: D along the path. A network that sharpens has a larger D at the end.
+# **Exercise 1.** The detector of one output image. Both differences at a pixel look ahead: to the pixel below it, and
+# to the one on its right. `region.crop` cuts the window out of what has the size of the result. Add a little, such as
+# $10^{-12}$, below the root, for it has no slope at 0.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def detector(output: Tensor) -> Tensor:
-    """D of one output image, 1 x 3 x H x W."""
+    """D of one output image, 1 x 3 x H x W -> a number."""
     down, right = output.diff(dim=2)[..., :-1], output.diff(dim=3)[..., :-1, :]
-    return region.crop((down.square() + right.square() + 1e-12).sqrt()).sum()  # the root has no slope at 0
+    return region.crop((down.square() + right.square() + 1e-12).sqrt()).sum()
 
 
 bicubic, network = load_model("bicubic-x4"), load_model("promptsr-tiny-x4")
+check(detector, bicubic(lr), expected=LocalAttributionMap(bicubic).detect(lr, region)[0])
+
+# %% [markdown]
+# D along the path. A network that sharpens has a larger D at the end.
+
+# %%
 with torch.no_grad():
     along = {model.name: [float(detector(model(path.points([i])))) for i in shown] for model in (bicubic, network)}
 figure = Figure(figsize=(4.5, 3))
@@ -147,9 +157,12 @@ figure
 #
 # This right Riemann sum takes a few lines for any network. Bicubic interpolation comes first, because the answer is
 # known: it reads only the few pixels around the window, so no other pixel may have a share.
+#
+# **Exercise 2.** The sum. `path.points(range(n + 1))` are $x_0$ to $x_n$, (n + 1) x 3 x H x W; `torch.autograd.grad` is
+# the gradient.
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def integrate(model: SRModel) -> np.ndarray:
     """Attributions by channel, 3 x H x W."""
     points = path.points(range(settings.steps + 1))
@@ -161,8 +174,11 @@ def integrate(model: SRModel) -> np.ndarray:
     return total[0].numpy()
 
 
-by_hand = integrate(bicubic)
 attribution = LocalAttributionMap(bicubic).explain(lr, region, settings)
+check(integrate, bicubic, expected=torch.from_numpy(attribution.values))
+
+# %%
+by_hand = integrate(bicubic)
 equal = np.allclose(by_hand, attribution.values, atol=1e-5 * np.abs(by_hand).max())
 _, x = np.nonzero(attribution.map)
 print(f"By hand and by LocalAttributionMap: {'the same' if equal else 'not the same'}")
@@ -173,11 +189,21 @@ print(f"the map is not zero in input columns {x.min()} to {x.max()}.")
 # The *map* in papers is the absolute value of the sum over colours, divided by its maximum. The *diffusion index*
 # measures its spread in one number, $\mathrm{DI} = 100 \, (1 - \mathrm{Gini})$: near 0 if a few pixels have
 # everything, 100 if all have the same share. It depends on the size of the input, so compare only maps of one patch.
+#
+# **Exercise 3.** The Gini coefficient of values, none below 0, is the mean difference of two of them, over all pairs,
+# divided by twice their mean. The diffusion index, from attributions:
 
-# %%
-share = np.abs(by_hand.sum(axis=0)).ravel()
-gini = np.abs(share[:, None] - share).mean() / (2 * share.mean())  # how much two pixels differ, by the mean of both
-print(f"DI of bicubic: {100 * (1 - gini):.4f} by hand, {attribution.di:.4f}")
+
+# %% jupyter={"source_hidden": true}
+def diffusion_index(values: np.ndarray) -> float:
+    """3 x H x W -> from 0 to 100."""
+    share = np.abs(values.sum(axis=0)).ravel()
+    gini = np.abs(share[:, None] - share).mean() / (2 * share.mean())
+    return float(100 * (1 - gini))
+
+
+assert attribution.di is not None  # as it is for a map of zeros
+check(diffusion_index, by_hand, expected=attribution.di)
 
 # %% [markdown]
 # ## 5. Do the attributions add up?
@@ -200,7 +226,8 @@ completeness.round(4)
 # %% [markdown]
 # - On bicubic interpolation the gap of the right rule shrinks about as 1/steps, and the trapezoid rule is far better.
 # - PromptSR sorts its pixels into categories. Where a pixel changes its category along the path, $D$ jumps, and no sum
-#   of gradients can see a jump. More steps do not help: look at the gap before you trust a map.
+#   of gradients can see a jump. More steps do not help: look at the gap before you trust a map. Above 5 %, and where
+#   the window is flat, `found.warning` says so.
 # - The DI of bicubic interpolation hardly depends on the steps. That of PromptSR converges later, and sooner with the
 #   trapezoid rule: 10 steps are a preview that orders networks, but not to be quoted.
 
@@ -209,6 +236,18 @@ completeness.round(4)
 #
 # From the top: the window in each result (PSNR/SSIM against HR); the map, yellow for small and red for large shares;
 # the *contribution area*, all pixels above 1 % of the maximum.
+#
+# **Exercise 4.** The share of the input's pixels that are in the contribution area.
+
+
+# %% jupyter={"source_hidden": true}
+def contribution_area(values: np.ndarray, level: float) -> float:
+    """3 x H x W, and the share of the maximum that counts -> from 0 to 1."""
+    share = np.abs(values.sum(axis=0))
+    return float((share > level * share.max()).mean())
+
+
+check(contribution_area, attribution.values, 0.01, expected=attribution.activated(0.01))
 
 
 # %%

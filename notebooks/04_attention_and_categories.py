@@ -121,9 +121,9 @@ print("Composed map by hand and by `look`:", "the same" if composed_equal else "
 # First row: the anchors that the pixel attends to, and what the three strongest have read. Second row: the composed
 # map, the Jacobian (see below), and the pixels of its category group. Third row: its windows, head by head.
 #
-# **Read the captions before the colours**: each map has its own scale. One that is uniform to a few per cent gets as
-# many colours as one with a single peak. And anchors at the border may stand out whatever the picture shows, since the
-# convolution that makes them sees zeros beyond the image.
+# All maps share one scale, in multiples of an even spread: one that is uniform to a few per cent has one colour, one
+# with a single peak has many. Anchors at the border may stand out whatever the picture shows, since the convolution
+# that makes them sees zeros beyond the image.
 
 # %%
 branch = attention_branch(network, lr, group=group, block=block)

@@ -37,8 +37,9 @@ import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from analysis.common.image_windows import Region
 from analysis.common.samples import write_samples
-from analysis.comparison.compare import Region, compare
+from analysis.comparison.compare import compare
 from analysis.comparison.figure import draw_comparison
 from analysis.tour.walk import shrink
 from promptsr import PromptSR, load_model

@@ -6,13 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.anchors.embedding import Planes
 from analysis.anchors.figure import draw_tsne
+from analysis.anchors.points import Points
 from analysis.anchors.study import TRAINED, AnchorStudy
 from analysis.common.figure_style import publish
 from analysis.common.tables import write_table
 from promptsr.support.files import replacing, write_json
 
-FILES = ("anchors.npz", "tsne.csv", "tsne.png", "tsne.svg", "anchors.json")
+ARRAYS, NUMBERS = "anchors.npz", "anchors.json"
+"""The files that hold a study; the others are drawn from the arrays."""
+FILES = (ARRAYS, "tsne.csv", "tsne.png", "tsne.svg", NUMBERS)
 """Files that `write_study` writes."""
 
 
@@ -20,7 +24,7 @@ def write_study(study: AnchorStudy, folder: Path) -> None:
     """Write `FILES`, each all or nothing.
 
     `anchors.npz`: `features_<variant>` (groups x N x F, not standardised), `images` and `categories` (N indices into
-    `files` and `names`), `plane_all` (groups N x 2, group by group) and `plane_groups` (groups x N x 2).
+    `files` and `names`), `plane_all` (groups N x 2, group by group), `plane_groups` (groups x N x 2) and `perplexity`.
 
     Raises:
         UserError: the folder cannot be written.
@@ -33,21 +37,39 @@ def write_study(study: AnchorStudy, folder: Path) -> None:
         "files": np.array(points.files),
         "plane_all": planes.all,
         "plane_groups": planes.single,
+        "perplexity": planes.perplexity,
         **{f"features_{variant}": each.features for variant, each in study.points.items()},
     }
-    with replacing(folder / "anchors.npz") as temporary:
-        np.savez(temporary, **arrays)
-    write_table(_tsne_table(study), folder / "tsne.csv")
+    with replacing(folder / ARRAYS) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    write_json(folder / NUMBERS, study.to_dict())
+    write_plane(folder)
+
+
+def write_plane(folder: Path) -> None:
+    """Write the table and the figure of a study whose arrays are in the folder.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with np.load(folder / ARRAYS) as stored:
+        points = Points(
+            stored[f"features_{TRAINED}"],
+            stored["images"],
+            stored["categories"],
+            tuple(stored["names"].tolist()),
+            tuple(stored["files"].tolist()),
+        )
+        planes = Planes(stored["plane_all"], stored["plane_groups"], float(stored["perplexity"]))
+    write_table(_tsne_table(points, planes), folder / "tsne.csv")
     figure = draw_tsne(points, planes)
     publish(figure, folder / "tsne.png")
     publish(figure, folder / "tsne.svg")
-    write_json(folder / "anchors.json", study.to_dict())
 
 
-def _tsne_table(study: AnchorStudy) -> pd.DataFrame:
+def _tsne_table(points: Points, planes: Planes) -> pd.DataFrame:
     """Return a row per point and group, group by group: file, category, group (from 1), x_all and y_all (in the plane
     of all groups), x and y (in the plane of its own group)."""
-    points, planes = study.points[TRAINED], study.planes
     groups, n = planes.single.shape[:2]
     return pd.DataFrame(
         {

@@ -1,7 +1,7 @@
 """Figures of the attention of one pixel, in one block and over depth.
 
-Maps of attention are anything from nearly even to a few peaks: all are drawn on a logarithmic scale of their own, with
-its ends written below. Write figures on a white ground, with `figure_style.publish`.
+Maps of attention are anything from nearly even to a few peaks. All share one logarithmic scale, in multiples of an even
+spread, so that equal colours mean the same in every map. Write figures on a white ground, with `figure_style.publish`.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ import pandas as pd
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from analysis.attention.maps import LAYERS
 from analysis.attention.pixel import PixelAttention
 from analysis.attention.weight_maps import WeightMap
 from analysis.common.figure_style import drawable, soften
-from analysis.common.overlay import log_limits, log_share, painted, tint
+from analysis.common.overlay import SPAN, log_share, painted, relative, tint
 
 _CELL = 2.1
 """Width of a picture in inches."""
@@ -30,6 +30,8 @@ _TEXT = 0.72
 _FONT = 8.5
 _HALO = [patheffects.withStroke(linewidth=2.6, foreground="black")]
 _GROUP = "#1f9e89"
+SCALE = {f"≤ 1/{SPAN}": 1 / SPAN, "1/5": 1 / 5, "1": 1.0, "5": 5.0, f"≥ {SPAN}": SPAN}
+"""Marks on the scale of all maps: multiples of the mean weight, by their label."""
 _COLORS = ("#1f6fb4", "#d1495b", "#1f9e89", "#8d5fd3", "#e0912f", "#5b6770", "#b5489b", "#7a8b1f")
 
 
@@ -57,10 +59,9 @@ class _Panel:
 
 
 def overlay(weights: WeightMap, photo: np.ndarray, head: int = 0) -> np.ndarray:
-    """Paint a map in colour over the image in grey, on a logarithmic scale: H x W x 3 in [0, 1].
+    """Paint a map in colour over the image in grey, on the scale of all maps: H x W x 3 in [0, 1].
 
-    Violet is the lowest weight, or a thousandth of the highest and below; yellow the highest. Pixels of weight 0 stay
-    grey.
+    Violet is a thirtieth of the mean weight and below, yellow 30 times the mean and above. Weights of 0 stay grey.
 
     Args:
         weights: h x w, or heads x h x w.
@@ -69,7 +70,14 @@ def overlay(weights: WeightMap, photo: np.ndarray, head: int = 0) -> np.ndarray:
     """
     height, width = photo.shape[:2]
     values = weights.by_head[head].repeat(weights.stride, axis=0).repeat(weights.stride, axis=1)[:height, :width]
-    return painted(log_share(values), values > 0, photo)
+    return painted(log_share(relative(values)), values > 0, photo)
+
+
+def scale_colors(multiples: np.ndarray) -> np.ndarray:
+    """Return the colours of `overlay` for multiples of the mean weight, over medium grey: n -> n x 3 in [0, 1]."""
+    grey = np.full((1, len(multiples), 3), 0.5)
+    colors: np.ndarray = painted(log_share(multiples)[None], np.ones((1, len(multiples)), bool), grey)[0]
+    return colors
 
 
 def group_overlay(members: np.ndarray, category: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -95,14 +103,27 @@ def draw_attention(seen: PixelAttention, name: str) -> Figure:
     rows += [[*windows[0], *windows[1]]] if len(windows[0]) <= 2 else windows
     columns = max(map(len, rows))
     tall = [_CELL * min(_TALLEST, max(panel.aspect(seen) for panel in row)) + _TEXT for row in rows]
-    figure = Figure(figsize=(columns * _CELL, sum(tall) + 0.4), layout="constrained")
+    figure = Figure(figsize=(columns * _CELL, sum(tall) + 0.7), layout="constrained")
     grid = figure.add_gridspec(len(rows), columns, height_ratios=tall)
     for r, row in enumerate(rows):
         for c, panel in enumerate(row):
             _show(figure.add_subplot(grid[r, c]), panel, seen)
     title = f"{name}: pixel ({seen.x}, {seen.y}), group {seen.group + 1}, block {seen.block + 1}"
-    colors = "Each map on a logarithmic scale of its own, from violet to yellow; its ends are written below it"
-    figure.suptitle(f"{drawable(title)}\n{colors}", fontsize=_FONT, parse_math=False)
+    figure.suptitle(drawable(title), fontsize=_FONT, parse_math=False)
+    keys = [
+        Patch(color=color, label=label)
+        for label, color in zip(SCALE, scale_colors(np.array([*SCALE.values()])), strict=True)
+    ]
+    figure.legend(
+        handles=keys,
+        title="attention relative to uniform (1 = average), the same colours in all maps",
+        loc="outside lower center",
+        ncols=len(keys),
+        fontsize=_FONT - 1,
+        title_fontsize=_FONT - 1,
+        frameon=False,
+        handlelength=1.2,
+    )
     return figure
 
 
@@ -138,9 +159,9 @@ def _window_panels(seen: PixelAttention, layer: str) -> list[_Panel]:
 
 def _weight_panel(seen: PixelAttention, name: str, title: str, head: int = 0, crop: int = 0) -> _Panel:
     weights, found = seen.weights[name], seen.reach(name)[head]
-    values = weights.by_head[head]
-    read = values[values > 0]
-    low, high = (limit / read.mean() if len(read) else 0.0 for limit in log_limits(values))
+    times = relative(weights.by_head[head])
+    read = times[times > 0]
+    low, high = (read.min(), read.max()) if len(read) else (0.0, 0.0)
     unit = "px" if weights.stride == 1 else "anchors"
     caption = f"{_short(low)} to {_short(high)} × mean"
     if found:

@@ -4,6 +4,7 @@ study = superpixel_study(network, image)
 study.table, study.finding
 """
 
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from promptsr.imaging.picture import to_array
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
 from promptsr.support.files import replacing
+from promptsr.support.progress import finish
 
 UNTRAINED = 3
 """Number of networks with fresh weights that serve as a control."""
@@ -187,7 +189,16 @@ class SuperpixelStudy:
 
 
 def superpixel_study(network: PromptSR, image: Tensor, segments: int | None = None) -> SuperpixelStudy:
+    """Compute everything in one go; see `superpixel_steps`."""
+    return finish(superpixel_steps(network, image, segments))
+
+
+def superpixel_steps(
+    network: PromptSR, image: Tensor, segments: int | None = None
+) -> Generator[None, None, SuperpixelStudy]:
     """Compute category maps, superpixels of the input, and the same maps of untrained networks.
+
+    Yields after each network; closing the generator stops the work.
 
     Args:
         network: in evaluation mode, on the device of `image`.
@@ -201,5 +212,9 @@ def superpixel_study(network: PromptSR, image: Tensor, segments: int | None = No
     stride = network.config.anchor_stride
     found = superpixels(to_array(image), -(-height // stride) * -(-width // stride) if segments is None else segments)
     maps = categories(network, image)
-    controls = (fresh(network.config, seed).to(image.device) for seed in range(UNTRAINED))
-    return SuperpixelStudy(maps, tuple(categories(control, image) for control in controls), found)
+    yield
+    controls = []
+    for seed in range(UNTRAINED):
+        controls.append(categories(fresh(network.config, seed).to(image.device), image))
+        yield
+    return SuperpixelStudy(maps, tuple(controls), found)

@@ -1,6 +1,33 @@
 """Square windows over an image: where they lie, the mean of a map in each, and the best ones that hardly overlap."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from torch import Tensor
+
+from promptsr.support.errors import UserError
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square window of an output image by its top-left corner, in output pixels."""
+
+    x: int
+    y: int
+    size: int
+
+    def crop(self, image: Tensor) -> Tensor:
+        """B x C x sH x sW -> B x C x size x size."""
+        return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
+
+    def check(self, height: int, width: int, margin: int = 0) -> None:
+        """Raise a UserError if the region, with `margin` at its far ends, leaves an image of this size."""
+        right, bottom = self.x + self.size + margin, self.y + self.size + margin
+        if self.size < 1 or min(self.x, self.y) < 0 or right > width or bottom > height:
+            raise UserError(
+                f"A window of {self.size} pixels at ({self.x}, {self.y}) does not lie in the {width} x {height} "
+                f"image{f' with {margin} pixel to spare' if margin else ''}: choose another place or a smaller window."
+            )
 
 
 def starts(length: int, window: int, stride: int) -> np.ndarray:

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
-DECADES = 3
-"""Decades below the highest value that the logarithmic scale shows at most."""
+SPAN = 30
+"""Times above and below the mean where the colours of `relative` end."""
 
 
 def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndarray:
@@ -21,21 +21,15 @@ def heat(share: np.ndarray, image: np.ndarray, strength: float = 0.9) -> np.ndar
     return paled(image) * (1 - strength * share) + hot * strength * share
 
 
-def log_limits(values: np.ndarray) -> tuple[float, float]:
-    """Return the values at the ends of `log_share`: the lowest above 0, or a thousandth of the highest; the highest.
-
-    Both are 0 where all values are.
-    """
-    high = float(values.max(initial=0))
-    return (max(float(values[values > 0].min()), high / 10**DECADES), high) if high > 0 else (0.0, 0.0)
+def relative(values: np.ndarray) -> np.ndarray:
+    """Return uneven values, none below 0, as multiples of the mean of those above 0; zeros stay."""
+    some = values[values > 0]
+    return values / some.mean() if some.size else np.zeros_like(values)
 
 
-def log_share(values: np.ndarray) -> np.ndarray:
-    """Map uneven values, none below 0, to a logarithmic scale between their `log_limits`: in [0, 1]; 1 if all equal."""
-    low, high = log_limits(values)
-    if low == high:
-        return (values > 0).astype(np.float64)
-    share: np.ndarray = np.log(values.clip(low) / low) / np.log(high / low)
+def log_share(multiples: np.ndarray) -> np.ndarray:
+    """Map multiples of a mean to one logarithmic scale: 0 for 1 / `SPAN` and below, 0.5 for 1, 1 from `SPAN` on."""
+    share: np.ndarray = 0.5 + np.log(multiples.clip(1 / SPAN, SPAN)) / (2 * np.log(SPAN))
     return share
 
 

@@ -8,40 +8,20 @@ comparison.rows  # with MS-SSIM and GMSD, a table for pandas
 
 import math
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from analysis.common.image_windows import Region
+from analysis.comparison.perceptual import perceptual_scores
 from promptsr.imaging.metrics import gmsd, luma, ms_ssim, psnr_y, quantize, ssim_y
 from promptsr.inference.upscaler import Progress, Upscaler
 from promptsr.support.errors import UserError
 from promptsr.support.progress import map_progress
 from promptsr.zoo.sr_model import SRModel, common_scale
-
-
-@dataclass(frozen=True)
-class Region:
-    """A square window of an output image by its top-left corner, in output pixels."""
-
-    x: int
-    y: int
-    size: int
-
-    def crop(self, image: Tensor) -> Tensor:
-        """B x C x sH x sW -> B x C x size x size."""
-        return image[..., self.y : self.y + self.size, self.x : self.x + self.size]
-
-    def check(self, height: int, width: int, margin: int = 0) -> None:
-        """Raise a UserError if the region, with `margin` at its far ends, leaves an image of this size."""
-        right, bottom = self.x + self.size + margin, self.y + self.size + margin
-        if self.size < 1 or min(self.x, self.y) < 0 or right > width or bottom > height:
-            raise UserError(
-                f"A window of {self.size} pixels at ({self.x}, {self.y}) does not lie in the {width} x {height} "
-                f"image{f' with {margin} pixel to spare' if margin else ''}: choose another place or a smaller window."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +64,10 @@ class Comparison:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """For each model the numbers of its result as plain values, with MS-SSIM and GMSD, which are measured here.
+        """For each model the numbers of its result as plain values, with those scores that are measured here.
 
-        These leave out the same border as PSNR and SSIM, and are None without HR image; MS-SSIM is NaN for results that
-        are smaller than five scales need, see `promptsr.imaging.metrics.ms_ssim`.
+        MS-SSIM and GMSD, and LPIPS and DISTS where `perceptual_scores` has them, leave out the same border as PSNR and
+        SSIM. Without HR image they are None or missing; they are NaN for results that are too small for them.
         """
         return [self._row(result) for result in self.results]
 
@@ -99,6 +79,7 @@ class Comparison:
             "ssim_y": result.ssim_y,
             "ms_ssim": None if hr is None else ms_ssim(result.sr, hr, scale),
             "gmsd": None if hr is None else gmsd(result.sr, hr, scale),
+            **({} if hr is None else perceptual_scores(result.sr, hr, scale)),
             "seconds": result.seconds,
             "parameters": result.parameters,
         }
@@ -106,6 +87,11 @@ class Comparison:
     def scores(self, region: Region) -> list[tuple[float, float]]:
         """Return `region_scores` of every result; empty without HR image."""
         return [] if self.hr is None else [region_scores(result.sr, self.hr, region) for result in self.results]
+
+    def renamed(self, names: Mapping[str, str]) -> "Comparison":
+        """Return the same comparison with other names of models, by their names here; those that are left out stay."""
+        results = (replace(each, model=names.get(each.model, each.model)) for each in self.results)
+        return replace(self, results=tuple(results))
 
     def check(self, region: Region) -> None:
         """Raise a UserError if the region leaves the image."""

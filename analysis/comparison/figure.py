@@ -4,13 +4,15 @@ import math
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from analysis.common.figure_style import draw_scale, drawable
-from analysis.comparison.compare import Comparison, Region, score_texts
+from analysis.common.figure_style import drawable
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, score_texts
 from promptsr.imaging.picture import to_array
 
 _CROP = 1.3
@@ -22,8 +24,6 @@ _WIDEST = 4.4
 """Width of the whole image, in inches: a wider one is drawn less tall than the two rows of crops beside it."""
 _FONT = 9
 BOX = "#e5322d"
-_LONGEST_SIDE = 4.2
-"""Longest side of a map, in inches; its pixels stay whole up to some 600 of them."""
 
 
 def draw_comparison(comparison: Comparison, region: Region, name: str) -> Figure:
@@ -73,24 +73,26 @@ def draw_comparison(comparison: Comparison, region: Region, name: str) -> Figure
     return figure
 
 
-def draw_difference(difference: np.ndarray, limit: float, signed: bool) -> Figure:
-    """Draw a map of differences with its scale of colours, the same for every map of one `limit`.
+def difference_scale(limit: float, signed: bool) -> tuple[str, float, float]:
+    """Return matplotlib's name of the colours of differences, and the grey levels where they begin and end."""
+    return ("RdBu_r", -limit, limit) if signed else ("inferno", 0.0, limit)
+
+
+def paint_difference(difference: np.ndarray, limit: float, signed: bool) -> np.ndarray:
+    """Colour a map of differences, pixel by pixel, with the same colour for a value in every map of one `limit`.
 
     Args:
         difference: H x W, in grey levels.
         limit: grey levels where the colours end.
         signed: blue below 0 and red above; else the absolute value.
+
+    Returns:
+        H x W x 3, uint8.
     """
-    height, width = difference.shape
-    shrink = _LONGEST_SIDE / max(height, width)
-    figure = Figure(figsize=(shrink * width, shrink * height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    colors, low = ("RdBu_r", -limit) if signed else ("inferno", 0.0)
-    values = difference if signed else np.abs(difference)
-    axes.imshow(values, cmap=colors, vmin=low, vmax=limit, interpolation="nearest")
-    draw_scale(axes, colors, low, limit)
-    return figure
+    colors, low, high = difference_scale(limit, signed)
+    share = ((difference if signed else np.abs(difference)) - low) / (high - low)
+    painted: np.ndarray = colormaps[colors](share, bytes=True)
+    return painted[..., :3]
 
 
 def _show(axes: Axes, image: Tensor, interpolation: str) -> None:

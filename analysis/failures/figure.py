@@ -33,7 +33,7 @@ def draw_texture(texture: pd.DataFrame) -> Figure:
         axes.fill_between(rows["texture"], rows["psnr_y_low"], rows["psnr_y_high"], color=color, alpha=0.1, linewidth=0)
     axes.legend(lines, list(map(drawable, names)), frameon=False, labelcolor=INK)
     show_plainly(axes)
-    axes.set_xlabel("texture: mean gradient of Y in the HR window (grey levels per pixel)", color=INK)
+    axes.set_xlabel("texture: mean gradient of Y in the window of the original (grey levels per pixel)", color=INK)
     axes.set_ylabel("PSNR-Y (dB)", color=INK)
     axes.tick_params(colors=INK)
     axes.grid(color=INK, alpha=0.25, linewidth=0.6)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.comparison.compare import Comparison, Region, Result
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, Result
 from analysis.failures.study import Case
 from analysis.failures.texture import Texture
 from promptsr.imaging.picture import to_pixels, to_unit

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
-from analysis.common.image_windows import pick, starts, window_means
-from analysis.comparison.compare import Comparing, Comparison, Region, compare, luma_error, region_scores
+from analysis.common.image_windows import Region, pick, starts, window_means
+from analysis.comparison.compare import Comparing, Comparison, compare, luma_error, region_scores
 from analysis.failures.record import from_case, to_case
 from analysis.failures.study import LEAST_LOSS, Case, FailureStudy, loss_db
 from analysis.failures.texture import detail, gradient, kind_of_loss, texture

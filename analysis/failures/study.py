@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from analysis.comparison.compare import Comparison, Region, luma_error
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, luma_error
 from analysis.failures.texture import Kind, Texture, error_by_texture
 from promptsr.imaging.picture import to_pixels
 from promptsr.imaging.resize import upscale

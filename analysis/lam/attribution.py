@@ -2,14 +2,18 @@
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
+from analysis.lam.patches import LEAST_GRADIENT
+from promptsr.support.errors import UserError
 from promptsr.support.files import replacing
 
 WINDOW = 16
@@ -18,6 +22,8 @@ AT_ONCE = 2
 """Points of the path in one pass, by default."""
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Levels of the map at which `activated` is reported."""
+LARGEST_GAP = 0.05
+"""Completeness gap, either way, above which a map gets a warning."""
 _ROUNDING = 1e-6
 
 
@@ -52,13 +58,16 @@ class Attribution:
     seconds: float
 
     @property
-    def map(self) -> np.ndarray:
-        """|sum over channels| / its largest value: H x W in [0, 1].
+    def peak(self) -> float:
+        """Largest attribution of a pixel, |sum over channels|; 0 below 1e-6, which is rounding."""
+        largest = float(np.abs(self.values.sum(axis=0)).max())
+        return largest if largest >= _ROUNDING else 0.0
 
-        All zero where no pixel has 1e-6 or more: that is rounding, and a flat window has no other attributions.
-        """
+    @property
+    def map(self) -> np.ndarray:
+        """|sum over channels| / `peak`: H x W in [0, 1]; all zero where that is 0."""
         size: np.ndarray = np.abs(self.values.sum(axis=0))
-        return size / size.max() if size.max() >= _ROUNDING else np.zeros_like(size)
+        return size / self.peak if self.peak else np.zeros_like(size)
 
     @property
     def di(self) -> float | None:
@@ -78,6 +87,32 @@ class Attribution:
             return None
         return (float(self.values.sum(dtype=np.float64)) - change) / abs(change)
 
+    @property
+    def contrast(self) -> float:
+        """Mean difference of neighbouring pixels in the window of the result, in grey levels: `detector` / (3 size^2).
+
+        The gradient of each channel, by forward differences.
+        """
+        return 255 * self.detector / (3 * self.region.size**2)
+
+    @property
+    def warning(self) -> str | None:
+        """Sentence that says why the map is not to be relied on, and what to do; None for a sound one.
+
+        A window is flat if no pixel of the input has an attribution, or if its `contrast` is below `LEAST_GRADIENT`,
+        by which `patches.find_regions` leaves out flat windows too; there that is counted in LR pixels.
+        """
+        if not self.peak or self.contrast * self.scale < LEAST_GRADIENT:
+            return (
+                f"The window is flat (neighbouring pixels differ by {self.contrast:.2f} grey levels on average), so "
+                "its map says little: choose a place with an edge or texture."
+            )
+        gap = self.completeness_gap
+        if gap is None or abs(gap) > LARGEST_GAP:
+            size = "is unknown" if gap is None else f"of {100 * gap:+.1f} % is above {100 * LARGEST_GAP:g} %"
+            return f"The completeness gap {size}, so the map is inexact: take more steps, or choose another place."
+        return None
+
     def activated(self, level: float) -> float:
         """Share of the input pixels above this level of the map."""
         return float((self.map > level).mean())
@@ -89,6 +124,7 @@ class Attribution:
             "scale": self.scale,
             "di": self.di,
             "completeness_gap": self.completeness_gap,
+            "warning": self.warning,
             "detector": self.detector,
             "detector_blurred": self.detector_blurred,
             "activated": {f"{level:g}": self.activated(level) for level in LEVELS},
@@ -106,6 +142,24 @@ class Attribution:
         text = json.dumps(self.to_dict() if about is None else about)
         with replacing(path) as temporary:
             np.savez_compressed(temporary, attribution=self.values, map=self.map, about=text)
+
+    @classmethod
+    def load(cls, path: Path) -> "Attribution":
+        """Read a file that `save` has written; of a patch of an image, the window is placed in the patch.
+
+        Raises:
+            UserError: it is no such file.
+        """
+        try:
+            with np.load(path) as arrays:  # of plain arrays: nothing in the file is run
+                values, about = arrays["attribution"], json.loads(str(arrays["about"]))
+            scale, settings = about["scale"], about["settings"]
+            x, y = (settings[axis] - scale * settings.get("patch", {axis: 0})[axis] for axis in "xy")
+            rule = PathSettings(*(settings[field.name] for field in fields(PathSettings)))
+            numbers = (about[name] for name in ("detector", "detector_blurred", "seconds"))
+            return cls(about["model"], scale, Region(x, y, settings["size"]), rule, values, *numbers)
+        except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile, zlib.error) as error:
+            raise UserError(f"{path} is no attribution ({error}): choose a .npz file that LAM has written.") from error
 
 
 def gini_coefficient(values: np.ndarray) -> float | None:

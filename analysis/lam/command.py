@@ -51,7 +51,8 @@ def lam(
     check_targets((out / "lam.png", out / "lam.json"), json_target)
     from analysis.ablations.networks import switched_off_series
     from analysis.common.figure_style import publish
-    from analysis.comparison.compare import Comparing, Region
+    from analysis.common.image_windows import Region
+    from analysis.comparison.compare import Comparing
     from analysis.lam.attribution import AT_ONCE, PathSettings
     from analysis.lam.run import Attributing, Explanation, explain_window
     from promptsr.data import load_pair
@@ -105,4 +106,5 @@ def _table(results: list[dict[str, Any]]) -> Table:
         di = "none" if result["di"] is None else f"{result['di']:.2f}"
         gap = "none" if result["completeness_gap"] is None else f"{100 * result['completeness_gap']:+.2f} %"
         table.add_row(result["model"], di, gap, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
+    table.caption = "\n".join(f"{each['model']}: {each['warning']}" for each in results if each["warning"])
     return table

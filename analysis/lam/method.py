@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.attribution import AT_ONCE, Attribution, PathSettings
 from analysis.lam.blur_path import BlurPath
 from promptsr.inference.upscaler import Progress

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from analysis.common.image_windows import window_means
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region, window_means
 from analysis.failures.texture import gradient
 from promptsr.imaging.metrics import luma
 from promptsr.support.errors import ConfigError

@@ -5,15 +5,17 @@ explanation.attributions[0].di
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.comparison.compare import Comparing, Comparison, Region, compare
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparing, Comparison, compare
 from analysis.lam.attribution import AT_ONCE, Attribution, PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.figure import draw_lam
@@ -67,9 +69,14 @@ class Explanation:
             rows.append(row)
         return rows
 
-    def figure(self, name: str) -> Figure:
-        """Draw all models in the manner of the paper's Fig. 7; `name` is that of the image."""
-        return draw_lam(self.comparison, self.attributions, name)
+    def figure(self, name: str, names: Mapping[str, str] = MappingProxyType({})) -> Figure:
+        """Draw all models in the manner of the paper's Fig. 7.
+
+        Args:
+            name: of the image.
+            names: of models in the figure, by their own, for those that are called otherwise there.
+        """
+        return draw_lam(self.comparison.renamed(names), self.attributions, name)
 
 
 def explain_window(

@@ -21,7 +21,7 @@ import torch
 from analysis.common.bootstrap import bootstrap_interval
 from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
 from analysis.comparison.compare import Comparing
-from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
+from analysis.lam.attribution import AT_ONCE, LARGEST_GAP, WINDOW, PathSettings
 from analysis.lam.backward_memory import check_memory
 from analysis.lam.blur_path import BlurPath
 from analysis.lam.method import LocalAttributionMap
@@ -98,6 +98,12 @@ class LamStudy:
         rows = [(a, b, *self._mean(self.di[a] - self.di[b])) for a, b in combinations(self.models, 2)]
         return pd.DataFrame(rows, columns=["model", "against", "difference", "low", "high"])
 
+    @cached_property
+    def inexact(self) -> dict[str, int]:
+        """Number of each model's maps with a completeness gap, either way, above `LARGEST_GAP`."""
+        large = self.regions["completeness_gap"].abs() > LARGEST_GAP
+        return {model: int(large[self.regions["model"] == model].sum()) for model in self.models}
+
     def _mean(self, values: pd.Series) -> tuple[float, float, float]:
         return float(values.mean()), *bootstrap_interval(values.to_numpy(), self.seed)
 
@@ -109,6 +115,7 @@ class LamStudy:
             "settings": asdict(self.settings),
             "images": len(self.di),
             "regions": len(self.regions) // len(self.models),
+            "inexact": self.inexact,
             "means": self.means.to_dict("records"),
             "differences": self.differences.to_dict("records"),
         }

@@ -43,7 +43,7 @@ def lam_study(
     from analysis.common.figure_style import publish
     from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
-    from analysis.lam.attribution import PathSettings
+    from analysis.lam.attribution import LARGEST_GAP, PathSettings
     from analysis.lam.study import study
     from analysis.lam.study_figure import draw_di
     from promptsr.cli.left_out import check_none_left_out
@@ -65,6 +65,12 @@ def lam_study(
     for pair in found.differences.itertuples():
         names = f"{pair.model} - {pair.against}"
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
+    count = len(found.regions) // len(found.models)
+    table.caption = "\n".join(
+        f"{name}: {inexact} of {count} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take more steps."
+        for name, inexact in found.inexact.items()
+        if inexact
+    )
     show(found.to_dict(), table, json_target)
     faulty = {name: reason for name, reason in found.skipped.items() if name not in found.flat}
     check_none_left_out(faulty, len(images.pairs) + len(images.left_out))

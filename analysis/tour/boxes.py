@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from promptsr.config import ModelConfig
 
+NOTEBOOK = "notebooks/01_architecture_tour.ipynb"
+"""Path in the repository of the notebook that shows every box, and writes it out by hand."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -28,6 +31,13 @@ class Box:
     def level(self) -> str:
         """Return its place: "network", "group" (one for each residual group) or "block" (one for each CPB)."""
         return next((level for level in ("block", "group") if f"{{{level}}}" in self.module), "network")
+
+    @property
+    def section(self) -> str:
+        """Return the heading in `NOTEBOOK` below which it is."""
+        if self.key == "encoder" or self.part_of:
+            return "2. Encoder and global anchor prompting"
+        return "3. Local prompting" if self.level == "block" else "4. Back to an image"
 
 
 def boxes(config: ModelConfig) -> tuple[Box, ...]:

@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import Tensor, nn
 
 from analysis.ablations.networks import TABLE_IV, switched, switched_off_series, trained_ablations
-from analysis.comparison.compare import Comparison, Region, Result
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, Result
 from analysis.lam.attribution import Attribution, PathSettings
 from analysis.lam.figure import draw_lam
 from promptsr.config import ModelConfig, preset

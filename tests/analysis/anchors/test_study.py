@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from analysis.anchors.collect import CollectedPrompts
-from analysis.anchors.export import FILES, write_study
+from analysis.anchors.export import FILES, write_plane, write_study
 from analysis.anchors.image_folders import ImageSet
 from analysis.anchors.points import make_points
 from analysis.anchors.separation import separate
@@ -86,6 +86,12 @@ def test_files(study: AnchorStudy, tmp_path: Path) -> None:
     with Image.open(tmp_path / "new" / "tsne.png") as figure:
         assert figure.width > 2 * figure.height and np.asarray(figure.convert("L")).std() > 10
     assert "<svg" in (tmp_path / "new" / "tsne.svg").read_text()
+    table.to_csv(tmp_path / "table.csv", index=False)
+    for name in ("tsne.csv", "tsne.png", "tsne.svg"):
+        (tmp_path / "new" / name).unlink()
+    write_plane(tmp_path / "new")
+    assert pd.read_csv(tmp_path / "new" / "tsne.csv").equals(pd.read_csv(tmp_path / "table.csv"))
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(FILES)
 
 
 def test_other_ways(collected: CollectedPrompts) -> None:

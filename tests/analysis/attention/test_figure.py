@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from analysis.attention.figure import draw_attention, draw_depth, group_overlay, overlay
+from analysis.attention.figure import draw_attention, draw_depth, group_overlay, overlay, scale_colors
 from analysis.attention.pixel import PixelAttention, attention_of
 from analysis.attention.weight_maps import WeightMap
-from analysis.common.overlay import heat, log_share, paled, tint
+from analysis.common.overlay import heat, log_share, paled, relative, tint
 from tests.analysis.attention.conftest import WINDOWS_ONLY, noise, uneven
 
 PHOTO = np.random.default_rng(3).random((6, 10, 3))
@@ -27,13 +27,17 @@ def shown(axes: Axes) -> np.ndarray:
     return np.asarray(axes.images[0].get_array())
 
 
-def test_log_share_by_hand() -> None:
-    values = np.array([[0, 1e-9, 0.01], [0.1, 1, 10]])
-    expected = np.array([[0, 0, 0], [1 / 3, 2 / 3, 1]])
-    np.testing.assert_allclose(log_share(values), expected, atol=1e-12)
-    np.testing.assert_allclose(log_share(np.array([2.0, 4, 8])), [0, 0.5, 1])  # the lowest is above a thousandth
-    assert log_share(np.full((2, 2), 0.25)).tolist() == [[1, 1], [1, 1]]
-    assert log_share(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+def test_colours_stand_for_multiples_of_the_mean() -> None:
+    np.testing.assert_allclose(log_share(np.array([0, 1e-9, 1 / 30, 1, 30, 400])), [0, 0, 0, 0.5, 1, 1], atol=1e-12)
+    np.testing.assert_allclose(log_share(np.array([3.0])), np.interp(np.log(3), np.log([1 / 30, 30]), [0, 1]))
+    np.testing.assert_allclose(relative(np.array([[0, 2.0], [4, 6]])), [[0, 0.5], [1, 1.5]])
+    assert relative(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
+    # One even map and one with a peak: equal multiples have equal colours, whatever the weights.
+    grey, peak = np.full((6, 10, 3), 0.5), np.ones((6, 10))
+    peak[0, 0] = 90
+    even, uneven = (overlay(WeightMap(values), grey) for values in (np.full((6, 10), 0.01), peak))
+    np.testing.assert_allclose(even, np.broadcast_to(scale_colors(np.ones(1)), even.shape), atol=0.01)
+    np.testing.assert_allclose(uneven[[0, 5], [0, 5]], scale_colors(np.array([90, 1]) * 60 / (59 + 90)), atol=0.01)
 
 
 def test_overlay_orders_weights_by_brightness_and_leaves_out_what_is_not_read() -> None:

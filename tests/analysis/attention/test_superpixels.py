@@ -13,10 +13,18 @@ from torch import Tensor
 
 from analysis.ablations.networks import fresh
 from analysis.attention.categories import CategoryMap, CategoryMaps, categories, shuffle
-from analysis.attention.superpixels import SuperpixelStudy, agreement, superpixel_study, superpixels
+from analysis.attention.superpixels import (
+    UNTRAINED,
+    SuperpixelStudy,
+    agreement,
+    superpixel_steps,
+    superpixel_study,
+    superpixels,
+)
 from analysis.common.token_grid import TokenGrid
 from promptsr.config import ModelConfig
 from promptsr.support.errors import UserError
+from promptsr.support.progress import finish
 
 CONFIG = ModelConfig(scale=2, channels=8, groups=1, blocks_per_group=2, window_size=8, category_size=16, heads=2)
 
@@ -41,6 +49,12 @@ def test_superpixels_are_those_of_scikit_image(photo: np.ndarray) -> None:
     for segments in (1, 48 * 64 + 1):
         with pytest.raises(UserError, match="must lie between 2 and 3072"):
             superpixels(photo, segments)
+
+
+def test_it_can_be_stopped_after_each_network(image: Tensor, study: SuperpixelStudy) -> None:
+    steps: list[None] = []
+    found = finish(superpixel_steps(fresh(CONFIG, seed=7), image), steps.append)
+    assert len(steps) == 1 + UNTRAINED and found.table.equals(study.table)
 
 
 def test_planted_agreement_is_found_and_its_absence(photo: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from analysis.anchors.embedding import Planes
 from analysis.anchors.figure import draw_numbers, draw_tsne
 from analysis.anchors.points import Points
 from analysis.anchors.separation import Separation, Separations
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.comparison.figure import draw_comparison
 from analysis.complexity.figure import draw_accuracy
 from analysis.complexity.study import Point

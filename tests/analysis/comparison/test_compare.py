@@ -13,7 +13,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
-from analysis.comparison.compare import Comparison, Region, compare, luma_error, region_scores, score_texts
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, compare, luma_error, region_scores, score_texts
 from promptsr.data import load_pair
 from promptsr.evaluation.evaluate import evaluate
 from promptsr.imaging.metrics import gmsd, ms_ssim

@@ -1,6 +1,5 @@
 """The figure of a comparison as drawn: the box, the crops, the labels, and what is bold."""
 
-import io
 import re
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 from PIL import Image
 
-from analysis.common.figure_style import png, publish
-from analysis.comparison.compare import Region, region_scores
-from analysis.comparison.figure import draw_comparison, draw_difference
+from analysis.common.figure_style import publish
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import region_scores
+from analysis.comparison.figure import difference_scale, draw_comparison, paint_difference
 from tests.support.comparisons import noise_comparison
 
 SCALE = 2
@@ -94,9 +94,10 @@ def test_a_difference_has_one_colour_for_one_number() -> None:
     ramp = np.tile(np.arange(-20.0, 21), (10, 1))
 
     def row(limit: int, signed: bool) -> np.ndarray:
-        with Image.open(io.BytesIO(png(draw_difference(ramp, limit, signed)))) as drawn:
-            wide = np.asarray(drawn.convert("RGB").crop((5, 20, drawn.width - 5, 21)).resize((41, 1), 0)).astype(int)
-        return wide[0]
+        painted = paint_difference(ramp, limit, signed)
+        assert painted.shape == (10, 41, 3) and painted.dtype == np.uint8
+        np.testing.assert_array_equal(painted, painted[:1].repeat(10, 0))
+        return painted[0].astype(int)
 
     signed, absolute = row(8, True), row(8, False)
     assert signed[0][2] > signed[0][0] and signed[-1][0] > signed[-1][2]  # blue below, red above
@@ -104,5 +105,4 @@ def test_a_difference_has_one_colour_for_one_number() -> None:
     np.testing.assert_array_equal(absolute, absolute[::-1])
     assert absolute[20].sum() < 20 < absolute[24].sum() < absolute[28].sum()
     np.testing.assert_array_equal(row(16, True)[20 + 16], signed[20 + 8])
-    bar = draw_difference(ramp, 32, True).axes[1]
-    assert [text.get_text() for text in bar.texts] == ["-32", "0", "32"]
+    assert difference_scale(32, True)[1:] == (-32, 32) and difference_scale(32, False)[1:] == (0, 32)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.attribution import Attribution, PathSettings, gini_coefficient
+from promptsr.support.errors import UserError
 
 
 def made(values: np.ndarray, detector: float = 3.0, blurred: float = 1.0) -> Attribution:
@@ -67,3 +68,47 @@ def test_gini_coefficient_of_known_shares() -> None:
     assert gini_coefficient(np.array([0, 0, 0, 8.0])) == pytest.approx(3 / 4)  # one of n has it all: (n - 1) / n
     assert gini_coefficient(np.array([1.0, 2, 3, 4])) == pytest.approx(0.25)
     assert gini_coefficient(np.zeros(5)) is None
+
+
+@pytest.mark.parametrize(
+    ("sum_of_values", "detector", "expected"),
+    [
+        (2.0, 3.0, None),
+        (2.09, 3.0, None),
+        (2.11, 3.0, "gap of +5.5 % is above 5 %, so the map is inexact: take more steps"),
+        (1.89, 3.0, "gap of -5.5 % is above 5 %"),
+        (2.0, 1.0, "gap is unknown"),  # the blur changes nothing in the window
+        # 4 x 4 pixels of 3 channels at scale 3: a detector of 2 / 3 grey levels a pixel is 48 * 2 / 3 / 255 = 0.1255.
+        (-0.8745, 0.1256, None),
+        (-0.8746, 0.1254, "The window is flat (neighbouring pixels differ by 0.67 grey levels on average)"),
+        (0.0, 3.0, "The window is flat"),  # no pixel has a say
+    ],
+)
+def test_a_flat_window_and_a_large_gap_get_a_warning(
+    sum_of_values: float, detector: float, expected: str | None
+) -> None:
+    values = np.zeros((3, 4, 6))
+    values[1, 2, 3] = sum_of_values
+    found = made(values, detector)
+    assert found.contrast == pytest.approx(255 * detector / 48)
+    warning = json.loads(json.dumps(found.to_dict()))["warning"]
+    assert warning is None if expected is None else expected in warning
+
+
+def test_a_file_is_read_back(tmp_path: Path) -> None:
+    found = made(signed())
+    found.save(tmp_path / "lam.npz")
+    again = Attribution.load(tmp_path / "lam.npz")
+    np.testing.assert_array_equal(again.values, found.values)
+    assert again.to_dict() == found.to_dict() and again.region == found.region and again.settings == found.settings
+    place = found.to_dict()["settings"] | {"x": 3 * 20 + 5, "y": 3 * 10 + 6, "patch": {"x": 20, "y": 10}}
+    found.save(tmp_path / "lam.npz", found.to_dict() | {"settings": place})
+    assert Attribution.load(tmp_path / "lam.npz").region == found.region  # in the patch
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive", None])
+def test_another_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, attribution=np.zeros(3), about="{}") if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match="is no attribution"):
+        Attribution.load(path)

@@ -95,10 +95,12 @@ def test_promptings_are_switched_off_and_called_so(lam: Run, photo: Path, tmp_pa
 
 def test_flat_image_has_no_index(lam: Run, tmp_path: Path) -> None:
     Image.new("RGB", (12, 12), (90, 90, 90)).save(tmp_path / "flat.png")
-    arguments = ("-m", "bicubic-x4", "--hr", "--window", 2, "--steps", 2, "--json", "-", "--kernel", 3)
-    code, out, err = lam(tmp_path / "flat.png", *arguments, "-o", tmp_path / "out")
+    arguments = ("-m", "bicubic-x4", "--hr", "--window", 2, "--steps", 2, "--kernel", 3, "-o", tmp_path / "out")
+    code, out, err = lam(tmp_path / "flat.png", *arguments, "--json", "-")
     assert code == 0, err
     result = json.loads(out)
+    assert result["warning"].startswith("The window is flat")
+    assert "bicubic-x4: The window is flat" in " ".join(lam(tmp_path / "flat.png", *arguments)[1].split())
     assert result["di"] is None and result["completeness_gap"] is None
     assert result["psnr_y"] is None and result["ssim_y"] is None  # infinite; smaller than its window
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
-from analysis.comparison.compare import Comparison, Region, region_scores
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, region_scores
 from analysis.lam.attribution import Attribution, PathSettings
-from analysis.lam.figure import contribution_area, draw_lam, overlay
+from analysis.lam.figure import contribution_area, draw_lam, overlay, scale_colors
 from analysis.lam.study import LamStudy
 from analysis.lam.study_figure import draw_di
 from tests.support.comparisons import noise_comparison
@@ -41,8 +42,8 @@ def shown(axes: Axes) -> np.ndarray:
 
 
 def columns(figure: Figure) -> list[Sequence[Axes]]:
-    """Of each model: the window, the map, the area."""
-    return [figure.axes[start : start + 3] for start in range(1, len(figure.axes), 3)]
+    """Of each model: the window, the map, the area; the scale is the last of all."""
+    return [figure.axes[start : start + 3] for start in range(1, len(figure.axes) - 1, 3)]
 
 
 @pytest.fixture
@@ -67,6 +68,19 @@ def test_overlay_is_red_where_most_comes_from_and_grey_where_nothing_does(one_pi
     assert (np.ptp(overlay(one_pixel, image, strength=0), axis=2) < 1e-7).all()
 
 
+def test_maps_share_the_scale_of_the_strongest(one_pixel: Attribution) -> None:
+    image = np.full((5, 6, 3), 0.5)
+    drawn = overlay(one_pixel, image, strength=1, largest=32)  # four times its own peak
+    np.testing.assert_allclose(drawn[1, 2], scale_colors(np.array([0.25]), strength=1)[0])
+    np.testing.assert_allclose(drawn[3, 4], scale_colors(np.array([0.25 / 4]), strength=1)[0])
+    np.testing.assert_array_equal(overlay(one_pixel, image, largest=8), overlay(one_pixel, image))
+    nothing = attribution(np.zeros((3, 5, 6)))
+    np.testing.assert_array_equal(overlay(nothing, image, largest=0), overlay(nothing, image))
+    figure = draw_lam(comparison := noise_comparison(models=2), maps(comparison), "noise")
+    assert texts(figure.axes[-1]) == ["0", "10 %", "50 %", "100 %", "of the largest attribution"]
+    np.testing.assert_allclose(shown(figure.axes[-1])[0, [0, -1]], scale_colors(np.array([0, 1])))
+
+
 def test_area_holds_what_is_above_the_level(one_pixel: Attribution) -> None:
     image = np.random.default_rng(3).random((5, 6, 3))
     for level, expected in ((0.05, {(1, 2), (3, 4)}), (0.25, {(1, 2)}), (0.01, {(0, 0), (1, 2), (3, 4)})):
@@ -89,7 +103,8 @@ def test_columns_show_window_map_and_area_of_every_model() -> None:
         np.testing.assert_array_equal(shown(crop), result.sr[0].permute(1, 2, 0)[6:19, 10:23])
         psnr, ssim = region_scores(result.sr, comparison.hr, REGION)
         assert texts(crop) == [result.model, f"{psnr:.2f}/{ssim:.4f}"]
-        np.testing.assert_array_equal(shown(lam), overlay(found, image))
+        largest = max(np.abs(each.values.sum(0)).max() for each in attributions)
+        np.testing.assert_allclose(shown(lam), overlay(found, image, largest=largest))
         np.testing.assert_array_equal(shown(area), contribution_area(found, image))
         inside = 100 * (found.map > 0.01).mean()
         assert texts(area) == [f"Contribution area: {inside:.1f} %", f"DI: {found.di:.2f}"]

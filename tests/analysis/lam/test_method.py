@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import data
 from torch import Tensor, nn
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.attribution import PathSettings
 from analysis.lam.blur_path import BlurPath
 from analysis.lam.method import LocalAttributionMap

@@ -6,7 +6,7 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.patches import find_regions, patch_around
 from promptsr.imaging.resize import downscale
 from promptsr.support.errors import ConfigError, UserError

@@ -8,7 +8,8 @@ import torch
 from skimage import data
 from torch import Tensor
 
-from analysis.comparison.compare import Comparing, Region, region_scores
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparing, region_scores
 from analysis.lam.attribution import PathSettings
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.patches import patch_around
@@ -60,6 +61,9 @@ def test_events_maps_and_rows(hr: Tensor) -> None:
         assert row["settings"].items() >= {**place, "steps": 5, "hr": True, "at_once": 2}.items()
         scores = region_scores(quantize(model(patch.lr)), hr[..., 22 : 22 + 48, 42 : 42 + 48], patch.region)
         assert (row["psnr_y"], row["ssim_y"]) == scores
+    axes = found.figure("face", {"promptsr-tiny-x2": "Ours"}).axes
+    written = {text.get_text() for each in axes for text in each.texts}
+    assert {"Ours", "bicubic-x2"} <= written and "promptsr-tiny-x2" not in written
 
 
 def test_without_hr_there_are_no_scores_and_closing_stops_the_work(hr: Tensor) -> None:

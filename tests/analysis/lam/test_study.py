@@ -13,7 +13,7 @@ from skimage import data
 from torch import Tensor, nn
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.lam.attribution import PathSettings
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.study import LamStudy, Studying, study
@@ -63,7 +63,7 @@ def result(folder: Path, models: Sequence[SRModel], per_image: int = 2, seed: in
 
 def by_hand(rows: list[tuple[str, int, str, float]]) -> LamStudy:
     """A study of these (image, x, model, DI)."""
-    frame = pd.DataFrame(rows, columns=["image", "x", "model", "di"]).assign(y=0)
+    frame = pd.DataFrame(rows, columns=["image", "x", "model", "di"]).assign(y=0, completeness_gap=0.0)
     return LamStudy(("a", "b"), 2, 16, 64, 0, PathSettings(), frame, {})
 
 
@@ -135,6 +135,12 @@ def test_images_weigh_the_same_and_are_what_is_resampled() -> None:
     assert found.differences.to_dict("records") == [
         {"model": "a", "against": "b", "difference": -2.0, "low": -3.0, "high": -1.0}
     ]
+
+
+def test_maps_with_a_large_gap_are_counted() -> None:
+    found = by_hand([("one", x, name, 10.0) for x in range(3) for name in "ab"])
+    found.regions["completeness_gap"] = [0.04, 0.06, -0.051, np.nan, 0.0, -0.05]
+    assert found.inexact == {"a": 1, "b": 1} == found.to_dict()["inexact"]
 
 
 def test_a_region_without_a_map_counts_for_no_model() -> None:

@@ -1,6 +1,9 @@
 """The walk through the network, against the paper's equations written out from the layers' weights."""
 
+import json
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from analysis.attention.maps import LAYERS, Layer, look
-from analysis.tour.boxes import boxes
+from analysis.tour.boxes import NOTEBOOK, boxes
 from analysis.tour.views import View, as_colors
 from analysis.tour.walk import Tour, shrink, walk
 from promptsr.complexity.counting import count
@@ -178,3 +181,16 @@ def test_colours_follow_what_varies() -> None:
     np.testing.assert_allclose(first[0, :, 0], np.interp(ramp, np.percentile(ramp, [3, 97]), [0, 1]), atol=1e-6)
     np.testing.assert_allclose(second, first[:, ::-1], atol=1e-6)  # one common axis, each map's own mean
     np.testing.assert_allclose(first[..., 1:], 0.5)
+
+
+def test_the_notebook_shows_every_box_below_its_section(network: PromptSR) -> None:
+    path = Path(__file__).resolve().parents[3] / NOTEBOOK
+    sections: dict[str, str] = {}
+    heading = ""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for line in cell["source"]:
+            heading = line.removeprefix("## ").strip() if line.startswith("## ") else heading
+        shown = ["".join(output.get("data", {}).get("text/markdown", "")) for output in cell.get("outputs", [])]
+        sections |= {found: heading for text in shown for found in re.findall(r"^\*\*(.+?)\*\*", text)}
+    assert sections == {box.title: box.section for box in boxes(network.config)}
+    assert all(box.section in sections.values() for box in boxes(uneven(**WINDOWS_ONLY).config))
