@@ -5,13 +5,16 @@ from dataclasses import dataclass, fields
 
 from promptsr.support.errors import ConfigError
 
+_MOST = 10**8
+"""Pixels of a side, or times the input: more than any format holds."""
+
 
 @dataclass(frozen=True)
 class Size:
     """Size of results: one wish, or none for the scale of the network. Proportions always stay.
 
     Raises:
-        ConfigError: a wish that is not positive and finite, or more than one; width and height count as one.
+        ConfigError: a wish that is not positive or too large, or more than one; width and height count as one.
     """
 
     scale: float | None = None
@@ -26,8 +29,8 @@ class Size:
         wishes = {field.name: getattr(self, field.name) for field in fields(self)}
         wishes = {name: value for name, value in wishes.items() if value is not None}
         for name, value in wishes.items():
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be more than 0, not {value}.")
+            if not 0 < value <= _MOST:
+                raise ConfigError(f"{name} must be more than 0 and at most {_MOST}, not {value}.")
         if len(wishes) > 1 and set(wishes) != {"width", "height"}:
             raise ConfigError(f"Choose one of {' and '.join(wishes)}: only width and height can be given together.")
 

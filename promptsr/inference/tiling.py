@@ -28,8 +28,8 @@ class Progress:
 
 Read = Callable[[slice, slice], Tensor]
 """Returns the input pixels of these rows and columns, 1 x 3 x h x w."""
-Write = Callable[[slice, Tensor], None]
-"""Takes finished lines of the output, 3 x n x sW, which are overwritten afterwards."""
+Write = Callable[[slice, slice, Tensor], None]
+"""Takes the finished pixels of these rows and columns of the output, 3 x h x w, which are overwritten afterwards."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class TiledRun:
     def upscale(self, height: int, width: int, images: Sequence[tuple[Read, Write]]) -> Generator[Progress, None, None]:
         """Upscale one image after the other, yielding after every tile.
 
-        Of the output only the lines of one row of tiles are kept: those that no later tile reaches are written.
+        Of the output only one row of tiles is kept; pixels that no later tile reaches are written at once.
 
         Args:
             height: of the input; `width` likewise.
@@ -72,12 +72,15 @@ class TiledRun:
         for read, write in images:
             output = self._blank(rows[0].low.stop, width)  # all rows have the same size
             inside = slice(0, output.shape[1])
-            for row, following in itertools.zip_longest(rows, rows[1:]):
-                yield from self._fill(output, read, [replace(row, high=inside)], columns)
-                stop = row.high.stop if following is None else following.high.start
-                finished = stop - row.high.start
+            for row, below in itertools.zip_longest(rows, rows[1:]):
+                lines = _finished(row, below)
+                finished = lines.stop - lines.start
+                for column, beside in itertools.zip_longest(columns, columns[1:]):
+                    yield from self._fill(output, read, [replace(row, high=inside)], [column])
+                    across = _finished(column, beside)
+                    with enough_for_result():
+                        write(lines, across, output[:, :finished, across])
                 with enough_for_result():
-                    write(slice(row.high.start, stop), output[:, :finished])
                     for channel in output:
                         channel[:-finished] = channel[finished:].clone()
                     output[:, -finished:] = 0
@@ -141,3 +144,8 @@ class TiledRun:
         self.too_large = self.too_large or side
         self.limit = smaller
         return None
+
+
+def _finished(span: Span, following: Span | None) -> slice:
+    """Return the output pixels of a span that no later one reaches."""
+    return span.high if following is None else slice(span.high.start, following.high.start)

@@ -127,15 +127,20 @@ class Upscaler:
         """Upscale a picture without progress; see `stream`."""
         return finish(self.stream(picture))
 
-    def stream(self, picture: Picture) -> Generator[Progress, None, UpscaleResult]:
+    def stream(self, picture: Picture, into: Picture | None = None) -> Generator[Progress, None, UpscaleResult]:
         """Upscale a picture, yielding after every tile; closing the generator stops the work there.
 
         The result keeps depth, greyness and metadata. Under fully transparent pixels the network sees the colour of
         the nearest other pixel, which avoids dark edges. Alpha is upscaled by the same network as a grey image, unless
         it is constant. Grey results are the mean of the network's three channels.
 
-        Memory holds one row of tiles in float32; finished lines are rounded at once. After the last tile, the same
+        Memory holds one row of tiles in float32; finished pixels are rounded at once. After the last tile, the same
         progress is yielded again and again while the result is resized.
+
+        Args:
+            picture: of any size.
+            into: receives the pixels of the network's result as they are finished, to be looked at meanwhile: of that
+                size, and of the kind of `picture`. Default: a new one.
 
         Raises:
             UserError: the result would be too large, the network's output is not finite, or memory does not suffice
@@ -144,7 +149,7 @@ class Upscaler:
         begun = time.perf_counter()
         height, width, scale = picture.height, picture.width, self._model.scale
         expected = self.estimate(height, width, bit_depth=picture.bit_depth, alpha=picture.alpha is not None)
-        upscaled = _blank(picture, scale * height, scale * width)
+        upscaled = into or _blank(picture, scale * height, scale * width)
         resized = (expected.height, expected.width) != (upscaled.height, upscaled.width)
         result = _blank(picture, expected.height, expected.width) if resized else upscaled
         run = self._run(height, width)
@@ -184,8 +189,8 @@ class Upscaler:
             outputs = torch.empty(size)
 
         def image(index: int) -> tuple[Read, Write]:
-            def write(lines: slice, values: Tensor) -> None:
-                outputs[index, :, lines] = values
+            def write(rows: slice, columns: slice, values: Tensor) -> None:
+                outputs[index, :, rows, columns] = values
 
             return lambda rows, columns: images[index : index + 1, :, rows, columns], write
 
@@ -284,10 +289,10 @@ def _color_of(picture: Picture, target: np.ndarray) -> tuple[Read, Write]:
     def read(rows: slice, columns: slice) -> Tensor:
         return to_unit(picture.color[rows, columns]).permute(2, 0, 1)[None].contiguous()  # h x w x 3 -> 1 x 3 x h x w
 
-    def write(lines: slice, values: Tensor) -> None:
+    def write(rows: slice, columns: slice, values: Tensor) -> None:
         if picture.grey:
             values = values.mean(0).expand_as(values)
-        target[lines] = to_pixels(values.permute(1, 2, 0), picture.bit_depth)  # 3 x n x sW -> n x sW x 3
+        target[rows, columns] = to_pixels(values.permute(1, 2, 0), picture.bit_depth)  # 3 x h x w -> h x w x 3
         release(target)
 
     return read, write
@@ -299,8 +304,8 @@ def _alpha_of(alpha: np.ndarray, target: np.ndarray) -> tuple[Read, Write]:
     def read(rows: slice, columns: slice) -> Tensor:
         return to_unit(alpha[rows, columns]).expand(1, 3, -1, -1).contiguous()  # h x w -> 1 x 3 x h x w
 
-    def write(lines: slice, values: Tensor) -> None:
-        target[lines] = to_pixels(values.mean(0), 8 * alpha.itemsize)  # 3 x n x sW -> n x sW
+    def write(rows: slice, columns: slice, values: Tensor) -> None:
+        target[rows, columns] = to_pixels(values.mean(0), 8 * alpha.itemsize)  # 3 x h x w -> h x w
         release(target)
 
     return read, write

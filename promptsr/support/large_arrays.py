@@ -17,8 +17,8 @@ LARGE = 2**26
 """Bytes of the largest array that stays in memory."""
 
 
-def empty_array(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
-    """Make an array; above `LARGE` bytes a `np.memmap` of a file that vanishes with it.
+def empty_array(shape: Sequence[int], dtype: DTypeLike, most: int | None = None) -> np.ndarray:
+    """Make an array; above `most` bytes (`LARGE` by default) a `np.memmap` of a file that vanishes with it.
 
     The file lies in the folder for temporary files (`TMPDIR`), and all its bytes are reserved from the start.
 
@@ -26,7 +26,7 @@ def empty_array(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
         UserError: the disk has no room for it.
     """
     size = array_bytes(shape, dtype)
-    if size <= LARGE:
+    if size <= (LARGE if most is None else most):
         return np.empty(tuple(shape), dtype)
     check_disk(size)
     try:
@@ -36,6 +36,20 @@ def empty_array(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
             return np.memmap(file, dtype, "w+", shape=tuple(shape))
     except OSError as error:
         raise _too_little(size, f"{error.strerror}") from error
+
+
+def on_disk(array: np.ndarray) -> np.ndarray:
+    """Return the values of an array in a temporary file, as `empty_array` makes them; if they are there, themselves.
+
+    Raises:
+        UserError: the disk has no room for them.
+    """
+    if isinstance(array, np.memmap):
+        return array
+    copy = empty_array(array.shape, array.dtype, most=0)
+    copy[...] = array
+    release(copy)
+    return copy
 
 
 def array_bytes(shape: Sequence[int], dtype: DTypeLike) -> int:
