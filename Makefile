@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space quality bench soak lock clean
+.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space anchors maps quality bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,12 @@ architecture: $(INSTALLED)  ## draw docs/architecture.md anew from the imports
 
 space: $(INSTALLED)  ## write a folder that runs as a Gradio Space or by its Dockerfile: outputs/space
 	$(BIN)/python -m tools.space $(or $(SPACE),outputs/space)
+
+anchors: $(INSTALLED)  ## make the study that the tab Anchors opens with anew, after other weights were bundled
+	$(BIN)/python -m tools.first_study
+
+maps: $(INSTALLED)  ## make the maps that the tab Attribution opens with anew, after other weights were bundled
+	$(BIN)/python -m tools.first_maps
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)

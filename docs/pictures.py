@@ -36,18 +36,18 @@ def upscale(page: Page) -> None:
 def compare(page: Page) -> None:
     """Compare two models on a sample."""
     _choose_sample(page, "#compare-image", 4)
-    page.locator("#compare-crops img").nth(2).wait_for()
+    page.locator("#compare-status .done[data-run]").wait_for()  # the result that the tab opens with is of no run
+    page.locator("#compare-slider img").nth(1).wait_for()
 
 
 def attribution(page: Page) -> None:
     """Draw the maps of a sample."""
     _choose_sample(page, "#lam-image", 4)
-    page.locator("#lam-status .done").wait_for()
+    page.locator("#lam-status .done[data-run]").wait_for()
 
 
 def failures(page: Page) -> None:
-    """Search the samples."""
-    page.locator("#failures-start").click()
+    """Wait for the search of the samples."""
     page.locator("#failures-cases img").first.wait_for()
 
 
@@ -59,9 +59,7 @@ def attention(page: Page) -> None:
 
 
 def anchors(page: Page) -> None:
-    """Run t-SNE on the samples, and choose a point."""
-    page.locator("#anchors-start").click()
-    page.locator("#anchors-status .done").wait_for()
+    """Choose a point of the study of the samples."""
     page.locator("#anchors-plot circle[data-point='130']").click(force=True)  # others may lie above it
     page.locator("#anchors-shown img").nth(5).wait_for()
 

@@ -66,11 +66,12 @@ def _why(page: Page, folder: Path) -> None:
 
 
 def _attributed(page: Page, folder: Path) -> None:
-    page.locator("#lam-status .done").wait_for()
+    page.locator("#lam-status .done[data-run]").wait_for()
     page.locator("#lam-maps img").nth(1).wait_for()
 
 
 def _figure(page: Page, folder: Path) -> None:
+    page.locator("#tab-lam").get_by_role("tab", name="Figure and files").click()
     page.locator("#lam-draw").click()
     page.locator("#lam-figure img").wait_for()
 

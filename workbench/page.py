@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from importlib import reload
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +17,12 @@ from promptsr.support.errors import UserError
 from workbench import tools
 from workbench.server.access import is_own, users
 from workbench.server.limits import PUBLIC, Limits, enforce, in_force, read_limits
-from workbench.server.queueing import refuse_other_requests, share_fairly
+from workbench.server.queueing import outlive_pages, refuse_other_requests, share_fairly
 from workbench.server.route_guard import RouteGuard
-from workbench.tabs import anchors, architecture, attention, attribution, compare, failures, upscale
-from workbench.tabs.links import connect, follow
+from workbench.sessions import models, visits
+from workbench.tabs import anchors, architecture, attention, attribution, compare, failures, many, model_list, upscale
+from workbench.tabs.links import connect
+from workbench.ui.model_choice import renew_choices
 from workbench.ui.theme import theme
 
 _STATIC = Path(__file__).parent / "static"
@@ -38,20 +41,17 @@ _HEADER = """
 """
 
 
-def build() -> gr.Blocks:
-    """Build the page."""
+def build(public: bool = False) -> gr.Blocks:
+    """Build the page; one that is public takes no models."""
     with gr.Blocks(title="PromptSR Workbench", analytics_enabled=False, delete_cache=(_DAY // 24, _DAY)) as page:
         gr.HTML(_HEADER, js_on_load=(_STATIC / "page.js").read_text(encoding="utf-8"), apply_default_css=False)
         with gr.Tabs() as tabs:
-            linked = [upscale.build(page), compare.build(), attribution.build()]
-            finds = failures.build()
-            linked.append(attention.build())
-            anchors.build()
-            linked.append(architecture.build())
+            settings = [upscale.build(page)]
+            for each in (many, compare, attribution, failures, attention, anchors, architecture):
+                settings.append(each.build())
+            model_list.build(page, own=not public)
         tools.build()
-        destinations = [destination for _, destination in linked]
-        connect(tabs, [finds, *(source for source, _ in linked)], destinations)
-        follow(page, tabs, destinations)
+        connect(page, tabs, settings)
     return page
 
 
@@ -95,8 +95,10 @@ def launch(
     warnings.filterwarnings("ignore", "torchvision was built for another PyTorch")
     if mcp:
         reload(gr.mcp)  # with the package that `workbench` kept from it
-    page = build().queue(max_size=in_force().waiting, api_open=False)  # every request goes through the queue
+    models.postpone_reading()
+    page = build(public).queue(max_size=in_force().waiting, api_open=False)  # every request goes through the queue
     share_fairly(page)
+    outlive_pages(page, visits.leave)
     refuse_other_requests(page)
     # What is there by now stays. Python would look through all of it for garbage, and so wait until there is a lot.
     gc.freeze()
@@ -125,6 +127,16 @@ def launch(
     except OSError as error:
         raise UserError(f"Port {port or '7860 and those after it'} cannot be used: choose another one.") from error
     print(f"The workbench is at {page.local_url}", flush=True)
-    threading.Thread(target=upscale.warm, daemon=True).start()  # while the browser loads the page
+    threading.Thread(target=_warm, args=(page,), daemon=True).start()  # while the browser loads the page
     if not hasattr(sys, "ps1"):  # notebooks go on, and show the page
         page.block_thread()
+
+
+def _warm(page: gr.Blocks) -> None:
+    """Make what the tabs open with, in their order; after the first of them, read new files of models."""
+    for tab in (upscale, many, compare, attribution, failures, attention, anchors, architecture):
+        with suppress(UserError):  # the tab says so when it is opened
+            tab.warm()
+        if tab is upscale:
+            models.complete()
+            renew_choices(page)

@@ -19,7 +19,8 @@ from workbench.sessions.attribution import INPUT
 from workbench.sessions.compare import ask, region_of
 from workbench.sessions.pictures import new_file, new_folder, write_figure
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.ui.components import RUN, TOOL, choice, photo, toast
+from workbench.ui.components import RUN, TOOL, photo, toast
+from workbench.ui.model_choice import model_choice
 from workbench.ui.status import announced
 
 _STEPS = 20
@@ -27,11 +28,10 @@ _STEPS = 20
 
 def build() -> None:
     """Add them to the page."""
-    names = models.usable()
     with gr.Row(visible=False):
         image, _ = photo(label="Photograph")
-        model = choice(choices=names, value=models.favourite(), label="Model")
-        several = choice(choices=names, value=models.pair(4), multiselect=True, label="Models")
+        model = model_choice(models.usable, value=models.favourite(), label="Model")
+        several = model_choice(models.usable, value=models.pair(4), multiselect=True, label="Models")
         x, y = (gr.Number(value, precision=0, label=axis) for value, axis in ((32, "x"), (32, "y")))
         picture, scores = gr.Image(format="png", type="filepath"), gr.JSON()
         for tool, inputs, output in (

@@ -86,7 +86,10 @@ def test_architecture_tour(run: Run) -> None:
 def test_local_attribution(run: Run) -> None:
     values = {
         "equal": "bool(equal)",
-        "gini": "[100 * (1 - float(gini)), attribution.di]",
+        "gini": "[diffusion_index(by_hand), attribution.di]",
+        "index": "[diffusion_index(np.array([[[1.0, 0, 0, 0]]])), diffusion_index(np.ones((3, 2, 2)))]",
+        "area": "contribution_area(np.array([[[1.0, -100, 0.5, 2]]] * 3), 0.01)",
+        "detector": "float(detector(torch.arange(hr.shape[3] * 1.0).expand(1, 3, hr.shape[2], -1)))",
         "gaps": "completeness['gap'].loc['bicubic-x4'].to_dict()",
         "kernels": "[float(BlurPath(spot, settings).points([i]).max()) for i in shown]",
         "compared": "{found.model: found.di for found in compared.attributions}",
@@ -96,6 +99,8 @@ def test_local_attribution(run: Run) -> None:
     }
     answer = run("02_local_attribution", values)
     assert answer["equal"] and answer["gini"][0] == pytest.approx(answer["gini"][1], abs=1e-3)
+    assert answer["index"] == pytest.approx([25, 100]) and answer["area"] == 0.5  # 1 percent itself does not count
+    assert answer["detector"] == pytest.approx(3 * 16 * 16)  # a ramp that rises by 1 from column to column
     right, trapezoid = (answer["gaps"][rule] for rule in ("right", "trapezoid"))
     assert abs(right["10"]) < 0.75 * abs(right["5"]) < 0.1
     assert abs(trapezoid["10"]) < min(0.01, 0.5 * abs(trapezoid["5"]), 0.5 * abs(right["10"]))

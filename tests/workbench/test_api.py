@@ -9,11 +9,13 @@ import pytest
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from PIL import Image
+from typer.testing import CliRunner
 
 from promptsr import Upscaler, load_model
+from promptsr.cli import app
 from promptsr.imaging import decode
 from promptsr.zoo.load import list_models
-from tests.workbench.conftest import Server, ask, pixels, session
+from tests.workbench.conftest import QUESTIONS, Server, ask, pixels, session
 
 
 def rounded(deep: np.ndarray) -> np.ndarray:
@@ -45,6 +47,31 @@ def test_download_comes_in_the_chosen_format(
 
 
 @pytest.mark.parametrize(
+    ("changed", "options"),
+    [
+        ({"size": "scale", "amount": 2.5}, ["--scale", "2.5"]),
+        ({"size": "max_side", "amount": 100, "memory": 1}, ["--max-side", "100", "--memory", "1"]),
+        ({"size": "height", "amount": 300, "self_ensemble": True}, ["--height", "300", "--self-ensemble"]),
+        ({"output_format": "JPEG", "quality": 40}, ["--quality", "40"]),
+    ],
+)
+def test_advanced_settings_are_those_of_the_command(
+    client: Client, server: Server, plain_photo: Path, tmp_path: Path, changed: dict[str, Any], options: list[str]
+) -> None:
+    (left, right), _, file, news = ask(client, "upscale", plain_photo, tile="auto", **changed)
+    target = tmp_path / f"expected{Path(file).suffix}"
+    command: list[str | Path] = ["upscale", plain_photo, "--model", server.weights, "--output", target, *options]
+    assert CliRunner().invoke(app, list(map(str, command))).exit_code == 0
+    assert Path(file).read_bytes() == target.read_bytes()
+    height, width = decode(target).color.shape[:2]
+    assert pixels(left).shape == pixels(right).shape == (height, width, 3) and f"{width} × {height}" in news
+    shown = [pixels(each) for each in client.predict(width - 1, height - 1, 8, api_name="/magnify")]
+    assert shown[0].shape == shown[1].shape == shown[2].shape
+    if Path(file).suffix == ".png":
+        np.testing.assert_array_equal(shown[2][::8, ::8], pixels(file)[-48:, -48:])
+
+
+@pytest.mark.parametrize(
     ("name", "changed", "message"),
     [
         ("upscale", {"model": "own-huge"}, "There is no model own-huge: choose one of"),
@@ -55,6 +82,16 @@ def test_download_comes_in_the_chosen_format(
         ("upscale", {"tile": "huge"}, 'The tile size must be "auto", "whole" or a number of pixels, not "huge".'),
         ("upscale", {"tile": "-16"}, "The tile size must be"),
         ("upscale", {"output_format": "BMP"}, "There is no format BMP: choose one of PNG, JPEG, WebP, TIFF."),
+        ("upscale", {"output_format": "JPEG", "quality": 0}, "Value 0 is less than minimum value 1."),
+        ("upscale", {"memory": 0}, "The memory must be 1 to 2048 MiB, not 0."),
+        ("upscale", {"memory": 2049}, "2049"),
+        ("upscale", {"device": "meta"}, "There is no device meta: choose one of cpu"),
+        ("upscale", {"size": "depth"}, "There is no size depth: choose one of model, scale, width, height, max_side."),
+        ("upscale", {"size": "scale", "amount": 0}, "scale must be more than 0"),
+        ("upscale", {"size": "width", "amount": 10.5}, "The width must be a whole number of pixels, not 10.5."),
+        ("upscale", {"size": "scale", "amount": 1e300}, "scale must be more than 0 and at most"),
+        ("upscale_many", {"model": "own-huge"}, "There is no model own-huge: choose one of"),
+        ("upscale_many", {"output_format": "BMP"}, "There is no format BMP: choose one of PNG, JPEG, WebP, TIFF."),
         ("compare", {"names": ["bicubic-x4", "bicubic-x3"]}, "bicubic-x3 enlarges x3 and bicubic-x4 x4: compare"),
         ("compare", {"names": [*"abcde"]}, "Choose 1 to 4 different models, not a, b, c, d, e."),
         ("compare", {"names": ["own-tiny"] * 2}, "Choose 1 to 4 different models, not own-tiny, own-tiny."),
@@ -92,7 +129,7 @@ def test_download_comes_in_the_chosen_format(
 def test_impossible_settings_are_refused(
     client: Client, plain_photo: Path, name: str, changed: dict[str, Any], message: str
 ) -> None:
-    sent: Any = {"failures": [plain_photo], "anchors": None}.get(name, plain_photo)
+    sent: Any = {"failures": [plain_photo], "upscale_many": [plain_photo], "anchors": None}.get(name, plain_photo)
     if name == "lam":
         changed = {"way": "enlarge", **changed}
     with pytest.raises(AppError, match=re.escape(message)):
@@ -189,12 +226,15 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
     assert {name.removeprefix("/") for name in api["named_endpoints"]} == {
-        *("upscale", "magnify", "architecture"),
+        *("upscale", "upscale_many", "magnify", "architecture"),
         *("compare", "compare_pair", "compare_differences", "compare_at", "compare_figure", "compare_export"),
         *("lam", "lam_overlay", "lam_figure", "failures", "failures_case"),
         *("attention", "attention_figure", "attention_depth", "categories"),
         *("anchors", "anchors_plane", "anchors_point"),
+        *("models", "add_models"),
         *("enlarge", "score", "explain"),
     }
     names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale"]["parameters"]]
-    assert names == ["image", "model", "compare_with", "tile", "output_format"]
+    assert names == ["image", *QUESTIONS["upscale"]]
+    names = [p["parameter_name"] for p in api["named_endpoints"]["/upscale_many"]["parameters"]]
+    assert names == ["images", *QUESTIONS["upscale_many"]]

@@ -16,6 +16,7 @@ from tests.workbench.conftest import (
     fill,
     natural_size,
     numbers,
+    open_advanced,
     open_tab,
     send,
     watched,
@@ -26,6 +27,7 @@ from workbench.ui.tab_header import TABS
 def test_upscale_compare_magnify_download(page: Page, server: Server, deep_photo: Path, tmp_path: Path) -> None:
     send(page, deep_photo)
     choose(page, "upscale-model", "own-tiny")
+    open_advanced(page)
     page.locator("#upscale-tile input, #upscale-tile textarea").fill("32")
     page.get_by_role("button", name="Upscale").click()
     expect(page.locator("#upscale-status .done")).to_contain_text("208 × 144", timeout=PATIENCE)
@@ -36,7 +38,7 @@ def test_upscale_compare_magnify_download(page: Page, server: Server, deep_photo
     assert sides.nth(0).get_attribute("src") != sides.nth(1).get_attribute("src")
 
     closeups = page.locator(".closeup img")
-    expect(closeups).to_have_count(3)  # of the middle
+    expect(closeups).to_have_count(3)  # of where both results differ most
     before = closeups.nth(2).get_attribute("src")
     result = page.locator("#magnifier-result img")
     result.click(position={"x": 8, "y": 8})
@@ -48,6 +50,37 @@ def test_upscale_compare_magnify_download(page: Page, server: Server, deep_photo
     download = downloading.value
     assert download.suggested_filename == "deep-own-tiny.png"
     assert Path(download.path()).read_bytes() == server.expected(deep_photo, tmp_path / "expected.png", tile=32)
+
+    choose(page, "upscale-format", "JPEG")  # afterwards: the result stays
+    expect(page.locator("#tab-upscale")).not_to_have_attribute("data-old", "")
+    with page.expect_download() as downloading:
+        page.locator("#upscale-download").click()
+    assert downloading.value.suggested_filename == "deep-own-tiny.jpg"
+    written = server.expected(deep_photo, tmp_path / "expected.jpg", tile=32)
+    assert Path(downloading.value.path()).read_bytes() == written
+    toast = page.locator(".toast-body")
+    expect(toast).to_contain_text("JPEG does not keep 16 bits per channel, the transparency")
+
+
+def test_the_result_is_seen_while_it_grows(page: Page, tmp_path: Path) -> None:
+    Image.effect_noise((300, 260), 90).convert("RGB").save(tmp_path / "noise.png")
+    send(page, tmp_path / "noise.png")
+    choose(page, "upscale-model", "own-tiny")
+    open_advanced(page)
+    fill(page.locator("#upscale-tile").locator("input, textarea"), "16")
+    page.locator("#upscale-start").click()
+    growing, finished = page.locator("#upscale-growing img"), page.locator("#upscale-slider")
+    expect(growing).to_be_visible(timeout=PATIENCE)
+    expect(finished).to_be_hidden()
+    assert natural_size(growing) == (600, 520)  # half of 1200 x 1040
+    assert float(growing.evaluate("i => getComputedStyle(i).opacity")) == 1
+    before = growing.get_attribute("src") or ""
+    expect(growing).not_to_have_attribute("src", before, timeout=PATIENCE)
+    page.locator("#upscale-cancel").click()
+    expect(page.locator("#upscale-status")).to_have_text("Stopped.", timeout=PATIENCE)
+    expect(growing).to_be_hidden()
+    expect(finished).to_be_visible()  # the result before, which is marked as old
+    expect(page.locator("#tab-upscale")).to_have_attribute("data-old", "")
 
 
 def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
@@ -65,7 +98,9 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
         if tab == "compare":
             page.locator("#compare-way").get_by_text("without scores").click()  # of all its pixels, which takes longer
         if tab == "lam":
-            expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
+            expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
+        if tab == "upscale":
+            open_advanced(page)
         fill(page.locator(f"#{tab}-{field}").locator("input, textarea").first, value)
         status, cancel = page.locator(f"#{tab}-status"), page.locator(f"#{tab}-cancel")
         expect(cancel).to_be_hidden()
@@ -99,7 +134,9 @@ def test_a_stopped_run_says_nothing_about_the_next(
     send(page, garden, tab)
     expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile("garden"))
     if tab == "lam":
-        expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
+        expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
+    if tab == "upscale":
+        open_advanced(page)
     setting = page.locator(f"#{tab}-{field}").locator("input, textarea").first
     start, status = page.locator(f"#{tab}-start"), page.locator(f"#{tab}-status")
     fill(setting, slow)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import PATIENCE, fill, open_tab, send
+from tests.workbench.conftest import PATIENCE, fill, open_advanced, open_tab, send
 from workbench.ui.tab_header import TABS
 
 SIZES = [(1440, 900), (1280, 720), (390, 844)]
@@ -21,13 +21,15 @@ SETTINGS = {
 
 
 def assert_in_view(page: Page, *parts: Locator) -> None:
-    """All of each part lies on the screen, without scrolling."""
+    """All of each part lies on the screen, without scrolling, light and dark."""
     assert page.viewport_size
-    for part in parts:
-        box = part.bounding_box()
-        assert box and box["width"] > 0, part
-        assert box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"], (part, box)
-        assert box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"], (part, box)
+    for _ in range(2):
+        page.evaluate("document.body.classList.toggle('dark')")
+        for part in parts:
+            box = part.bounding_box()
+            assert box and box["width"] > 0, part
+            assert box["x"] >= 0 and box["x"] + box["width"] <= page.viewport_size["width"], (part, box)
+            assert box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"], (part, box)
 
 
 def choose_photograph(page: Page, tab: str, photo: Path) -> None:
@@ -39,10 +41,12 @@ def choose_photograph(page: Page, tab: str, photo: Path) -> None:
         expect(page.locator("#failures-image")).to_contain_text(photo.stem)
     else:
         expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile(photo.stem))
+    if tab == "upscale":
+        open_advanced(page)
     if tab == "compare":
         page.locator("#compare-way").get_by_text("without scores").click()
     if tab == "lam":
-        expect(page.locator("#lam-x input")).not_to_have_value("", timeout=PATIENCE)
+        expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
 
 
 @pytest.mark.parametrize("tab", SETTINGS)
@@ -110,6 +114,7 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, p
         expect(download).to_have_js_property("inert", old)
 
     assert_old(False)  # the result that the page opens with
+    open_advanced(page)
     tile.fill("16")
     assert_old(True)
     expect(note).to_be_visible()
@@ -161,6 +166,7 @@ def test_a_sample_runs_by_itself(page: Page, tab: str) -> None:
 
 def test_the_time_of_a_run_is_told_before_if_it_is_known(page: Page, garden: Path) -> None:
     estimate = page.locator("#upscale-estimate")
+    open_advanced(page)
     page.locator("#upscale-tile").locator("input, textarea").fill("24")  # with which nothing has run
     expect(page.locator("#upscale-bar p")).to_be_visible()
     page.wait_for_timeout(1000)

@@ -4,12 +4,21 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
+
+import torch
 
 from promptsr.zoo.memory import return_freed_memory
 
 _TOKEN = threading.RLock()
+
+
+@cache
+def devices() -> list[str]:
+    """Return the names of the devices of this machine that run networks, the CPU first."""
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count())), *mps]
 
 
 def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -45,7 +45,7 @@ class Limits:
     steps: Count = 200
     """Steps of a local attribution map."""
     photos: Count = 24
-    """Photographs in one search for failures."""
+    """Photographs in one question: many to upscale, or a search for failures."""
     archive_images: Count = 2000
     """Images in a ZIP file."""
     archive_bytes: Count = 256 * 2**20
@@ -54,8 +54,14 @@ class Limits:
     """Images in a study of anchor prompts."""
     seconds: Count | None = None
     """Seconds of work on one question, from its start."""
+    away_seconds: Count = 600
+    """Seconds that a run goes on after its page was closed or loaded again, unless a page shows it again."""
     sessions: Count = 100
     """Open pages whose results are remembered, those used last; up to five megabytes each."""
+    results: Count = 12
+    """Enlarged photographs of one page that can be shown again, up to half of them pinned."""
+    results_pixels: Count = 2**27
+    """Pixels of all of these, up to half of them pinned; those in the slider stay in any case."""
     waiting: Count = 128
     """Events in the queue, light ones too, of all people together."""
     waiting_each: Count = 8
@@ -75,6 +81,8 @@ PUBLIC = replace(
     archive_images=500,
     archive_bytes=64 * 2**20,
     images_per_category=100,
+    results=8,
+    results_pixels=2**25,
     seconds=180,
     waiting_each=2,
 )

@@ -1,5 +1,8 @@
-"""Share the queue fairly between people, and refuse malformed requests with a sentence."""
+"""Share the queue fairly between people, keep runs whose page is loaded again, and refuse malformed requests with a
+sentence."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -40,6 +43,37 @@ def share_fairly(page: gr.Blocks) -> None:
         return await push(body, request, username)
 
     replace_method(queue, "push", ("body", "request", "username"), push_fairly)
+
+
+class _Unread(asyncio.Queue[Any]):
+    """Messages to a page that is gone."""
+
+    def put_nowait(self, item: Any) -> None:
+        """Drop a message."""
+
+
+def outlive_pages(page: gr.Blocks, leave: Callable[[str], bool]) -> None:
+    """Let runs go on when their page is gone; Gradio would stop them. To be called after `page.queue`.
+
+    Args:
+        page: the page.
+        leave: takes Gradio's event of a run whose page is gone, and returns whether it goes on.
+    """
+    queue = page._queue
+    clean = queue.clean_events
+
+    async def clean_events(*, session_hash: str | None = None, event_id: str | None = None) -> None:
+        running = [event for job in queue.active_jobs if job for event in job]
+        staying = [event for event in running if event.session_hash == session_hash and leave(event._id)]
+        for event in staying:
+            event.session_hash = f"{session_hash} has left"  # Gradio looks for those of the session
+            queue.pending_messages_per_session[event.session_hash] = _Unread()
+        await clean(session_hash=session_hash, event_id=event_id)
+        for event in staying:
+            queue.pending_messages_per_session[str(session_hash)] = _Unread()
+            event.session_hash = str(session_hash)
+
+    replace_method(queue, "clean_events", ("session_hash", "event_id"), clean_events)
 
 
 def refuse_other_requests(page: gr.Blocks) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from analysis.attention.figure import draw_attention, group_overlay, overlay
@@ -13,10 +14,15 @@ from analysis.attention.jacobian import AttentionBranch, attention_branch
 from analysis.attention.maps import LAYERS, AttentionMaps, look
 from analysis.attention.pixel import PixelAttention, attention_at
 from analysis.common.figure_style import publish
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
+from analysis.common.suggestions import suggest
 from analysis.tour.walk import shrink
+from promptsr.data import make_lr
 from promptsr.imaging import Metadata, encode
+from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_array
+from promptsr.imaging.resize import crop_to_multiple, upscale
+from promptsr.support.errors import UserError
 from workbench.sessions import models
 from workbench.sessions.pictures import BLUE, framed, from_array, new_folder, to_picture
 from workbench.sessions.uploads import read_photograph
@@ -70,6 +76,27 @@ def looked(image: str, model: str, group: int, block: int) -> Looked:
     anchored = network.config.anchor_prompting
     branch = attention_branch(network, lr, group=group - 1, block=block - 1) if anchored else None
     return Looked(to_array(lr), maps, branch)
+
+
+def find_place(kind: str, image: str, model: str) -> tuple[int, int]:
+    """Return a pixel of the input worth a look, x and y: the middle of a window that `suggest` finds.
+
+    The input takes the part of an HR image: it is shrunk, and upscaled again by the network and by bicubic
+    interpolation.
+
+    Raises:
+        UserError: no such network, an input that is too small, or as `suggest`.
+    """
+    network = models.network(model)
+    scale = network.config.scale
+    hr = crop_to_multiple(small(image), scale)
+    if 0 in hr.shape:
+        raise UserError(f"The photograph is smaller than {scale} pixels: send a larger one.")
+    lr = make_lr(hr, scale)
+    with torch.no_grad():
+        results = [quantize(each) for each in (upscale(lr, scale), network(lr))]
+    region = suggest(kind, lr, hr, results, network.config.window_size)
+    return region.x + region.size // 2, region.y + region.size // 2
 
 
 def magnification(height: int, width: int) -> int:

@@ -1,11 +1,16 @@
 """Attributions as the page keeps them: the patch of a photograph, and maps as files to draw and measure again."""
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from analysis.comparison.compare import Comparison, Region
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import Comparison, compare
+from analysis.lam.attribution import Attribution
 from analysis.lam.figure import contribution_area, overlay
 from analysis.lam.patches import Patch, patch_around
 from analysis.lam.run import Explanation
@@ -13,7 +18,10 @@ from promptsr.imaging import Metadata, encode
 from promptsr.imaging.picture import to_array
 from promptsr.support.errors import UserError
 from promptsr.support.files import write_json
+from promptsr.support.progress import finish
+from promptsr.zoo.sr_model import SRModel
 from workbench.sessions.compare import Question, write_crops
+from workbench.sessions.figure_names import figure_names
 from workbench.sessions.pictures import (
     BLUE,
     CLOSEUP,
@@ -25,6 +33,9 @@ from workbench.sessions.pictures import (
     write_figure,
 )
 
+SHIPPED = Path(__file__).parents[1] / "static" / "lam"
+"""The maps that come with the page, and what they were made of (`made.json`)."""
+_MADE = "made.json"
 INPUT = 64
 """Longest side of what goes through the networks, in input pixels: memory and time grow with it, and so does what the
 diffusion index can be compared with. LAM's authors took 64 x 64 pixels too."""
@@ -88,9 +99,17 @@ class Attributed:
         return write_crops(self.explanation.comparison, self.explanation.patch.region, self.metadata)
 
     def draw(self, strength: float, level: float) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """Write files, and return them with captions: the maps over the input, and the contribution areas."""
+        """Write files, and return them with captions: the maps over the input, and the contribution areas.
+
+        All maps have one scale, up to the largest attribution.
+
+        Args:
+            strength: of the colours of the maps, from 0 to 1.
+            level: of each map, above which pixels are part of the area.
+        """
         image = to_array(self.explanation.patch.lr)  # H x W x 3
         folder, factor = new_folder(), max(1, CLOSEUP // max(image.shape))
+        largest = max(attribution.peak for attribution in self.explanation.attributions)
         maps: list[tuple[str, str]] = []
         areas: list[tuple[str, str]] = []
         for attribution, row in zip(self.explanation.attributions, self.rows, strict=True):
@@ -99,7 +118,7 @@ class Attributed:
             for kind, picture, into, text in (
                 (
                     "map",
-                    overlay(attribution, image, strength),
+                    overlay(attribution, image, strength, largest),
                     maps,
                     "square root of the map over the input, the window in blue.",
                 ),
@@ -112,8 +131,9 @@ class Attributed:
         return maps, areas
 
     def figures(self) -> list[str]:
-        """Write the figure for a paper: PNG and PDF."""
-        return write_figure(self.explanation.figure(self.name), f"{self.name}-lam", (".png", ".pdf"))
+        """Write the figure for a paper, with the visit's names of models: PNG and PDF."""
+        figure = self.explanation.figure(self.name, figure_names())
+        return write_figure(figure, f"{self.name}-lam", (".png", ".pdf"))
 
 
 def keep_maps(name: str, explanation: Explanation, metadata: Metadata, preview: bool) -> Attributed:
@@ -134,3 +154,30 @@ def keep_maps(name: str, explanation: Explanation, metadata: Metadata, preview: 
     summary = new_file(folder, f"{name}-lam", ".json")
     write_json(summary, {"maps": rows})
     return Attributed(name, explanation, rows, [*map(str, files), str(summary)], metadata)
+
+
+def ship(shown: Attributed, made: Mapping[str, Any]) -> None:
+    """Make these maps those that come with the page; `made` says of what they were made, as plain values."""
+    for attribution, row in zip(shown.explanation.attributions, shown.rows, strict=True):
+        attribution.save(SHIPPED / f"{attribution.model}.npz", row)
+    write_json(SHIPPED / _MADE, made)
+
+
+def shipped(
+    made: Mapping[str, Any], name: str, networks: Sequence[SRModel], question: Question, window: Region
+) -> Attributed | None:
+    """Return the maps that come with the page if they were made of just this.
+
+    Args:
+        made: as for `ship`.
+        name: of the photograph.
+        networks: whose maps they are.
+        question: with that photograph.
+        window: in pixels of the result.
+    """
+    if json.loads((SHIPPED / _MADE).read_text(encoding="utf-8")) != made:
+        return None
+    patch = cut(question, networks[0].scale, window)
+    comparison = finish(compare(networks, patch.lr, patch.hr, tile="whole"))
+    attributions = tuple(Attribution.load(SHIPPED / f"{network.name}.npz") for network in networks)
+    return keep_maps(name, Explanation(comparison, patch, attributions, at_once=1), question.metadata, preview=False)

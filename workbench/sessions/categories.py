@@ -1,15 +1,20 @@
 """The categories of all blocks of a network on one photograph, as files for the page."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import gradio as gr
 
 from analysis.attention.category_colors import category_overlay
 from analysis.attention.category_figure import draw_agreement, draw_categories, draw_mean_patches
-from analysis.attention.superpixels import superpixel_study
+from analysis.attention.superpixels import superpixel_steps
 from analysis.common.figure_style import publish
 from promptsr.imaging import Metadata, encode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_array
 from promptsr.support.files import replacing
+from promptsr.support.progress import map_progress
 from workbench.server.arguments import Text
 from workbench.server.device import on_device
 from workbench.sessions import models
@@ -19,14 +24,14 @@ from workbench.sessions.uploads import sent_file
 
 
 @on_device
-def categories(image: Text | None, model: Text) -> tuple[list[tuple[str, str]], str, str, list[str]]:
+def categories(image: Text | None, model: Text) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Draw into which categories every block sorts the pixels of a photograph.
 
     Args:
         image: path of the file that was sent; it is shrunk to at most 96 pixels a side.
         model: name of a PromptSR network.
 
-    Returns:
+    Yields:
         The maps with their titles, what their agreement with superpixels says, that agreement as a figure, and files.
 
     Raises:
@@ -34,7 +39,7 @@ def categories(image: Text | None, model: Text) -> tuple[list[tuple[str, str]], 
     """
     image = str(sent_file(image))
     lr = small(image)
-    study = superpixel_study(models.network(model), lr)
+    study = yield from map_progress(superpixel_steps(models.network(model), lr), lambda _: (gr.skip(),) * 4)
     photo, name, folder = to_array(lr), Path(image).stem, new_folder()
     pictures = []
     for found in study.maps.maps:
@@ -53,4 +58,4 @@ def categories(image: Text | None, model: Text) -> tuple[list[tuple[str, str]], 
     agreement, patches = folder / f"{name}-agreement.png", folder / f"{name}-patches.png"
     publish(draw_agreement(study), agreement)
     publish(draw_mean_patches(study.maps, photo), patches)
-    return pictures, study.finding, str(agreement), [*map(str, files), str(agreement), str(patches)]
+    yield pictures, study.finding, str(agreement), [*map(str, files), str(agreement), str(patches)]

@@ -1,7 +1,7 @@
 """Comparisons as the page keeps them: images read from files, and results as files to look at and measure again."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +9,27 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from analysis.common.figure_style import png
+from analysis.common.image_windows import Region
+from analysis.common.suggestions import suggest
 from analysis.common.tables import write_table
-from analysis.comparison.compare import Comparison, Region, Result, luma_error, score_texts
-from analysis.comparison.figure import draw_comparison, draw_difference
+from analysis.comparison.compare import Comparison, Result, luma_error, score_texts
+from analysis.comparison.figure import draw_comparison, paint_difference
 from promptsr.data import make_lr
-from promptsr.imaging import Metadata, decode, encode
+from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.imaging.resize import crop_to_multiple
 from promptsr.support.errors import UserError
 from promptsr.zoo.memory import enough_for_result
 from workbench.server.limits import in_force
-from workbench.sessions.pictures import CLOSEUP, boxed, enlarge, new_file, new_folder, to_picture, write_figure
+from workbench.sessions.figure_names import figure_names
+from workbench.sessions.pictures import CLOSEUP, enlarge, new_file, new_folder, to_picture, write_figure
 from workbench.sessions.uploads import read_photograph
 
 _BYTES = 5 * 3 * 4 + 13 * 8
 """Bytes of memory for each pixel of a result: the HR image and four results in float32, and what SSIM takes."""
 WAYS = {
-    "Shrink it first, score against it": "shrink",
-    "Enlarge it, without scores": "enlarge",
-    "Enlarge it, score against an HR image": "hr",
+    "Test: shrink, then restore (gives scores)": "shrink",
+    "Just enlarge (without scores)": "enlarge",
+    "Enlarge, and score against an HR image": "hr",
 }
 """Sources of the scores, by their label on the page."""
 
@@ -139,7 +141,7 @@ class Compared:
         return Comparison(self.scale, decode(self.lr).to_tensor(), first if self.scored else None, results)
 
     def differences(self, reference: str, limit: int, signed: bool) -> list[tuple[str, str]]:
-        """Write a map of every other result minus the reference on Y, with captions.
+        """Write a map of every other result minus the reference on Y, pixel by pixel, with captions.
 
         Raises:
             UserError: no such reference.
@@ -150,22 +152,33 @@ class Compared:
         for name in (row["model"] for row in self.rows if row["model"] != reference):
             difference = luma_error(decode(self.files[name]).to_tensor(), base).numpy()
             file = new_file(folder, f"{name}-minus-{reference}", ".png")
-            file.write_bytes(png(draw_difference(difference, limit, signed)))
+            encode(Picture(paint_difference(difference, limit, signed)), file)
             maps.append((str(file), f"{name} − {reference}: {np.abs(difference).mean():.2f} grey levels on average"))
         return maps
 
-    def look(self, region: Region) -> tuple[str, list[tuple[str, str]]]:
-        """Write the whole picture with the region in a box, and the region of every picture, enlarged without
-        smoothing, with its scores as caption.
+    def look(self, region: Region) -> dict[str, Any]:
+        """Return every picture by `name` and `file`, with its `scores` in a region, and the region itself.
 
         Raises:
             UserError: the region leaves the image.
         """
+        region.check(self.height, self.width)
+        scores = self.load().scores(region) if self.scored else []
+        texts = ["{} dB / {}".format(*score_texts(*each)) for each in scores] or [""] * len(self.rows)
+        pictures = [
+            {"name": name, "file": str(file), "scores": text}
+            for (name, file), text in zip(self.files.items(), ["", *texts], strict=True)
+        ]
+        return {"pictures": pictures, "width": self.width, "height": self.height, **asdict(region)}
+
+    def suggest(self, kind: str, size: int) -> Region:
+        """Return the region that `analysis.common.suggestions.suggest` finds.
+
+        Raises:
+            UserError: as it says.
+        """
         comparison = self.load()
-        crops = write_crops(comparison, region, self.metadata)
-        whole = new_folder() / "whole.png"
-        encode(to_picture(boxed(comparison.pictures[0][1], region), self.metadata), whole)
-        return str(whole), crops
+        return suggest(kind, comparison.lr, comparison.hr, [result.sr for result in comparison.results], size)
 
     def export(self) -> list[str]:
         """Write a ZIP of the input, the HR image and all results as whole PNG files, and the scores as CSV."""
@@ -180,12 +193,12 @@ class Compared:
         return [str(images), str(table)]
 
     def figures(self, region: Region) -> list[str]:
-        """Write the figure for a paper: PNG, PDF and SVG.
+        """Write the figure for a paper, with the visit's names of models: PNG, PDF and SVG.
 
         Raises:
             UserError: the region leaves the image.
         """
-        figure = draw_comparison(self.load(), region, self.name)
+        figure = draw_comparison(self.load().renamed(figure_names()), region, self.name)
         return write_figure(figure, f"{self.name}-comparison", (".png", ".pdf", ".svg"))
 
 

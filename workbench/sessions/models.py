@@ -1,14 +1,19 @@
 """The models that the page offers, by name; never a path that came over the network."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from threading import Lock
 
 from analysis.ablations.networks import fresh
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
-from promptsr.zoo.listing import ModelInfo, first_opponent, list_models
-from promptsr.zoo.load import load_model
+from promptsr.zoo.formats import TENSOR_SUFFIXES
+from promptsr.zoo.listing import OWN_MODELS, Listing, ModelInfo, first_opponent, search_models
+from promptsr.zoo.load import load_each, load_model
 from promptsr.zoo.sr_model import SRModel
 from workbench.server.limits import in_force
 
@@ -16,15 +21,97 @@ BICUBIC = "bicubic"
 _FAVOURITE = "promptsr-tiny-x4"
 
 
-@lru_cache(maxsize=1)
+@dataclass(frozen=True)
+class Added:
+    """A model that the owner of the machine added."""
+
+    path: Path
+    source: str
+    """As `load_model` takes it: the path, with the scale where a file serves several."""
+    info: ModelInfo
+
+
+_added: dict[str, Added] = {}
+_reading = Lock()
+_postponed, _completed = False, False
+
+
+@lru_cache(maxsize=2)
+def _listing(read_new: bool) -> Listing:
+    return search_models(read_new)
+
+
+def listing() -> Listing:
+    """Return the models and the ignored files as they were when the page was made; see `postpone_reading`."""
+    return _listing(is_complete())
+
+
+def postpone_reading() -> None:
+    """Leave files of other networks that were never read out of all lists until `complete`: reading takes seconds."""
+    global _postponed
+    _postponed = True
+
+
+def complete() -> None:
+    """Read these files; concurrent callers block until that is done."""
+    global _completed
+    with _reading:
+        _listing(True)
+        _completed = True
+
+
+def is_complete() -> bool:
+    """Return whether all files were read."""
+    return _completed or not _postponed
+
+
+def added() -> dict[str, Added]:
+    """Return the models that were added by name, as long as their files are there: those of uploads live for a day."""
+    return {name: each for name, each in list(_added.items()) if each.path.is_file()}
+
+
 def known() -> dict[str, ModelInfo]:
-    """Return all models by name, as they were when the page was made."""
-    return {model.name: model for model in list_models()}
+    """Return all models by name."""
+    return {model.name: model for model in listing().models} | {name: each.info for name, each in added().items()}
+
+
+def add(path: Path) -> list[str]:
+    """Add a checkpoint that was sent to the lists of all pages until the program ends.
+
+    Returns:
+        The name of its model, or of one for each scale; the same if the file was added before.
+
+    Raises:
+        UserError: it is no file of tensors, or holds no model.
+    """
+    if path.suffix.lower() not in TENSOR_SUFFIXES:
+        raise UserError(
+            f"{path.name} is not a file of tensors: add {', '.join(TENSOR_SUFFIXES[:-1])} or {TENSOR_SUFFIXES[-1]}. "
+            f"Other models go into the folder that {OWN_MODELS} names."
+        )
+    try:
+        found = load_each(path)
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), path.name)) from error
+    complete()
+    with _reading:
+        if before := [name for name, each in added().items() if each.path == path]:
+            return before
+        names = []
+        for model in found:
+            wish, source = (path.stem, str(path)) if len(found) == 1 else (model.name, f"{path}@x{model.scale}")
+            numbered = (wish if number == 1 else f"{wish}-{number}" for number in count(1))
+            name = next(each for each in numbered if each not in {BICUBIC, *known(), *_added})
+            info = ModelInfo(name, model.scale, model.parameters, True, {}, model.architecture, model.weights)
+            _added[name] = Added(path, source, info)
+            names.append(name)
+        return names
 
 
 def usable() -> list[str]:
-    """Return the names of models with weights, trained networks first."""
-    return sorted((name for name, model in known().items() if model.has_weights), key=lambda n: n.startswith(BICUBIC))
+    """Return the names of models with weights by scale, networks first."""
+    found = [model for model in known().values() if model.has_weights]
+    return [model.name for model in sorted(found, key=lambda model: (model.scale, model.name.startswith(BICUBIC)))]
 
 
 def of_scale(scale: int, gradients: bool = False) -> list[str]:
@@ -44,7 +131,7 @@ def rivals(name: str) -> list[str]:
     Raises:
         UserError: no such name.
     """
-    _check(name)
+    check(name)
     others = (other for other in of_scale(known()[name].scale) if other != name)
     return [BICUBIC, *(other for other in others if not other.startswith(BICUBIC))]
 
@@ -52,10 +139,12 @@ def rivals(name: str) -> list[str]:
 def first_rival(name: str) -> str:
     """Return the one of `rivals` that a comparison starts with: the largest network, if there is one.
 
+    It stays the same while the page is open, so networks that are found or added later are not taken.
+
     Raises:
         UserError: no such name.
     """
-    best = first_opponent(known().values(), scale_of(name), {name})
+    best = first_opponent(_listing(not _postponed).models, scale_of(name), {name})
     return best if best in rivals(name) else BICUBIC
 
 
@@ -72,7 +161,7 @@ def scale_of(name: str) -> int:
     Raises:
         UserError: no such name.
     """
-    _check(name)
+    check(name)
     return known()[name].scale
 
 
@@ -99,7 +188,7 @@ def load(name: str) -> SRModel:
     Raises:
         UserError: no such name, or no weights.
     """
-    _check(name)
+    check(name)
     return _kept()(name)
 
 
@@ -140,7 +229,12 @@ def check_pass(model: SRModel, tile: str | int, height: int, width: int) -> None
 @lru_cache(maxsize=1)
 def _kept() -> Callable[[str], SRModel]:
     """Load models, and keeps as many as the limits allow."""
-    return lru_cache(maxsize=in_force().models_kept)(load_model)
+    return lru_cache(maxsize=in_force().models_kept)(_open)
+
+
+def _open(name: str) -> SRModel:
+    own = _added.get(name)
+    return replace(load_model(own.source), name=name) if own else load_model(name)
 
 
 def network(name: str) -> PromptSR:
@@ -149,7 +243,7 @@ def network(name: str) -> PromptSR:
     Raises:
         UserError: no such name, or another kind of model.
     """
-    _check(name)
+    check(name)
     if known()[name].has_weights:
         found = load(name).network
         if not isinstance(found, PromptSR):
@@ -180,6 +274,13 @@ def first_network() -> str:
     return favourite() if favourite() in networks() else networks()[0]
 
 
-def _check(name: str) -> None:
+def check(name: str) -> None:
+    """Check that there is a model of this name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in list(known()):
+        complete()
     if name not in list(known()):
         raise UserError(f"There is no model {name}: choose one of {', '.join(usable())}.")

@@ -3,8 +3,10 @@
 import math
 import re
 import tempfile
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -13,10 +15,11 @@ import gradio as gr
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from analysis.common.figure_style import publish
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from promptsr.imaging import Metadata, Picture, encode
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_pixels, to_unit
@@ -75,6 +78,16 @@ def save_view(picture: Picture, path: Path) -> Path:
     color = to_pixels(to_unit(picture.color), 8)
     encode(replace(picture, color=color, alpha=alpha, metadata=Metadata(icc=picture.metadata.icc)), path)
     return path
+
+
+def thumbnail(picture: Picture, width: int, height: int) -> str:
+    """Return an address that holds a small picture of a picture, within these sides."""
+    arrays = [picture.color] if picture.alpha is None else [picture.color, picture.alpha[..., None]]
+    pixels = np.concatenate([each if each.dtype == np.uint8 else (each >> 8).astype(np.uint8) for each in arrays], 2)
+    image, buffer = Image.fromarray(pixels), BytesIO()
+    image.thumbnail((width, height))
+    image.save(buffer, "WebP", quality=80)
+    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Picture:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from promptsr.support.errors import UserError
 from workbench.sessions import models
 from workbench.sessions.compare import fit

@@ -1,6 +1,10 @@
 """Photographs that people sent, read within the limits of the page."""
 
+import re
+from os.path import isfile
 from pathlib import Path
+
+from gradio.utils import get_upload_folder
 
 from promptsr.imaging import Picture, decode, encode, inspect
 from promptsr.support.errors import UserError
@@ -15,6 +19,9 @@ _SHOWN = {
     "AVIF": (".avif",),
 }
 """Formats that browsers show, by the suffixes at which they know them."""
+_NAME = re.compile(r"(?:[0-9a-f]{64}|[0-9a-f]{32}\w{8})/(?!\.\.?$)[^/\\]+", re.ASCII)
+"""Folder and name of a file that was sent. Gradio names the folder by a hash of the content and of a secret, and
+`new_folder` by 128 random bits, so that only those know it who sent the file, or got a link from them."""
 
 
 def sent_file(image: str | None) -> Path:
@@ -26,6 +33,21 @@ def sent_file(image: str | None) -> Path:
     if not image:
         raise UserError("There is no photograph yet: drop one, paste one, or take a sample.")
     return Path(image)
+
+
+def sent_before(name: str) -> Path:
+    """Return the file that a link names by its folder and name, as long as the server keeps it.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(get_upload_folder(), name)
+    if not _NAME.fullmatch(name) or not isfile(path):  # which is false for impossible names too
+        raise UserError(
+            f"The photograph {name.rpartition('/')[2][:100]} is no longer on this server, which keeps files for a day: "
+            "send it again."
+        )
+    return path
 
 
 def read_photograph(image: str | Path | None) -> Picture:

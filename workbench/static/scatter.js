@@ -23,6 +23,7 @@ function nearest(event) {
 function say(circle) {
   const legend = circle && element.querySelector(`.scatter button[data-label="${circle.dataset.label}"]`);
   element.querySelector('.scatter output').textContent = circle ? legend.textContent : '';
+  svg().classList.toggle('aimed', circle !== null);
 }
 function choose(circle) {
   const ring = element.querySelector('.scatter .ring');
@@ -77,13 +78,14 @@ element.addEventListener('keydown', event => {
   const ahead = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
   if (!ahead || !event.target.closest('.scatter svg')) return;
   event.preventDefault();
-  const ring = element.querySelector('.scatter .ring'), [x, y] = at(ring);
+  const ring = element.querySelector('.scatter .ring'), first = ring.dataset.chosen === undefined;
+  const [x, y] = at(first ? svg() : ring); // the first one is that nearest to the middle
   let best = null, least = Infinity;
   for (const circle of shown()) {
     const [right, down] = [at(circle)[0] - x, at(circle)[1] - y];
     const forward = right * ahead[0] + down * ahead[1], aside = Math.abs(right * ahead[1] + down * ahead[0]);
-    const cost = forward + 3 * aside;
-    if (forward > 0.5 && aside <= forward && cost < least) { best = circle; least = cost; }
+    const cost = first ? Math.hypot(right, down) : forward + 3 * aside;
+    if ((first || (forward > 0.5 && aside <= forward)) && cost < least) { best = circle; least = cost; }
   }
   if (best) choose(best);
 });

@@ -1,6 +1,7 @@
 """The tab *Anchors*: anchor prompts of many images as points (Fig. 11), the image behind each, and the numbers."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,37 +9,40 @@ from typing import Any
 import gradio as gr
 
 from analysis.anchors.collect import Collecting
+from analysis.anchors.export import write_study
 from analysis.anchors.image_folders import find_image_set
 from analysis.anchors.points import LIMIT
 from analysis.anchors.study import Stage, analyse, check_settings, collect_variants
 from analysis.common.samples import write_crops
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import UserError
+from promptsr.zoo.fingerprint import fingerprint
 from workbench.server.arguments import Real, Text, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models
-from workbench.sessions.anchors import ALL, Studied, keep_study
+from workbench.sessions.anchors import ALL, Studied, shipped
 from workbench.sessions.archives import unpack
 from workbench.sessions.pictures import new_folder
+from workbench.tabs.links import TabSettings
 from workbench.ui import status
 from workbench.ui.components import (
     CLICK,
     LIGHT,
     PRIVATE,
-    RUN,
     archive,
     choice,
     event_value,
     gallery,
+    nothing,
     picture,
-    run,
-    stoppable,
     table_of,
     toast,
 )
+from workbench.ui.first_result import FirstResult
+from workbench.ui.model_choice import model_choice
 from workbench.ui.scatter import ON_LOAD, scatter
-from workbench.ui.start_bar import belong, start_bar
+from workbench.ui.start_bar import start_bar
 from workbench.ui.tab_header import tab
 
 _WAYS = [
@@ -46,11 +50,11 @@ _WAYS = [
     ("all anchors in one vector", "flattened"),
     ("one dot per anchor", "anchors"),
 ]
-_PER_CATEGORY = 30
-_PERPLEXITY, _K, _PERMUTATIONS = 30, 5, 999
+_K, _PERMUTATIONS = 5, 999
 _POINTS = LIMIT // 2
 """At most so many of every group, if every anchor is a point: a browser has to draw them."""
-_HELP = """**How to read it.** Every residual group of the network makes anchor prompts of an image, and each dot is an
+_CLICK = '<p class="hint">Click on a dot: its image and the nearest ones appear here.</p>'
+_HELP = """Every residual group of the network makes anchor prompts of an image, and each dot is an
 image in one group, laid out by t-SNE so that what is alike lies close together. The paper finds that the groups lie
 apart (*All groups*) and that the categories of images do not (*Group 1*, *Group 4*). The picture alone proves little:
 the table says how often the nearest neighbours agree (*k-NN*), how often naming the largest class would
@@ -69,61 +73,112 @@ value.map((row, i) => {
 }).join('')}</tbody></table>` : ''}"""
 
 
-def build() -> None:
+def build() -> TabSettings:
     """Add the tab to the page."""
-    offered = [name for name in models.networks() if models.known()[name].has_weights]
-    first = models.favourite() if models.favourite() in offered else next(iter(offered), None)
-    with tab("anchors"):
+    first = first_question()
+    with tab("anchors") as opened:
         studied = gr.State(None)
-        _, start, cancel, news = start_bar(
+        bar = start_bar(
             "anchors",
             "Run t-SNE",
             "Choose a network and press Run t-SNE: images are shrunk, and their anchor prompts compared.",
         )
+        news = bar.news
         with gr.Column(scale=2, min_width=320):
-            images = archive(label="ZIP file with a folder of images per category (leave empty to use the samples)")
+            images = archive(
+                label="ZIP file with a folder of images per category (leave empty to use the samples)", height=170
+            )
             with gr.Group():
-                model = choice(choices=offered, value=first, label="Network", elem_id="anchors-model")
-                way = gr.Radio(_WAYS, value="mean", label="Represent each image by")
-                blocks = models.network(first).config.blocks_per_group if first else 1
-                block = gr.Slider(1, blocks, blocks, step=1, label="Which block", elem_id="anchors-block")
+                model = model_choice(_offered, value=first["model"], label="Network", elem_id="anchors-model")
+                way = gr.Radio(_WAYS, value=first["way"], label="Represent each image by")
+                block = gr.Slider(
+                    1, first["block"], first["block"], step=1, label="Which block", elem_id="anchors-block"
+                )
                 with gr.Row():
                     per_category, perplexity, seed = (
-                        gr.Number(value, precision=precision, label=label, min_width=120, elem_id=f"anchors-{name}")
-                        for name, label, value, precision in (
-                            ("images", "Images per category", _PER_CATEGORY, 0),
-                            ("perplexity", "Perplexity", _PERPLEXITY, None),
-                            ("seed", "Seed", 0, 0),
+                        gr.Number(
+                            first[name], precision=precision, label=label, min_width=120, elem_id=f"anchors-{element}"
+                        )
+                        for name, element, label, precision in (
+                            ("per_category", "images", "Images per category", 0),
+                            ("perplexity", "perplexity", "Perplexity", None),
+                            ("seed", "seed", "Seed", 0),
                         )
                     )
-            gr.Markdown(_HELP, elem_id="anchors-help")
-        with gr.Column(scale=5, min_width=320), gr.Column(elem_id="anchors-results"):
-            with gr.Row(equal_height=False):
+        with (
+            gr.Column(scale=5, min_width=320),
+            gr.Column(elem_id="anchors-results"),
+            gr.Tabs(elem_classes="subtabs"),
+        ):
+            with gr.Tab("Dots", elem_id="anchors-sub-dots"), gr.Row(equal_height=False):
                 with gr.Column(scale=3, min_width=300):
                     plane = choice(choices=[("All groups", ALL)], value=ALL, label="Show", elem_id="anchors-plane")
                     plot = gr.HTML(js_on_load=ON_LOAD, apply_default_css=False, elem_id="anchors-plot")
                     point = gr.Number(None, precision=0, visible="hidden", elem_id="anchors-point")
                 with gr.Column(scale=2, min_width=240):
-                    facts = gr.HTML(elem_id="anchors-facts")
+                    facts = gr.HTML(_CLICK, elem_id="anchors-facts")
                     shown = gallery("The image and its neighbours", "anchors-shown", allow_preview=False)
-            findings = gr.Markdown(elem_id="anchors-findings")
-            table = table_of(_TABLE, "anchors-table")
-            figure = picture("Figure", elem_id="anchors-figure")
-            files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
+            with gr.Tab("Numbers", elem_id="anchors-sub-numbers"):
+                findings = gr.Markdown(elem_id="anchors-findings")
+                table = table_of(_TABLE, "anchors-table")
+            with gr.Tab("Figure and files", elem_id="anchors-sub-files"):
+                figure = picture("Figure", show_label=False, elem_id="anchors-figure")
+                files = gr.Files(label="Arrays, table, figure and numbers", interactive=False, elem_id="anchors-files")
+            with gr.Tab("How to read it", elem_id="anchors-sub-help"):
+                gr.Markdown(_HELP, elem_id="anchors-help")
 
-    question = [images, model, way, per_category, block, perplexity, seed]
+    asked = {"zip": images, "model": model, "way": way, "count": per_category, "block": block}
+    asked |= {"perplexity": perplexity, "seed": seed}
+    settings = TabSettings("anchors", asked, bar, offers={"block": lambda values: _last_block(values["model"])})
     outputs = [studied, table, findings, figure, files, news]
-    belong("anchors", question)
-    ran = start.click(run(study, news), question, outputs, api_name="anchors", **RUN)
-    stoppable(cancel, news, ran)
+    runs = settings.start(study, outputs, api_name="anchors")
+    welcomed = _first_result.show(opened, [news, settings.question], outputs)
     model.input(toast(_last_block), model, block, **PRIVATE)
     drawing = toast(draw), [plane, studied], plot
     forgetting = _forget, None, [point, facts, shown]
-    ran.success(toast(_planes), studied, plane, **PRIVATE).success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
+    for each in (*runs, welcomed):
+        planes = each.success(toast(_planes), studied, plane, **PRIVATE)
+        planes.success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
     plane.input(*drawing, api_name="anchors_plane", **LIGHT).then(*forgetting, **PRIVATE)
     plot.click(toast(_point), None, point, **CLICK).then(
         toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **LIGHT
     )
+    return settings
+
+
+def first_question() -> dict[str, Any]:
+    """Return the arguments of `study`, but for the images, that the tab opens with; they are the samples."""
+    offered = _offered()
+    model = models.favourite() if models.favourite() in offered else next(iter(offered), None)
+    block = models.network(model).config.blocks_per_group if model else 1
+    return {"model": model, "way": "mean", "per_category": 30, "block": block, "perplexity": 30, "seed": 0}
+
+
+def made_of(question: dict[str, Any]) -> dict[str, Any]:
+    """Return what the study of a question is made by and of, as plain values; the weights by their hash."""
+    return {"command": "make anchors", **question, "weights": fingerprint(models.network(question["model"]))}
+
+
+def warm() -> None:
+    """Make the result that the tab opens with, if one comes with the page."""
+    with suppress(gr.Error):
+        _first_result()
+
+
+def _shipped() -> tuple[Any, ...]:
+    question = first_question()
+    found = shipped(made_of(question)) if question["model"] else None
+    if found is None:  # of other weights or settings: it is made when somebody asks for it, which takes a minute
+        raise nothing()
+    write_crops(found.root, question["per_category"])
+    return _answer(found)
+
+
+_first_result = FirstResult(_shipped)
+
+
+def _offered() -> list[str]:
+    return [name for name in models.networks() if models.known()[name].has_weights]
 
 
 @on_device
@@ -181,13 +236,19 @@ def study(
         tell,
     )
     yield *[gr.skip()] * 5, status.running("Drawing")
-    kept = keep_study(done, root)
-    said = "\n".join(f"- {sentence}" for sentence in done.findings)
-    facts = {"Images": str(len(done.points["trained"].files)), "Network": done.model}
-    if done.skipped:
-        facts["Left out"] = ", ".join(done.skipped)
-    figure = next(file for file in kept.files if file.endswith(".png"))
-    yield kept, list(kept.rows), said, figure, kept.files, status.done(facts)
+    write_study(done, folder)
+    yield _answer(Studied(folder, root))
+
+
+def _answer(studied: Studied) -> tuple[Any, ...]:
+    """Return what `study` yields at last."""
+    numbers = studied.numbers
+    findings = "\n".join(f"- {sentence}" for sentence in numbers["findings"])
+    facts = {"Images": str(numbers["images"]), "Network": numbers["model"]}
+    if numbers["skipped"]:
+        facts["Left out"] = ", ".join(numbers["skipped"])
+    figure = next(file for file in studied.files if file.endswith(".png"))
+    return studied, studied.rows, findings, figure, studied.files, status.done(facts)
 
 
 def draw(plane: Whole, studied: Studied | None) -> str:
@@ -235,7 +296,7 @@ def _last_block(model: Text) -> gr.Slider:
 
 def _forget() -> tuple[None, str, list[Any]]:
     """Empty the choice: in another picture the numbers stand for other points."""
-    return None, "", []
+    return None, _CLICK, []
 
 
 def _point(event: gr.EventData) -> int:

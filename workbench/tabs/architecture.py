@@ -1,12 +1,14 @@
 """The tab *Architecture*: a photograph walks through the network, and every box shows what leaves it."""
 
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import gradio as gr
+from pydantic import Field
 
 from analysis.common.figure_style import png
-from analysis.tour.boxes import boxes
+from analysis.tour.boxes import NOTEBOOK, Box, boxes
 from analysis.tour.figure import draw_view
 from analysis.tour.walk import Stop, Tour, shrink, walk
 from promptsr.support.errors import UserError
@@ -16,10 +18,13 @@ from workbench.sessions import models
 from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.tabs.links import Destination, Source, answered, new_question, onward
-from workbench.ui.components import CLICK, HEAVY, PRIVATE, choice, event_value, gallery, photo, point, samples, toast
+from workbench.tabs.links import TabSettings, Values, onward
+from workbench.ui.components import CLICK, HEAVY, PRIVATE, event_value, gallery, nothing, photo, point, samples, toast
+from workbench.ui.first_result import FirstResult
+from workbench.ui.model_choice import model_choice
 from workbench.ui.network_diagram import ON_LOAD, diagram
 from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.start_bar import copy_link
 from workbench.ui.status import definitions
 from workbench.ui.tab_header import tab
 
@@ -30,38 +35,54 @@ _SAMPLE_SIDE = SIDES[2]
 """Pixels that fill the place of the photograph: a smaller one is not enlarged, or clicks would miss."""
 _FIRST_BOX = "encoder"
 _LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": True}]
+_NOTEBOOK = Path(__file__).parents[2] / NOTEBOOK
+"""There in a checkout alone."""
+_JUPYTER = "http://localhost:8888/lab/tree/"
+"""Where JupyterLab is that `make lab` starts on the visitor's own machine."""
 _UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictures show what chance makes of them."
 
 
-def build() -> tuple[Source, Destination]:
+def build() -> TabSettings:
     """Add the tab to the page."""
-    first = models.first_network()
-    sample = sample_paths(_SAMPLE_SIDE)[1]
+    first, sample = models.first_network(), _sample()
     with tab(TAB) as opened:
-        asked = gr.State(None)
         with gr.Column(scale=2, min_width=320):
-            image, sent = photo(
-                label="Click on a pixel to follow it", value=str(sample), height=280, elem_id="tour-image"
-            )
+            image, sent = photo(label="Click on a pixel to follow it", value=sample, height=280, elem_id="tour-image")
             taken = samples(image, _SAMPLE_SIDE)
-            model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="tour-model")
+            model = model_choice(models.network_choices, value=first, label="Network", elem_id="tour-model")
             buttons = onward(TAB)
-        with gr.Column(scale=5, min_width=320):
+            copy_link()
+            if _NOTEBOOK.exists():
+                gr.set_static_paths([_NOTEBOOK])
+                gr.DownloadButton("Download notebook 01", str(_NOTEBOOK), size="sm", elem_id="tour-notebook")
+        with gr.Column(scale=5, min_width=320, elem_id="tour-stage"):
             picture = gr.HTML(
                 diagram(models.network(first).config, 1, 1, _FIRST_BOX),
                 js_on_load=ON_LOAD,
                 apply_default_css=False,
                 elem_id="tour-diagram",
             )
-            text = gr.Markdown(latex_delimiters=_LATEX, elem_id="tour-text", container=True)
+            text = gr.Markdown("", latex_delimiters=_LATEX, elem_id="tour-text", container=True)
             views = gallery("What is seen there", "tour-views")
-            box = gr.Textbox(_FIRST_BOX, label="Box", visible="hidden")
+            box = gr.Textbox(_FIRST_BOX, label="Box", visible="hidden", elem_id="tour-box")
             group, block, x, y = (
-                gr.Number(number, precision=0, visible="hidden", elem_id=f"tour-{name}")
-                for name, number in zip(("group", "block", "x", "y"), (1, 1, *_middle(str(sample))), strict=True)
+                gr.Number(number, label=name, precision=0, visible="hidden", elem_id=f"tour-{name}")
+                for name, number in zip(("group", "block", "x", "y"), (1, 1, *_middle(sample)), strict=True)
             )
 
-    walking = toast(architecture), [image, model, group, block, box, x, y], [text, views]
+    settings = TabSettings(
+        TAB,
+        {"photo": image, "model": model, "group": group, "block": block, "box": box, "x": x, "y": y},
+        offers={
+            "group": lambda values: _counted(values["model"])[0],
+            "block": lambda values: _counted(values["model"])[1],
+        },
+        place=_case,
+        buttons=buttons,
+        here_of=[image, model, x, y],
+        here=_here,
+    )
+    walking = toast(architecture), list(settings.asked.values()), [text, views]
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
     picked = picture.click(toast(_pick), model, [picture, box, group, block], **CLICK)
     picked.then(*walking, api_name="architecture", **{**again, "api_visibility": "public"})
@@ -69,10 +90,26 @@ def build() -> tuple[Source, Destination]:
     image.select(toast(point), None, [x, y], **CLICK).then(*walking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
-    opened.select(*walking, **again)
-    answered(asked, toast(_architecture_asked), asked, walking[2], **again)
-    source = Source(buttons, [image, model, x, y], _here)
-    return source, Destination(TAB, [image, model, picture, box, group, block, x, y, asked], _case)
+    shown = [picture, *walking[2]]
+    opened.select(toast(_opened), [text, settings.question, *settings.asked.values()], shown, **again)
+    settings.answer(_architecture_asked, shown, **again)
+    return settings
+
+
+def warm() -> None:
+    """Make the result that the tab opens with."""
+    _first_result()
+
+
+def _sample() -> str:
+    return str(sample_paths(_SAMPLE_SIDE)[1])
+
+
+def _first_question() -> tuple[str, str, int, int, str, int, int]:
+    return _sample(), models.first_network(), 1, 1, _FIRST_BOX, *_middle(_sample())
+
+
+_first_result = FirstResult(lambda: architecture(*_first_question()))
 
 
 @on_device
@@ -128,17 +165,39 @@ def _walked(image: str, model: str, group: int, block: int, x: int, y: int) -> T
     return walk(models.network(model), small, group=group - 1, block=block - 1, focus=focus)
 
 
-def _architecture_asked(asked: tuple[Any, ...]) -> tuple[str, list[tuple[str, str]]]:
-    _, image, name, group, block, box, x, y = asked
-    return architecture(image, name, group, block, box, x, y)
+def _architecture_asked(
+    image: Text | None, model: Text, group: Whole, block: Whole, box: Text, x: Whole, y: Whole
+) -> tuple[str, str, list[tuple[str, str]]]:
+    """Show a box, and the diagram in which it is chosen."""
+    shown = architecture(image, model, group, block, box, x, y)
+    return diagram(models.network(model).config, group, block, box), *shown
 
 
-def _case(place: Place) -> list[Any]:
-    """Return the inputs that open a place here: the pixel in its middle."""
-    image, name = str(place.image), place.network
-    diagram_of, box, group, block = _restart(name)
-    asked = new_question(image, name, group, block, box, *place.pixel)
-    return [image, name, diagram_of, box, group, block, *place.pixel, asked]
+def _opened(
+    text: Annotated[str, Field(max_length=100_000)] | None,
+    asked: Any,
+    image: Text | None,
+    model: Text,
+    group: Whole,
+    block: Whole,
+    box: Text,
+    x: Whole,
+    y: Whole,
+) -> tuple[str, str, list[tuple[str, str]]]:
+    """Answer what is set when the tab is opened, if nothing has been answered or asked yet."""
+    if text or asked is not None:
+        raise nothing()
+    question = image, model, group, block, box, x, y
+    if question != _first_question():
+        return _architecture_asked(*question)
+    return diagram(models.network(model).config, group, block, box), *_first_result()
+
+
+def _case(place: Place) -> Values:
+    """Return what opens a place here: the pixel in its middle."""
+    x, y = place.pixel
+    first = {"group": 1, "block": 1, "box": _FIRST_BOX}
+    return {"photo": str(place.image), "model": place.network, **first, "x": x, "y": y}
 
 
 def _here(image: Text | None, name: Text, x: Whole | None, y: Whole | None) -> Place:
@@ -159,8 +218,21 @@ def _describe(stop: Stop, trained: bool) -> str:
         **({"In the paper": f"eq. {box.numbers}"} if box.numbers else {}),
     }
     return "\n\n".join(
-        [f"## {box.title}", box.sentence, f"$${box.equation}$$", definitions(facts), "" if trained else _UNTRAINED]
+        [
+            f"## {box.title}",
+            box.sentence,
+            f"$${box.equation}$$",
+            definitions(facts),
+            "" if trained else _UNTRAINED,
+            _in_notebook(box),
+        ]
     )
+
+
+def _in_notebook(box: Box) -> str:
+    """Return the link to the cells of the box; it works where JupyterLab runs, and names the place where none does."""
+    link = f"{_JUPYTER}{NOTEBOOK}#{box.section.replace(' ', '-')}"
+    return f"[Open in notebook]({link}): 01, section {box.section} (`make lab` first)"
 
 
 def _pick(model: Text, event: gr.EventData) -> tuple[str, str, int, int]:
@@ -174,6 +246,11 @@ def _pick(model: Text, event: gr.EventData) -> tuple[str, str, int, int]:
 
 def _restart(model: Text) -> tuple[str, str, int, int]:
     return diagram(models.network(model).config, 1, 1, _FIRST_BOX), _FIRST_BOX, 1, 1
+
+
+def _counted(model: Text) -> tuple[gr.Number, gr.Number]:
+    config = models.network(model).config
+    return gr.Number(1, minimum=1, maximum=config.groups), gr.Number(1, minimum=1, maximum=config.blocks_per_group)
 
 
 def _middle(image: Text | None) -> tuple[int, int]:

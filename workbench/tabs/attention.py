@@ -1,52 +1,62 @@
-"""The tab *Attention*: click on a pixel, and see which anchors it asks, what they read, and who is of its kind."""
+"""The tab *Attention*: click on a pixel, and see the anchors it attends to, what these have read, and its category."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from analysis.attention.depth import Descending, over_depth
-from analysis.attention.figure import draw_depth
+from analysis.attention.figure import SCALE, draw_depth, scale_colors
 from analysis.common.figure_style import publish
+from analysis.common.overlay import SPAN, log_share
 from promptsr.inference.upscaler import Progress
 from promptsr.support.files import replacing
 from workbench.server.arguments import Flag, Text, Whole
 from workbench.server.device import on_device
 from workbench.sessions import categories as category_pictures
 from workbench.sessions import models
-from workbench.sessions.attention import draw, keep, looked, magnification, rows, small, view
+from workbench.sessions.attention import draw, find_place, keep, looked, magnification, rows, small, view
 from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
-from workbench.tabs.links import Destination, Source, answered, new_question, onward
+from workbench.tabs.links import TabSettings, Values, onward
 from workbench.ui import status
+from workbench.ui.color_bar import marked_bar
 from workbench.ui.components import (
     CLICK,
     HEAVY,
     PRIVATE,
     RUN,
-    choice,
+    corrected,
     gallery,
+    nothing,
     photo,
     picture,
+    placing_hint,
     point,
     run,
     samples,
+    suggestions,
     table_of,
     toast,
 )
+from workbench.ui.first_result import FirstResult
+from workbench.ui.model_choice import model_choice
 from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.start_bar import copy_link
 from workbench.ui.tab_header import tab
 
 TAB = "attention"
 _SAMPLE_SIDE = SIDES[2]
 _PIXELS = 16
-_HELP = """**How to read it.** A pixel asks the anchors (*M fine*), and each anchor has read the whole image (*M
-coarse*); composed, they say which pixels a pixel hears of. The *Jacobian* is the exact answer for the layer: it knows
-of the mixing of neighbouring anchors too. Colours are logarithmic, from violet to yellow, each map for itself. Pixels
-of one *category* attend to each other in groups, wherever they lie, and every pixel attends to its *window*, in
-several heads."""
+_HELP = """A pixel attends to the anchors (*M fine*), and each anchor has read the whole image (*M coarse*);
+composed, they say which pixels a pixel draws on. The *Jacobian* is the exact answer for the layer: it includes the
+mixing of neighbouring anchors. Colours show attention relative to uniform, 1 being the average, on one logarithmic
+scale for all maps. Pixels of one *category* attend to each other in groups, wherever they lie, and every pixel attends
+to its *window*, in several heads."""
 # The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Map</th><th>Effective number</th><th>90 % lie in</th>
 <th>Mean distance, px</th><th>Radius of 90 %, px</th><th>On the padding</th></tr></thead><tbody>${
@@ -58,17 +68,16 @@ value.map(row => {
 }).join('')}</tbody></table>` : ''}"""
 
 
-def build() -> tuple[Source, Destination]:
+def build() -> TabSettings:
     """Add the tab to the page."""
     first = models.first_network()
     config = models.network(first).config
     sample = str(sample_paths(_SAMPLE_SIDE)[1])
     with tab(TAB) as opened:
-        asked = gr.State(None)
         with gr.Column(scale=2, min_width=320):
             image, sent = photo(label="Photograph", value=sample, height=220, elem_id="attention-image")
             taken = samples(image, _SAMPLE_SIDE)
-            model = choice(choices=models.network_choices(), value=first, label="Network", elem_id="attention-model")
+            model = model_choice(models.network_choices, value=first, label="Network", elem_id="attention-model")
             with gr.Group(), gr.Row():
                 group, block = (
                     gr.Slider(1, count, count, step=1, label=label, elem_id=f"attention-{name}", min_width=140)
@@ -78,67 +87,109 @@ def build() -> tuple[Source, Destination]:
                     )
                 )
             jacobian = gr.Checkbox(True, label="Compare with the exact Jacobian (slower)", elem_id="attention-jacobian")
-            gr.Markdown(_HELP, elem_id="attention-help")
         with gr.Column(scale=5, min_width=320):
             with gr.Row(equal_height=False):
                 with gr.Column(scale=3, min_width=260):
-                    whole = picture("Click on a pixel", elem_id="attention-whole")
+                    whole = picture("The pixel", show_label=False, elem_id="attention-whole")
                 with gr.Column(scale=2, min_width=220):
                     facts = gr.HTML(elem_id="attention-facts")
+                    placing_hint()
                     with gr.Group(), gr.Row():
                         x, y = (
                             gr.Number(value, precision=0, label=name, min_width=90, elem_id=f"attention-{name}")
                             for name, value in zip("xy", _middle(sample), strict=True)
                         )
+                    suggested = suggestions(TAB)
                     buttons = onward(TAB)
+                    copy_link()
+            with gr.Tabs(elem_classes="subtabs"):
+                with gr.Tab("Maps", elem_id="attention-sub-maps"):
+                    gr.HTML(_scale(), js_on_load=None, apply_default_css=False, elem_id="attention-colors")
+                    maps = gallery("What the pixel looks at", "attention-maps")
+                with gr.Tab("Numbers", elem_id="attention-sub-numbers"):
+                    table = table_of(_TABLE, "attention-table")
+                with gr.Tab("Over depth", elem_id="attention-sub-depth") as over:
+                    gr.Markdown("How the reach of attention changes from block to block.")
+                    descend = gr.Button("Compute all blocks", elem_id="attention-descend")
+                    depth_news = gr.HTML(elem_id="attention-depth-status")
+                    depth_figure = picture("Over depth", show_label=False, elem_id="attention-depth")
+                    depth_files = gr.Files(
+                        label="Numbers and figure", interactive=False, elem_id="attention-depth-files"
+                    )
+                with gr.Tab("Categories", elem_id="attention-sub-categories") as sorting:
+                    gr.Markdown("Into which groups every block sorts the pixels.")
+                    sort = gr.Button("Draw the categories of all blocks", elem_id="attention-sort")
+                    finding = gr.Markdown(elem_id="attention-finding")
+                    categories = gallery("Categories", "attention-categories")
+                    agreement = picture("Agreement", show_label=False, elem_id="attention-ari")
+                    sorted_files = gr.Files(
+                        label="Maps, numbers, figures", interactive=False, elem_id="attention-sorted"
+                    )
+                with gr.Tab("Figure and files", elem_id="attention-sub-files"):
                     draw_button = gr.Button("Draw the figure for a paper", elem_id="attention-draw")
                     files = gr.Files(label="Figure and maps", interactive=False, elem_id="attention-files")
-            maps = gallery("What the pixel looks at", "attention-maps")
-            table = table_of(_TABLE, "attention-table")
-            with gr.Accordion("Over depth: how the reach changes from block to block", open=False):
-                descend = gr.Button("Compute all blocks", elem_id="attention-descend")
-                depth_news = gr.HTML(elem_id="attention-depth-status")
-                depth_figure = picture("Over depth", show_label=False, elem_id="attention-depth")
-                depth_files = gr.Files(label="Numbers and figure", interactive=False, elem_id="attention-depth-files")
-            with gr.Accordion("Categories: into which groups every block sorts the pixels", open=False):
-                sort = gr.Button("Draw the categories of all blocks", elem_id="attention-sort")
-                finding = gr.Markdown(elem_id="attention-finding")
-                categories = gallery("Categories", "attention-categories")
-                agreement = picture("Agreement", show_label=False, elem_id="attention-ari")
-                sorted_files = gr.Files(label="Maps, numbers, figures", interactive=False, elem_id="attention-sorted")
+                with gr.Tab("How to read it", elem_id="attention-sub-help"):
+                    gr.Markdown(_HELP, elem_id="attention-help")
 
-    question: list[Any] = [image, model, group, block, x, y, jacobian]
+    asked = {"photo": image, "model": model, "group": group, "block": block, "x": x, "y": y}
+    settings = TabSettings(
+        TAB,
+        asked | {"jacobian": jacobian},
+        offers={
+            "group": lambda values: _blocks(values["model"])[0],
+            "block": lambda values: _blocks(values["model"])[1],
+        },
+        place=_case,
+        buttons=buttons,
+        here_of=[image, model, x, y],
+        here=_here,
+    )
+    question = list(settings.asked.values())
     outputs = [whole, maps, table, facts]
     looking = toast(attention), question, outputs
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
-    placing = toast(_middle), image, [x, y]
-    gr.on([x.submit, y.submit], *looking, api_name="attention", **{**again, "api_visibility": "public"})
-    whole.select(toast(_clicked), image, [x, y], **CLICK).success(*looking, **again)
-    gr.on([group.release, block.release, jacobian.input], *looking, **again)
-    model.input(toast(_blocks), model, [group, block], **PRIVATE).success(*looking, **again)
-    for new_image in (sent.success, taken.load_input_event.then):
-        new_image(*placing, **PRIVATE).success(*looking, **again)
-    opened.select(*looking, **again)
-    answered(asked, toast(_attention_asked), [asked, jacobian], outputs, **again)
-    draw_button.click(toast(figure), question, files, api_name="attention_figure", show_progress="minimal", **HEAVY)
+    changed = [group.release, block.release, jacobian.input]
+    gr.on(changed, *looking, api_name="attention", **again | {"api_visibility": "public"})
+    moved = gr.on([x.submit, y.submit], toast(_inside), [image, x, y], [x, y, whole], **PRIVATE)
+    clicked = whole.select(toast(_clicked), image, [x, y], **CLICK)
+    named = model.input(toast(_blocks), model, [group, block], **PRIVATE)
+    found = [
+        button.click(toast(partial(suggest, kind)), [image, model], [x, y], **again)
+        for kind, button in suggested.items()
+    ]
+    new = [event(toast(_middle), image, [x, y], **PRIVATE) for event in (sent.success, taken.load_input_event.then)]
+    for placed in (moved, clicked, named, *found, *new):
+        placed.success(*looking, **again)
+    opened.select(toast(_opened), [facts, settings.question, *question], outputs, **again)
+    settings.answer(attention, outputs, **again)
+
+    drawing = draw_button.click(
+        toast(figure), question, files, api_name="attention_figure", show_progress="minimal", **HEAVY
+    )
     deep = [depth_figure, depth_files, depth_news]
     descended = descend.click(run(depth, depth_news), [image, model], deep, api_name="attention_depth", **RUN)
-    descended.failure(gr.skip, None, depth_news, **PRIVATE)
-    # What was drawn on request belongs to what was set then.
-    gr.on([each.change for each in question], None, None, files, js="() => null", **PRIVATE)
-    drawn = [*deep, categories, finding, agreement, sorted_files]
-    empty = "() => [null, null, '', null, '', null, null]"
-    gr.on([image.change, model.change], None, None, drawn, js=empty, **PRIVATE)
-    sort.click(
-        toast(category_pictures.categories),
-        [image, model],
-        [categories, finding, agreement, sorted_files],
-        api_name="categories",
-        show_progress="minimal",
-        **HEAVY,
+    drawn = [categories, finding, agreement, sorted_files]
+    sorts = toast(category_pictures.categories), [image, model], drawn
+    categorised = sort.click(*sorts, api_name="categories", show_progress="minimal", **HEAVY)
+    # A sub-tab that is opened makes its result, if it has none yet.
+    first_depth = over.select(toast(_if_empty), depth_news, None, **PRIVATE).success(
+        run(depth, depth_news), [image, model], deep, **RUN | {"api_visibility": "private"}
     )
-    source = Source(buttons, [image, model, x, y], _here)
-    return source, Destination(TAB, [image, model, group, block, x, y, asked], _case)
+    first_sorted = sorting.select(toast(_if_empty), finding, None, **PRIVATE).success(*sorts, **again)
+    for each in (descended, first_depth):
+        each.failure(gr.skip, None, depth_news, **PRIVATE)
+    # What was made on request belongs to what was set then, and so does what is still to come.
+    gr.on([each.change for each in question], None, None, files, js="() => null", cancels=[drawing], **PRIVATE)
+    gr.on(
+        [image.change, model.change],
+        None,
+        None,
+        [*deep, *drawn],
+        js="() => [null, null, '', null, '', null, null]",
+        cancels=[descended, first_depth, categorised, first_sorted],
+        **PRIVATE,
+    )
+    return settings
 
 
 @on_device
@@ -191,6 +242,49 @@ def figure(
 
 
 @on_device
+def suggest(kind: str, image: Text | None, model: Text) -> tuple[int, int]:
+    """Return a pixel worth a look, x and y, of a kind of `analysis.common.suggestions`.
+
+    Raises:
+        UserError: no image or no such network, an image that is too small, or as `suggestions.suggest`.
+    """
+    return find_place(kind, str(sent_file(image)), model)
+
+
+def warm() -> None:
+    """Make the result that the tab opens with."""
+    _first_result()
+
+
+def _first_question() -> tuple[Any, ...]:
+    sample, name = str(sample_paths(_SAMPLE_SIDE)[1]), models.first_network()
+    config = models.network(name).config
+    return sample, name, config.groups, config.blocks_per_group, *_middle(sample), True
+
+
+_first_result = FirstResult(lambda: attention(*_first_question()))
+
+
+def _opened(
+    facts: Text | None,
+    asked: Any,
+    image: Text | None,
+    model: Text,
+    group: Whole,
+    block: Whole,
+    x: Whole,
+    y: Whole,
+    jacobian: Flag,
+) -> tuple[Any, ...]:
+    """Answer what is set when the tab is opened, if nothing has been answered or asked yet."""
+    if facts or asked is not None:
+        raise nothing()
+    question = image, model, group, block, x, y, jacobian
+    answer: tuple[Any, ...] = _first_result() if question == _first_question() else attention(*question)
+    return answer
+
+
+@on_device
 def depth(image: Text | None, model: Text) -> Iterator[tuple[Any, ...]]:
     """Numbers for the reach of attention in every block.
 
@@ -221,20 +315,14 @@ def depth(image: Text | None, model: Text) -> Iterator[tuple[Any, ...]]:
     yield str(chart), [str(numbers), str(chart)], status.done({"Means over": f"{len(study.pixels)} pixels"})
 
 
-def _attention_asked(asked: tuple[Any, ...], jacobian: Flag) -> tuple[Any, ...]:
-    _, image, name, group, block, x, y = asked
-    return attention(image, name, group, block, x, y, jacobian)
-
-
-def _case(place: Place) -> list[Any]:
-    """Return the inputs that open a place here: the pixel in its middle, in the last block of its network."""
+def _case(place: Place) -> Values:
+    """Return what opens a place here: the pixel in its middle, in the last block of its network."""
     image, name = str(place.image), place.network
     whole, (height, width) = read_photograph(place.image), small(image).shape[2:]
     x, y = place.pixel
     x, y = x * width // whole.width, y * height // whole.height
     config = models.network(name).config
-    asked = new_question(image, name, config.groups, config.blocks_per_group, x, y)
-    return [image, name, *_blocks(name), x, y, asked]
+    return {"photo": image, "model": name, "group": config.groups, "block": config.blocks_per_group, "x": x, "y": y}
 
 
 def _here(image: Text | None, name: Text, x: Whole | None, y: Whole | None) -> Place:
@@ -253,6 +341,28 @@ def _middle(image: Text | None) -> tuple[int, int]:
     image = str(sent_file(image))
     height, width = small(image).shape[2:]
     return width // 2, height // 2
+
+
+def _inside(image: Text | None, x: Whole | None, y: Whole | None) -> list[Any]:
+    """Return the numbers that have to change for the pixel to lie inside, and the picture with a frame around it."""
+    image = str(sent_file(image))
+    height, width = small(image).shape[2:]
+    inside = [
+        length // 2 if start is None else min(max(start, 0), length - 1) for start, length in ((x, width), (y, height))
+    ]
+    return [*corrected(inside, (x, y)), view(image, *inside)]
+
+
+def _if_empty(text: Text | None) -> None:
+    if text:
+        raise nothing()
+
+
+def _scale() -> str:
+    """Return the colour bar of the maps."""
+    colors = scale_colors(np.geomspace(1 / SPAN, SPAN, 33)).tolist()
+    ticks = dict(zip(SCALE, log_share(np.array([*SCALE.values()])).tolist(), strict=True))
+    return marked_bar(colors, ticks, "attention relative to uniform (1 = average), the same for every map")
 
 
 def _clicked(image: Text | None, event: gr.SelectData) -> tuple[int, int]:

@@ -1,45 +1,56 @@
 """The tab *Attribution*: click on a picture, and see which input pixels made that place, for up to four models."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
+from analysis.common.image_windows import Region
 from analysis.comparison.compare import Comparing
 from analysis.lam.attribution import WINDOW, PathSettings
-from analysis.lam.figure import AREA_LEVEL
+from analysis.lam.figure import AREA_LEVEL, SCALE, scale_colors
 from analysis.lam.run import Attributing, Explanation, explain_window
+from promptsr.imaging.decode import inspect
 from promptsr.support.errors import UserError
+from promptsr.zoo.fingerprint import fingerprint
 from workbench.server.arguments import Real, Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
-from workbench.sessions import models
-from workbench.sessions.attribution import INPUT, Attributed, cut, keep_maps, magnification, view
-from workbench.sessions.compare import ask, fit, region_of
+from workbench.sessions import models, speed
+from workbench.sessions.attribution import INPUT, Attributed, keep_maps, shipped, view
+from workbench.sessions.compare import Question, ask, region_of
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import sent_file
-from workbench.tabs.links import Destination, Source, answered, new_question, onward
+from workbench.tabs.links import Question as Asked
+from workbench.tabs.links import TabSettings, Values, onward
+from workbench.tabs.window import fit_window, move_window, suggest_window, window_around
 from workbench.ui import status
+from workbench.ui.color_bar import marked_bar
 from workbench.ui.components import (
     CLICK,
-    HEAVY,
     LIGHT,
     PRIVATE,
     RUN,
     gallery,
+    nothing,
     photo,
     picture,
-    point,
+    placing_hint,
     run,
     samples,
     stoppable,
+    suggestions,
     table_of,
     toast,
 )
-from workbench.ui.model_choice import scale_and_models
-from workbench.ui.samples import SIDES
-from workbench.ui.start_bar import belong, press, start_bar
+from workbench.ui.first_result import FirstResult
+from workbench.ui.model_choice import models_offered, scale_and_models
+from workbench.ui.samples import SIDES, sample_paths
+from workbench.ui.start_bar import estimated, press, start_bar
 from workbench.ui.tab_header import tab
 
 TAB = "lam"
@@ -48,20 +59,25 @@ _PREVIEW = PathSettings(10, rule="trapezoid")
 _STEPS = 50
 _AT_ONCE = 1
 """Steps in one pass: on a CPU more of them at once take more memory and no less time."""
+_LAM, _WAY = "LAM of {}", "for each step"
+"""Names of the rates of attributions."""
 _SAMPLE_SIDE = SIDES[1]
 """Pixels that are shrunk first, so that networks take seconds for them."""
 _SCALE = 4
+_PLACE = (77, 68)
+"""Window that the tab opens with: where the two models differ most in its sample."""
 _STRENGTH = 0.9
 _WAYS = [("Test: shrink, then restore (gives scores)", "shrink"), ("Just enlarge", "enlarge")]
 
-_HELP = """**How to read it.** LAM marks the input pixels that made the window: the redder, the more.
+_HELP = """LAM marks the input pixels that made the window: the redder, the more, by one scale for all models.
 The *diffusion index* (DI) says how widely they are spread, 0 if one pixel does it all and 100 if all do the same; a
 larger one means that the network draws on more of the image, which need not make a better picture. The *completeness
 gap* is by how much the attributions miss what they must add up to, the change of the window along the path from a
 blurred input to the sharp one: take more steps where it is large. PromptSR sorts pixels into categories, so some gap
-remains."""
+remains. A warning stands below the table where the gap is above 5 %, or the window is flat."""
 # The browser renders the table, so that programs get plain numbers.
-_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>DI</th><th>Completeness gap</th>
+_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>Diffusion index (DI)</th>
+<th title="By how much the attributions miss their sum">Completeness gap</th>
 <th>Pixels above 1 %</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Steps</th><th>Time, s</th></tr></thead><tbody>${
 value.map(row => {
   const text = (number, digits, sign = '', unit = '') =>
@@ -71,18 +87,18 @@ value.map(row => {
 <td>${percent(row.completeness_gap, 2, '+')}</td><td>${percent(row.activated['0.01'], 1)}</td>
 <td>${text(row.psnr_y, 2)}</td><td>${text(row.ssim_y, 4)}</td>
 <td>${row.settings.steps}${row.preview ? ' (preview)' : ''}</td><td>${row.seconds.toFixed(1)}</td></tr>`;
-}).join('')}</tbody></table>` : ''}"""
+}).join('')}</tbody></table>${value.filter(row => row.warning && !row.preview).map(row =>
+  `<p class="warning" role="status"><b>${new Option(row.model).innerHTML}:</b> ${row.warning}</p>`).join('')}` : ''}"""
 
 
-def build() -> tuple[Source, Destination]:
-    """Add the tab to the page."""
-    with tab(TAB):
-        shown, asked = gr.State(None), gr.State(None)
-        _, start, cancel, news = start_bar(
-            TAB, "Attribute", "Choose a photograph, click on a place in it, and press Attribute."
-        )
+def build() -> TabSettings:
+    """Add the tab to the page, which opens with maps of a sample."""
+    with tab(TAB) as opened_tab:
+        shown = gr.State(None)
+        controls = start_bar(TAB, "Attribute", "Choose a photograph, click on a place in it, and press Attribute.")
+        news = controls.news
         with gr.Column(scale=2, min_width=320):
-            image, sent = photo(label="Photograph", height=220, elem_id="lam-image")
+            image, sent = photo(label="Photograph", value=str(first_photograph()), height=220, elem_id="lam-image")
             taken = samples(image, _SAMPLE_SIDE)
             way = gr.Radio(_WAYS, value="shrink", label="Mode", elem_id="lam-way")
             with gr.Group():
@@ -92,57 +108,85 @@ def build() -> tuple[Source, Destination]:
                 with gr.Column(scale=4, min_width=280):
                     whole = picture("The place to explain", show_label=False, elem_id="lam-whole")
                 with gr.Column(scale=3, min_width=240):
+                    placing_hint()
                     with gr.Group(), gr.Row():
                         x, y, window, steps = (
                             gr.Number(value, precision=0, label=label, min_width=140, elem_id=f"lam-{name}")
                             for name, label, value in (
-                                ("x", "x", None),
-                                ("y", "y", None),
+                                ("x", "x", _PLACE[0]),
+                                ("y", "y", _PLACE[1]),
                                 ("window", "Window", WINDOW),
                                 ("steps", "Steps", _STEPS),
                             )
                         )
+                    suggested = suggestions(TAB)
                     buttons = onward(TAB)
             table = table_of(_TABLE, "lam-table")
-            with gr.Column(elem_id="lam-results"):
-                gr.Markdown(_HELP, elem_id="lam-help")
-                with gr.Accordion("The window of the result"):
-                    crops = gallery("The window", "lam-crops")
-                with gr.Accordion("Local attribution maps: what made the window, in colour over the input in grey"):
-                    strength = gr.Slider(0, 1, _STRENGTH, step=0.05, label="Strength", elem_id="lam-strength")
+            with gr.Column(elem_id="lam-results"), gr.Tabs(elem_classes="subtabs"):
+                with gr.Tab("Maps", elem_id="lam-sub-maps"):
+                    gr.Markdown(
+                        "Local attribution maps (LAM): the input pixels that made the window, which is in blue."
+                    )
                     maps = gallery("Local attribution maps", "lam-maps")
-                with gr.Accordion("Contribution area: input pixels above a level of the map"):
-                    level = gr.Slider(0.01, 0.5, AREA_LEVEL, step=0.01, label="Level", elem_id="lam-level")
+                    bar = gr.HTML(_scale(_STRENGTH), js_on_load=None, apply_default_css=False, elem_id="lam-colors")
+                    strength = gr.Slider(0, 1, _STRENGTH, step=0.05, label="Strength", elem_id="lam-strength")
+                with gr.Tab("Contribution area", elem_id="lam-sub-areas"):
+                    gr.Markdown("Input pixels above a share of the largest attribution of each map.")
                     areas = gallery("Contribution areas", "lam-areas")
-                files = gr.Files(label="Maps (.npz) and numbers (JSON)", interactive=False, elem_id="lam-files")
-                draw = gr.Button("Draw the figure for a paper", elem_id="lam-draw")
-                figure = picture("Figure", elem_id="lam-figure")
-                drawn = gr.Files(label="Figure", interactive=False, elem_id="lam-drawn")
+                    level = gr.Slider(0.01, 0.5, AREA_LEVEL, step=0.01, label="Level", elem_id="lam-level")
+                with gr.Tab("Window", elem_id="lam-sub-window"):
+                    crops = gallery("The window of every result", "lam-crops")
+                with gr.Tab("Figure and files", elem_id="lam-sub-files"):
+                    draw = gr.Button("Draw the figure for a paper", elem_id="lam-draw")
+                    figure = picture("Figure", elem_id="lam-figure")
+                    drawn = gr.Files(label="Figure", interactive=False, elem_id="lam-drawn")
+                    files = gr.Files(label="Maps (.npz) and numbers (JSON)", interactive=False, elem_id="lam-files")
+                with gr.Tab("How to read it", elem_id="lam-sub-help"):
+                    gr.Markdown(_HELP, elem_id="lam-help")
 
-    question = [image, way, scale, chosen, x, y, window, steps]
+    asked = {"photo": image, "way": way, "scale": scale, "model": chosen, "x": x, "y": y, "window": window}
+    settings = TabSettings(
+        TAB,
+        asked | {"steps": steps},
+        controls,
+        view={"strength": strength, "level": level},
+        offers={"model": lambda values: models_offered(values["scale"], gradients=True)},
+        place=_case,
+        buttons=buttons,
+        here_of=[image, way, chosen, x, y, window],
+        here=_here,
+    )
     outputs = [shown, whole, table, files, news]
-    belong(TAB, question)
-    ran = start.click(run(attribute, news), question, outputs, api_name="lam", **RUN)
-    opened = answered(asked, run(_attribute_asked, news), asked, outputs, **CLICK, **HEAVY)
-    stoppable(cancel, news, ran, opened)
+    estimated(TAB, controls.row, list(settings.asked.values()), _expected)
+    settings.start(attribute, outputs, api_name="lam")
+    suggesting, private = [image, way, scale, chosen, window], RUN | {"api_visibility": "private"}
+    found = [
+        button.click(run(partial(suggest_window, kind), news), suggesting, [whole, x, y, news], **private)
+        for kind, button in suggested.items()
+    ]
+    stoppable(controls.cancel, news, *found)
+    _first_result.show(opened_tab, [news, settings.question], outputs)
 
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
     gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **LIGHT)
     shown.change(*overlaying, **PRIVATE)
-    shown.change(toast(_begin_with), shown, [crops, figure, drawn], **PRIVATE)
-    draw.click(toast(draw_figure), shown, [figure, drawn], api_name="lam_figure", show_progress="minimal")
+    strength.input(toast(_scale), strength, bar, **PRIVATE)
+    drawing = draw.click(toast(draw_figure), shown, [figure, drawn], api_name="lam_figure", show_progress="minimal")
+    shown.change(toast(_begin_with), shown, [crops, figure, drawn], cancels=[drawing], **PRIVATE)
 
-    placing = toast(_place), [image, way, scale, x, y, window], [whole, x, y]
+    placing = toast(move_window), [image, way, scale, x, y, window], [whole, x, y]
     gr.on([x.submit, y.submit, window.submit, x.blur, y.blur, window.blur, way.input], *placing, **PRIVATE)
-    clicked = whole.select(toast(_around), [image, way, scale, window], [whole, x, y], **CLICK)
-    clicked.success(toast(_ask_again), [*question, shown], asked, **PRIVATE)
+    clicked = whole.select(toast(window_around), [image, way, scale, window], [whole, x, y], **CLICK)
+    for each in (clicked, *found):
+        again = toast(partial(_ask_again, settings))
+        each.success(again, [*settings.asked.values(), shown], settings.question, **PRIVATE)
     offered.then(*placing, **PRIVATE)
     _, placed = (
         new_image(lambda: (None, None), None, [x, y], **PRIVATE).then(*placing, **PRIVATE)
         for new_image in (sent.success, taken.load_input_event.then)
     )
     placed.then(**press(TAB))
-    return Source(buttons, [image, way, chosen, x, y, window], _here), Destination(TAB, [*question, asked], _case)
+    return settings
 
 
 @on_device
@@ -175,9 +219,6 @@ def attribute(
     place = region_of(x, y, window)
     question = ask(Path(image), way, None, scale)
     whole = view(question, scale, place)
-    height, width = cut(question, scale, place).lr.shape[2:]
-    part = " around the window, the rest is dimmed" if (height, width) != question.lr.shape[2:] else ""
-    facts = {"Window": f"{window} × {window} at {x}, {y}", "Input": f"{width} × {height}{part}"}
     name = Path(image).stem
 
     def tell(step: Comparing | Attributing | Explanation) -> tuple[Any, ...]:
@@ -197,20 +238,86 @@ def attribute(
             f"{kind}: {each.name}": float(count * (each.parameters > 0))
             for kind, count in parts.items()
             for each in networks
-        }
+        },
+        _expected(image, way, scale, names, x, y, window, steps),
     )
     settings, hr = PathSettings(steps), question.hr
     work = explain_window(
         networks, question.lr, place, hr=hr, side=INPUT, settings=settings, preview=preview, at_once=_AT_ONCE
     )
     explanation = yield from status.announced(work, tell)
+    height, width = explanation.patch.lr.shape[2:]
+    for each in explanation.attributions:
+        speed.remember(_LAM.format(each.model), _WAY, steps * height * width, each.seconds)
     shown = keep_maps(name, explanation, question.metadata, preview=False)
-    yield shown, whole, shown.rows, shown.files, status.done(facts)
+    yield _answer(shown, question, whole)
 
 
-def _attribute_asked(asked: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    _, *question = asked
-    yield from attribute(*question)
+def _expected(
+    image: Text | None,
+    way: Text,
+    scale: Whole,
+    names: Texts | None,
+    x: Whole | None,
+    y: Whole | None,
+    window: Whole | None,
+    steps: Whole,
+) -> float | None:
+    """Return the seconds that an attribution will take, preview and all, if all its networks had one before."""
+    about = inspect(sent_file(image))
+    factor = max(scale, 1) if way == "shrink" else 1
+    height, width = (min(side // factor, INPUT) for side in (about.height, about.width))
+    count = steps + (_PREVIEW.steps if steps > _PREVIEW.steps else 0)
+    networks = [_LAM.format(name) for name in names or [] if not name.startswith(models.BICUBIC)]
+    return sum(speed.expected(networks, _WAY, count * height * width).values()) or None
+
+
+def warm() -> None:
+    """Make the result that the tab opens with, if its maps come with the page."""
+    with suppress(gr.Error):
+        _first_result()
+
+
+def first_photograph() -> Path:
+    """Return the sample that the tab opens with."""
+    return sample_paths(_SAMPLE_SIDE)[1]
+
+
+def first_question() -> dict[str, Any]:
+    """Return the arguments of `attribute`, but for the photograph, that the tab opens with."""
+    x, y = _PLACE
+    names = models.pair(_SCALE, gradients=True)
+    return {"way": "shrink", "scale": _SCALE, "names": names, "x": x, "y": y, "window": WINDOW, "steps": _STEPS}
+
+
+def made_of(question: dict[str, Any]) -> dict[str, Any]:
+    """Return what the maps of a question are made by and of, as plain values; the weights by their hash."""
+    weights = {name: fingerprint(models.load(name).network) for name in question["names"]}
+    return {"command": "make maps", "photograph": first_photograph().name, **question, "weights": weights}
+
+
+def _shipped() -> tuple[Any, ...]:
+    question, image = first_question(), first_photograph()
+    scale, place = question["scale"], Region(question["x"], question["y"], question["window"])
+    photograph = ask(image, question["way"], None, scale)
+    networks = models.load_several(question["names"], scale)
+    found = shipped(made_of(question), image.stem, networks, photograph, place)
+    if found is None:  # of other models: they are made when somebody asks for them
+        raise nothing()
+    return _answer(found, photograph, view(photograph, scale, place))
+
+
+def _answer(shown: Attributed, question: Question, whole: str) -> tuple[Any, ...]:
+    """Return what `attribute` yields at last."""
+    settings = shown.rows[0]["settings"]
+    x, y, size, patch = (settings[name] for name in ("x", "y", "size", "patch"))
+    width, height = patch["width"], patch["height"]
+    part = " around the window, the rest is dimmed" if (height, width) != question.lr.shape[2:] else ""
+    facts = {"Window": f"{size} × {size} at {x}, {y}", "Input": f"{width} × {height}{part}"}
+    return shown, whole, shown.rows, shown.files, status.done(facts)
+
+
+_first_result = FirstResult(_shipped)
 
 
 def draw_maps(
@@ -239,8 +346,8 @@ def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
     return files[0], files
 
 
-def _case(place: Place) -> list[Any]:
-    """Return the inputs that open a place here: a window in its middle, for its models with gradients.
+def _case(place: Place) -> Values:
+    """Return what opens a place here: a window in its middle, for its models with gradients.
 
     Raises:
         UserError: none of them has.
@@ -252,10 +359,8 @@ def _case(place: Place) -> list[Any]:
         raise UserError(f"None of {names} gives gradients, so there is no LAM: choose a PyTorch model.")
     size = min(WINDOW, region.size)
     left, top = (start + (region.size - size) // 2 for start in (region.x, region.y))
-    _, x, y = _place(image, way, scale, left, top, size)
-    chosen = gr.Dropdown(choices=models.of_scale(scale, gradients=True), value=usable, multiselect=True)
-    asked = new_question(image, way, scale, usable, x, y, size, _STEPS)
-    return [image, way, scale, chosen, x, y, size, _STEPS, asked]
+    _, x, y = fit_window(image, way, scale, left, top, size)
+    return {"photo": image, "way": way, "scale": scale, "model": usable, "x": x, "y": y, "window": size}
 
 
 def _here(
@@ -267,35 +372,24 @@ def _here(
     return Place.around(image, way, names or [], x, y)
 
 
+def _scale(strength: Real) -> str:
+    """Return the colour bar of the maps."""
+    colors = scale_colors(np.linspace(0, 1, 33) ** 2, strength).tolist()
+    ticks = {label: share**0.5 for label, share in SCALE.items()}
+    return marked_bar(colors, ticks, "of the largest attribution, the same for every map")
+
+
 def _begin_with(shown: Attributed) -> tuple[list[tuple[str, str]], None, None]:
     """Show the window of all results, and clear figures of other maps."""
     return shown.crops(), None, None
 
 
-def _place(
-    image: Text | None, way: Text, scale: Whole, x: Whole | None, y: Whole | None, size: Whole | None
-) -> tuple[Any, ...]:
-    """Return the picture with a window that lies in it, as close to this one as can be, and its corner."""
-    if not image:
-        return None, x, y
-    question = ask(Path(image), way, None, scale)
-    height, width = (scale * side - 1 for side in question.lr.shape[2:])  # one pixel to spare
-    region = fit(x, y, min(size or WINDOW, scale * INPUT // 2), width, height)
-    return view(question, scale, region), region.x, region.y
-
-
-def _around(image: Text | None, way: Text, scale: Whole, window: Whole | None, event: gr.SelectData) -> tuple[Any, ...]:
-    """Return the window around the pixel that was clicked on."""
-    size = window or WINDOW
-    factor = magnification(ask(sent_file(image), way, None, scale), scale)
-    x, y = (middle // factor - size // 2 for middle in point(event))
-    return _place(image, way, scale, x, y, size)
-
-
-def _ask_again(*question: Any) -> Any:
+def _ask_again(settings: TabSettings, *values: Any) -> Asked:
     """Ask again after a click, if there are maps already."""
-    *asked, shown = question
-    return gr.skip() if shown is None else new_question(*asked)
+    *asked, shown = values
+    if shown is None:
+        raise nothing()
+    return settings.ask(*asked)
 
 
 def _there(shown: Attributed | None) -> Attributed:

@@ -1,6 +1,7 @@
 """The tab *Failures*: where in some photographs a model loses most to others, and each place opened in other tabs."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,43 +10,44 @@ from typing import Any
 import gradio as gr
 
 from analysis.common.figure_style import png, publish
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from analysis.failures.figure import draw_case, draw_texture
 from analysis.failures.report import write_report
 from analysis.failures.search import Searching, find_failures
 from analysis.failures.study import Case, FailureStudy
 from promptsr.evaluation.evaluate import decibels
+from promptsr.imaging.decode import inspect
 from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
-from workbench.sessions import models
+from workbench.sessions import models, speed
 from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import displayable, read_photograph
-from workbench.tabs.links import Source, onward
+from workbench.tabs.links import Question, TabSettings, onward
 from workbench.ui import status
 from workbench.ui.components import (
     CLICK,
     LIGHT,
     PRIVATE,
-    RUN,
-    choice,
     event_value,
     gallery,
     photos,
     picture,
-    run,
-    stoppable,
     toast,
 )
+from workbench.ui.first_result import FirstResult
+from workbench.ui.model_choice import model_choice
 from workbench.ui.samples import SIDES, sample_paths
-from workbench.ui.start_bar import belong, start_bar
+from workbench.ui.start_bar import estimated, start_bar
 from workbench.ui.tab_header import tab
 
 _SAMPLE_SIDE = SIDES[2]
 _WINDOW, _COUNT = 48, 6
+_WAY = "shrunk and searched"
+"""How pixels are counted by `speed`: those of the photographs as they were sent."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,23 @@ class FoundCase:
     facts: dict[str, str]
 
 
-def build() -> Source:
+def build() -> TabSettings:
     """Add the tab to the page."""
-    with tab("failures"):
+    with tab("failures") as opened:
         found = gr.State(None)
-        _, start, cancel, news = start_bar(
+        bar = start_bar(
             "failures",
             "Find failures",
             "Choose models and press Find failures: photographs are shrunk, upscaled and compared.",
         )
+        news = bar.news
         with gr.Column(scale=2, min_width=320):
             files = photos(label="Photographs (leave empty to use the samples)", height=200, elem_id="failures-image")
             with gr.Group():
-                model = choice(
-                    choices=models.usable(), value=models.favourite(), label="Model", elem_id="failures-model"
-                )
-                against = choice(
-                    choices=models.rivals(models.favourite()),
+                model = model_choice(models.usable, value=models.favourite(), label="Model", elem_id="failures-model")
+                against = model_choice(
+                    models.rivals,
+                    model,
                     value=[models.first_rival(models.favourite())],
                     multiselect=True,
                     max_choices=in_force().models_at_once - 1,
@@ -97,32 +99,61 @@ def build() -> Source:
                 with gr.Row():
                     window = gr.Number(_WINDOW, precision=0, label="Window, pixels", min_width=100)
                     cases = gr.Number(_COUNT, precision=0, label="Show the worst", min_width=100)
-        with gr.Column(scale=5, min_width=320), gr.Column(elem_id="failures-results"):
-            with gr.Row(equal_height=False, elem_id="failures-choice"):
-                number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
-                buttons = onward("failures")
-            details = gr.HTML(elem_id="failures-details")
-            closeup = picture("Case", show_label=False, elem_id="failures-closeup")
-            shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
-            chart = picture("Error against texture", elem_id="failures-chart")
-            report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
+        with (
+            gr.Column(scale=5, min_width=320),
+            gr.Column(elem_id="failures-results"),
+            gr.Tabs(elem_classes="subtabs"),
+        ):
+            with gr.Tab("The worst places", elem_id="failures-sub-cases"):
+                with gr.Row(equal_height=False, elem_id="failures-choice"):
+                    number = gr.Number(1, precision=0, label="Case", min_width=80, elem_id="failures-case")
+                    buttons = onward("failures")
+                details = gr.HTML(elem_id="failures-details")
+                closeup = picture("Case", show_label=False, elem_id="failures-closeup")
+                hint = "<p>Click on a case to look at it above.</p>"
+                gr.HTML(hint, js_on_load=None, elem_id="failures-hint", elem_classes="hint")
+                shown = gallery("All cases, the worst first", "failures-cases", allow_preview=False)
+            with gr.Tab("Error against texture", elem_id="failures-sub-texture"):
+                chart = picture("Error against texture", show_label=False, elem_id="failures-chart")
+            with gr.Tab("Report and tables", elem_id="failures-sub-report"):
+                report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
 
     model.input(toast(_offer_rivals), [model, against], against, **PRIVATE)
-    question = [files, model, against, window, cases]
-    belong("failures", question)
-    ran = start.click(
-        run(search, news),
-        question,
-        [found, shown, chart, report, news],
-        api_name="failures",
-        **RUN,
+    settings = TabSettings(
+        "failures",
+        {"photo": files, "model": model, "against": against, "window": window, "cases": cases},
+        bar,
+        view={"case": number},
+        offers={"against": lambda values: _offer_rivals(values["model"], [])},
+        buttons=buttons,
+        here_of=[number, found],
+        here=_here,
     )
-    stoppable(cancel, news, ran)
+    outputs = [found, shown, chart, report, news]
+    estimated("failures", bar.row, list(settings.asked.values()), _expected)
+    ran, *asked = settings.start(search, outputs, api_name="failures")
+    welcomed = _first_result.show(opened, [news, settings.question], outputs)
     describing = toast(describe), [number, found], [details, closeup]
-    ran.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
+    for each in (ran, welcomed):
+        each.success(lambda: 1, None, number, **PRIVATE).then(*describing, **PRIVATE)
+    for each in asked:
+        each.success(toast(_asked_case), settings.question, number, **PRIVATE).then(*describing, **PRIVATE)
     number.change(*describing, api_name="failures_case", **LIGHT)
     shown.select(toast(_number), None, number, **CLICK)
-    return Source(buttons, [number, found], _here)
+    return settings
+
+
+def warm() -> None:
+    """Make the result that the tab opens with."""
+    _first_result()
+
+
+def _search_samples() -> tuple[Any, ...]:
+    model = models.favourite()
+    return [*search(None, model, [models.first_rival(model)], _WINDOW, _COUNT)][-1]
+
+
+_first_result = FirstResult(_search_samples)
 
 
 @on_device
@@ -148,8 +179,10 @@ def search(
     others = models.load_several(against or [], own.scale, beside=1)
     paths = _check(files) if files else {path.name: path for path in sample_paths(_SAMPLE_SIDE)}
     pairs = [(path, None) for path in paths.values()]
-    tell = partial(_tell, status.Job({"": 1}))
+    tell = partial(_tell, status.Job({"": 1}, _expected(files, model, against, window, cases)))
+    begun = time.monotonic()
     study = yield from status.announced(find_failures(own, others, pairs, window=window, count=cases), tell)
+    speed.remember(_rate(model, against), _WAY, _pixels(list(paths.values())), time.monotonic() - begun)
     yield *[gr.skip()] * 4, status.running("Writing the report")
     folder = new_folder()
     write_report(study, folder)
@@ -166,6 +199,20 @@ def search(
     yield found, pictures, str(chart), report, status.done(_summary(study))
 
 
+def _expected(files: Texts | None, model: Text, against: Texts | None, window: Whole, cases: Whole) -> float | None:
+    """Return the seconds that a search will take, if there was one with these models before."""
+    pixels = _pixels([Path(file) for file in files] if files else sample_paths(_SAMPLE_SIDE))
+    return sum(speed.expected([_rate(model, against)], _WAY, pixels).values()) or None
+
+
+def _rate(model: str, against: Sequence[str] | None) -> str:
+    return " ".join(["search:", model, *sorted(against or [])])
+
+
+def _pixels(paths: Sequence[Path]) -> int:
+    return sum(about.height * about.width for about in map(inspect, paths))
+
+
 def describe(number: Whole, found: Found | None) -> tuple[str, str | None]:
     """Show one case in numbers and as a picture; cases count from 1. Without cases, say that it is good news.
 
@@ -176,6 +223,10 @@ def describe(number: Whole, found: Found | None) -> tuple[str, str | None]:
         return status.idle(found.good_news), None
     case = _case(number, found)[1]
     return status.definitions(case.facts), case.figure
+
+
+def _asked_case(question: Question) -> int:
+    return question.values.get("case") or 1
 
 
 def _here(number: Whole, found: Found | None) -> Place:

@@ -1,52 +1,245 @@
-"""Places handed on from tab to tab, and addresses that open one.
+"""Addresses: what is set in a tab under short keys, links that open it, and places handed on from tab to tab.
 
-?tab=lam&sample=china&side=256&way=shrink&model=promptsr-tiny-x4&x=130&y=80
+?tab=lam&photo=china-256&model=bicubic-x4&model=promptsr-tiny-x4&x=130&y=80
 
-Only samples can be linked to: what people send stays with them. Everything but the tab may be left out.
+`static/page.js` writes them, without what is as at first, and remembers settings in the same words; this reads them. A
+photograph of one's own has the name of its folder on the server, which cannot be guessed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from html import escape
+from inspect import isgeneratorfunction
 from threading import Lock
-from typing import Any, Protocol
-from urllib.parse import urlencode
+from typing import Annotated, Any, Literal, Protocol
 
 import gradio as gr
+from gradio.context import Context
 from gradio.events import Dependency
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import QueryParams
 
 from promptsr.support.errors import UserError
 from workbench.server.arguments import validated
-from workbench.sessions import models
+from workbench.sessions import models, visits
 from workbench.sessions.places import Place
-from workbench.ui.components import CLICK, PRIVATE, Handler, nothing, toast
-from workbench.ui.samples import SIDES, sample_paths
+from workbench.tabs.address_values import FILES, first_value, number_of, sample_named, value_of
+from workbench.ui.components import CLICK, HEAVY, PRIVATE, RUN, Handler, nothing, run, stoppable, toast
+from workbench.ui.samples import SIDES
+from workbench.ui.start_bar import StartBar
 from workbench.ui.tab_header import TABS
 
 _WAYS = ("shrink", "enlarge")
 _ONWARD = ("upscale", "compare", "lam", "attention", "architecture")
 """Ids of the tabs where a place can be opened."""
+_FOLLOW: dict[str, Any] = {**CLICK, "concurrency_id": "following", "concurrency_limit": 8}
+"""Arguments of events that show what a run has found, which goes on by itself."""
+_OTHERS = ("tab", "view", "logs", "__theme", "__lang", "__sign")
+"""Keys that are not of a tab: of links, of Gradio and of Hugging Face."""
+_OPEN, _ASKING = "history-moved", "history-asking"
+
+Values = Mapping[str, Any]
+"""Values of a tab by key."""
+
+
+@dataclass(eq=False)
+class Question:
+    """A question to a tab from elsewhere: its arrival starts the work, once.
+
+    The browser may still send what was chosen before, so what starts the work carries its own question.
+    """
+
+    values: Values
+    asked: tuple[Any, ...]
+    """Those that the handler takes."""
+    place: Place | None = None
+    """That was handed on, if one was."""
+    lock: Any = field(default_factory=Lock)
+    answer: visits.Answer | None = None
+    """A run of the same visit that answers it, or did; known once it has arrived."""
+    arrived: bool = False
+    taken: bool = False
+
+
+class _Opening(BaseModel):
+    """What the browser wants a tab to show, as the page is loaded or goes back."""
+
+    visit: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    query: Annotated[str, Field(max_length=16_000)]
+    how: Literal["link", "again", "remembered"]
+    """A link runs; a page that is loaded again shows what the last run found; settings are just filled in."""
+    open: bool
+    """True if the tab is the open one."""
 
 
 @dataclass(frozen=True)
-class Destination:
-    """A tab where a place can be opened: an event fills `inputs` with `values(place)`, and that starts the work."""
+class TabSettings:
+    """What is set in a tab, by the keys of addresses. From them follow what a run is asked, when its result is old, the
+    links that open the tab, and the settings that the browser remembers."""
 
     tab: str
-    inputs: list[Any]
-    values: Callable[[Place], list[Any]]
-    """Raises `UserError` for a place that cannot be opened there."""
+    asked: Mapping[str, Any]
+    """Components whose values the tab's handler takes, in this order."""
+    bar: StartBar | None = None
+    """Starts and stops the work; without one the tab answers at once."""
+    view: Mapping[str, Any] = field(default_factory=dict)
+    """Components that say how its result is looked at, or offer others."""
+    offers: Mapping[str, Callable[[Values], Any]] = field(default_factory=dict)
+    """Components whose choices or range depend on other values, newly made for these; `view` comes before `asked`."""
+    place: Callable[[Place], Values] | None = None
+    """Returns what opens a place here, other settings stay; raises `UserError` for one that cannot be opened."""
+    buttons: Mapping[str, gr.Button] = field(default_factory=dict)
+    """Hand a place on, by tab."""
+    here_of: Sequence[Any] = ()
+    here: Callable[..., Place] | None = None
+    """Takes the values of the components `here_of`; raises `UserError` where there is no place yet."""
+    question: gr.State = field(default_factory=partial(gr.State, None, render=False))
+
+    def __post_init__(self) -> None:
+        page = Context.root_block
+        assert isinstance(page, gr.Blocks)
+        triggers = [page.load, *(each.change for each in self.keys.values())]
+        gr.on(triggers, None, list(self.keys.values()), None, js=self._tell(), **PRIVATE)
+
+    def _tell(self, opened: bool = False) -> str:
+        """Return the function that tells page.js the values; `opened` as the answer to what it wanted to show."""
+        first = {key: None if isinstance(each, FILES) else first_value(each, {}) for key, each in self.keys.items()}
+        spec = json.dumps([self.tab, [*first.items()], len(self.asked), opened])
+        return f"(...values) => {{ window.settingsNow(...{spec}, values); }}"
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """All components."""
+        return {**self.asked, **self.view}
+
+    def ask(self, *asked: Any) -> Question:
+        """Return a question of these arguments of the handler."""
+        return Question(dict(zip(self.asked, asked, strict=True)), asked)
+
+    def start(self, handler: Handler, outputs: Sequence[Any], **options: Any) -> list[Dependency]:
+        """Run a generator when the button of the bar is pressed, or a question arrives; *Cancel* stops it.
+
+        Args:
+            handler: its last output is the status.
+            outputs: of it.
+            options: more arguments of the event of the button.
+
+        Returns:
+            The events whose `success` is where to go on from, when there is a result.
+        """
+        bar = self.bar
+        assert bar is not None
+        remembered = visits.kept(self.tab, handler)
+        ran = bar.start.click(run(remembered, bar.news), list(self.asked.values()), list(outputs), **RUN | options)
+        answering = run(_answer(remembered), bar.news), self.question, list(outputs)
+        opened = self._arrived(known=False).success(*answering, **CLICK, **HEAVY)
+        following = run(_follow, bar.news), self.question, list(outputs)
+        followed = self._arrived(known=True).success(*following, **_FOLLOW)
+        stoppable(bar.cancel, bar.news, ran, opened, followed)
+        return [ran, opened, followed]
+
+    def answer(self, handler: Handler, outputs: Sequence[Any], **options: Any) -> Dependency:
+        """Answer questions that arrive by a function; `options` are more arguments of the event."""
+        return self._arrived(known=False).success(toast(_answer(handler)), self.question, list(outputs), **options)
+
+    def _arrived(self, known: bool) -> Dependency:
+        """Return the event of a question that arrives, if a run answers it already, or if none does.
+
+        Server and browser both tell of it; it succeeds once.
+        """
+
+        def first(question: Question | None) -> None:
+            if question is None:
+                raise nothing()
+            with question.lock:
+                if not question.arrived:
+                    question.answer, question.arrived = visits.find(self.tab, question.asked), True
+                if question.taken or (question.answer is not None) != known:
+                    raise nothing()
+                question.taken = True
+
+        return self.question.change(toast(first), self.question, None, **CLICK)
+
+    def read(self, query: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
+        """Return the values that a query asks for, the first ones where it does not, and what is wrong with it."""
+        values: dict[str, Any] = {}
+        faults = []
+        for key, component in {**self.view, **self.asked}.items():
+            offered = self._offered(key, values)
+            try:
+                values[key] = value_of(key, component, offered, query[key]) if key in query else None
+            except UserError as fault:
+                faults.append(str(fault))
+            if key not in query or key not in values:
+                values[key] = first_value(component, offered)
+        if strange := [key for key in query if key not in (*self.keys, *_OTHERS)]:
+            faults.append(
+                f"A link to {TABS[self.tab].title} has no {', '.join(strange)}: its keys are {', '.join(self.keys)}."
+            )
+        return values, faults
+
+    def fill(self, values: Values, changed: Collection[str]) -> list[Any]:
+        """Return the `changed` ones of these values, and for all components the choices that belong to them."""
+        return [
+            {**self._offered(key, values), **({"value": values[key]} if key in changed else {}), "__type__": "update"}
+            for key in self.keys
+        ]
+
+    def _offered(self, key: str, values: Values) -> dict[str, Any]:
+        """Return the choices or the range of a component beside other values."""
+        return {**self.offers[key](values).constructor_args} if key in self.offers else {}
+
+    def open(self, asking: Annotated[str, Field(max_length=20_000)]) -> list[Any]:
+        """Return what the browser wants to see: for all components, and the question."""
+        try:
+            opening = _Opening.model_validate_json(asking)
+        except ValidationError as error:
+            raise nothing() from error
+        visits.enter(opening.visit)
+        parsed = QueryParams(opening.query)
+        query = {key: parsed.getlist(key) for key in parsed}
+        if not set(query) - set(_OTHERS):
+            raise nothing()
+        is_link = opening.how == "link"
+        place = None
+        if self.place and "sample" in query:  # as addresses were before
+            values, faults = self.read({})
+            try:
+                place = read_place(parsed)
+                values |= self.place(place)
+            except UserError as error:
+                faults.append(str(error))
+        else:
+            values, faults = self.read(query)
+        if faults and is_link:
+            gr.Warning(escape(" ".join(faults), quote=False), title="This link")
+        asked = tuple(values[key] for key in self.asked)
+        light = opening.open and self.bar is None
+        starts = (is_link and not faults) or light or (opening.how == "again" and visits.find(self.tab, asked))
+        return [*self.fill(values, values), Question(values, asked, place) if starts else gr.skip()]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A tab that has a place: its buttons hand it on."""
+def _answer(handler: Handler) -> Handler:
+    """Make a handler (function or generator) take a question."""
+    checked = validated(handler)
 
-    buttons: dict[str, gr.Button]
-    inputs: list[Any]
-    place: Callable[..., Place]
-    """Takes the values of `inputs`; raises `UserError` where there is no place yet."""
+    def generator(question: Question) -> Iterator[Any]:
+        yield from checked(*question.asked)
+
+    def function(question: Question) -> Any:
+        return checked(*question.asked)
+
+    return generator if isgeneratorfunction(handler) else function
+
+
+def _follow(question: Question) -> Iterator[list[Any]]:
+    """Show what a run of the same visit has found, until it ends."""
+    assert question.answer is not None
+    yield from question.answer.follow()
+    if not question.answer.done:
+        raise nothing()
 
 
 def onward(own: str) -> dict[str, gr.Button]:
@@ -60,30 +253,6 @@ def onward(own: str) -> dict[str, gr.Button]:
         }
 
 
-def new_question(*asked: Any) -> tuple[Any, ...]:
-    """Return a value that equals no other: its arrival starts the work.
-
-    The browser may still send what was chosen before, so what starts the work carries its own question.
-    """
-    return Lock(), *asked
-
-
-def answered(asked: gr.State, *answer: Any, **options: Any) -> Dependency:
-    """Connect the answer to a question that arrives: each is answered, and once.
-
-    Args:
-        asked: the last `new_question`; server and browser both tell of its arrival.
-        answer: handler, inputs and outputs.
-        options: more arguments of the event.
-    """
-
-    def first(question: tuple[Any, ...]) -> None:
-        if not question[0].acquire(blocking=False):
-            raise nothing()
-
-    return asked.change(toast(first), asked, None, **CLICK).success(*answer, **options)
-
-
 class Query(Protocol):
     """Query of an address, as Starlette has it."""
 
@@ -94,98 +263,61 @@ class Query(Protocol):
         """Return all values of a key."""
 
 
-def address(tab: str, place: Place) -> str:
-    """Return the link that opens a place in a tab; the tab alone if the photograph is no sample."""
-    fields: dict[str, Any] = {"tab": tab}
-    for side in SIDES:
-        if place.image in sample_paths(side):
-            x, y = (start + place.region.size // 2 for start in (place.region.x, place.region.y))
-            fields |= {
-                "sample": place.image.stem,
-                "side": side,
-                "way": place.way,
-                "model": place.models,
-                "x": x,
-                "y": y,
-            }
-    return f"?{urlencode(fields, doseq=True)}"
+def read_place(query: Query) -> Place:
+    """Return the place of a link as they were before every setting had a key.
 
-
-def read(query: Query) -> tuple[str | None, Place | None]:
-    """Return the tab and the place that a link asks for.
+    ?tab=lam&sample=china&side=256&way=shrink&model=promptsr-tiny-x4&x=130&y=80
 
     Raises:
-        UserError: there is no such tab, sample, model or place.
+        UserError: there is no such sample, model or place.
     """
-    tab, sample = query.get("tab"), query.get("sample")
-    if tab is not None and tab not in list(TABS):
-        raise UserError(f"There is no tab {tab}: a link names one of {', '.join(TABS)}.")
-    if sample is None:
-        return tab, None
     side, way = query.get("side") or str(SIDES[-1]), query.get("way") or "enlarge"
     if side not in map(str, SIDES) or way not in _WAYS:
         raise UserError(f"A link has a side of {', '.join(map(str, SIDES))} and a way of {' or '.join(_WAYS)}.")
-    image = _sample(sample, int(side))
+    image = sample_named(query.get("sample") or "", int(side))
     names = query.getlist("model") or models.with_bicubic(models.favourite())
     for name in names:
         models.load_rival(name, models.scale_of(names[0]))
-    x, y = (_number(axis, query.get(axis)) for axis in "xy")
-    return tab, Place.around(str(image), way, names, x, y)
+    x, y = (None if text is None else int(number_of(axis, text)) for axis in "xy" for text in [query.get(axis)])
+    return Place.around(str(image), way, names, x, y)
 
 
-def connect(tabs: gr.Tabs, sources: Sequence[Source], destinations: Sequence[Destination]) -> None:
-    """Make every button open its tab at the place, and the address say so."""
-    link = gr.Textbox(visible="hidden")
-    for source in sources:
-        find = validated(source.place)
-        for destination in destinations:
+def connect(page: gr.Blocks, tabs: gr.Tabs, settings: Sequence[TabSettings]) -> None:
+    """Make every button open its tab at the place, and the page open where its address says."""
+    for source in settings:
+        for destination in settings:
             if destination.tab in source.buttons:
-                opening = toast(partial(_open, find, destination))
-                opened = source.buttons[destination.tab].click(
-                    opening, source.inputs, [link, tabs, *destination.inputs], **{**PRIVATE, "trigger_mode": "once"}
+                opening = toast(partial(_hand_on, source, destination))
+                source.buttons[destination.tab].click(
+                    opening,
+                    [*source.here_of, *destination.keys.values()],
+                    [tabs, *destination.keys.values(), destination.question],
+                    **{**PRIVATE, "trigger_mode": "once"},
                 )
-                opened.success(None, link, None, js="link => { history.replaceState(history.state, '', link); }")
+    asking = gr.Textbox(visible="hidden", elem_id=_ASKING)
+    moved = gr.Button(visible="hidden", elem_id=_OPEN)
+
+    def select(address: Annotated[str, Field(max_length=20_000)]) -> Any:
+        tab = QueryParams(address).get("tab")
+        if tab is not None and tab not in list(TABS):
+            raise UserError(f"There is no tab {tab}: a link names one of {', '.join(TABS)}.")
+        return gr.Tabs(selected=tab or next(iter(TABS)))
+
+    gr.on([page.load, moved.click], toast(select), asking, tabs, js="() => [location.search.slice(1)]", **PRIVATE)
+    for each in settings:
+        each.question.render()  # outside of `tabs`, which would count it as one of them
+        outputs = [*each.keys.values(), each.question]
+        js = f"() => [window.opening('{each.tab}')]"
+        opened = gr.on([page.load, moved.click], toast(each.open), asking, outputs, js=js, **PRIVATE)
+        opened.then(None, list(each.keys.values()), None, js=each._tell(opened=True), **PRIVATE)
 
 
-def _open(find: Callable[..., Place], destination: Destination, *values: Any) -> list[Any]:
-    place = find(*values)
-    return [address(destination.tab, place), gr.Tabs(selected=destination.tab), *destination.values(place)]
-
-
-def follow(page: gr.Blocks, tabs: gr.Tabs, destinations: Sequence[Destination]) -> None:
-    """Make the page open where its address says."""
-
-    def select(request: gr.Request) -> Any:
-        tab, _ = read(request.query_params)
-        return gr.skip() if tab is None else gr.Tabs(selected=tab)
-
-    def opening(destination: Destination) -> Handler:
-        def opened(request: gr.Request) -> list[Any]:
-            if (request.query_params.get("tab") or next(iter(TABS))) != destination.tab:
-                raise nothing()
-            try:
-                _, place = read(request.query_params)
-            except UserError as error:  # which `select` tells
-                raise nothing() from error
-            if place is None:
-                raise nothing()
-            return destination.values(place)
-
-        return opened
-
-    page.load(toast(select), None, tabs, **PRIVATE)
-    for destination in destinations:
-        page.load(toast(opening(destination)), None, destination.inputs, **PRIVATE)
-
-
-def _sample(name: str, side: int) -> Path:
-    found = {path.stem: path for path in sample_paths(side)}
-    if name not in found:
-        raise UserError(f"There is no sample {name}: a link names one of {', '.join(found)}.")
-    return found[name]
-
-
-def _number(axis: str, text: str | None) -> int | None:
-    if text is not None and not text.isdecimal():
-        raise UserError(f"The {axis} of a link must be a whole number, not {text}.")
-    return None if text is None else int(text)
+def _hand_on(source: TabSettings, destination: TabSettings, *values: Any) -> list[Any]:
+    """Return a place of one tab as what another one shows."""
+    assert source.here is not None and destination.place is not None
+    count = len(source.here_of)
+    place = validated(source.here)(*values[:count])
+    changed = destination.place(place)
+    now = {**dict(zip(destination.keys, values[count:], strict=True)), **changed}
+    question = Question(now, tuple(now[key] for key in destination.asked), place)
+    return [gr.Tabs(selected=destination.tab), *destination.fill(now, changed), question]

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import wraps
 from html import escape
@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.context import Context, LocalContext
 from gradio.events import Dependency
 
+from analysis.common.suggestions import KINDS
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, validated
 from workbench.server.gradio_methods import replace_method
@@ -188,6 +189,15 @@ def archive(**options: Any) -> gr.File:
     return file
 
 
+def checkpoints(**options: Any) -> gr.Files:
+    """Return an input of several files of weights, whose handlers get the paths of the very files that were sent."""
+    files = gr.Files(**options)
+    replace_method(files, "preprocess", ("payload",), lambda payload: payload and [file.path for file in payload.root])
+    _take_no_addresses(files)
+    _show_how(files, ["model.safetensors"])
+    return files
+
+
 def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
     """Show files with these names, and not addresses, on the page for programs."""
     names = [example] if isinstance(example, str) else example
@@ -277,10 +287,32 @@ def samples(image: gr.Image, longest: int) -> gr.helpers.Examples:
     return row
 
 
-def table_of(template: str, elem_id: str) -> gr.HTML:
-    """Return a table that the browser renders from rows of plain values, by a template of JavaScript."""
+def placing_hint() -> None:
+    """Say how a place is chosen in a picture with the number fields x and y; page.js moves it by the arrow keys."""
+    text = "Click on the picture, or type x and y. While it has the focus, arrow keys move the place (Shift: by 10)."
+    gr.HTML(f'<p class="hint">{text}</p>', js_on_load=None, apply_default_css=False)
+
+
+def corrected(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Return the new values for fields that had old ones, skipping those that are right: meanwhile they may change."""
+    return [gr.skip() if now == before else now for now, before in zip(new, old, strict=True)]
+
+
+def suggestions(tab: str) -> dict[str, gr.Button]:
+    """Return a row of buttons by kind, one for each place that `analysis.common.suggestions` finds."""
+    with gr.Row(elem_id=f"{tab}-suggestions", elem_classes="onward"):
+        gr.HTML("<span>Suggest a place</span>", js_on_load=None, apply_default_css=False)
+        return {
+            kind: gr.Button(label, size="sm", min_width=60, elem_id=f"{tab}-suggest-{kind}")
+            for kind, label in KINDS.items()
+        }
+
+
+def table_of(template: str, elem_id: str, on_load: str | None = None) -> gr.HTML:
+    """Return a table that the browser renders from rows of plain values, by a template of JavaScript; `on_load` is
+    more of that, for its buttons and fields."""
     return gr.HTML(
-        [], html_template=template, js_on_load=None, apply_default_css=False, elem_id=elem_id, elem_classes="scores"
+        [], html_template=template, js_on_load=on_load, apply_default_css=False, elem_id=elem_id, elem_classes="scores"
     )
 
 

@@ -1,12 +1,71 @@
-"""Choice of a scale and of several models of it."""
+"""Choices of models, which follow the list of models while the page is open."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
+from gradio.context import Context
 from gradio.events import Dependency
 
 from workbench.server.arguments import Whole
 from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.ui.components import PRIVATE, choice, toast
+
+Offer = Callable[..., Sequence[str | tuple[str, str]]]
+"""Returns the names of models, or labels and names."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A dropdown, and the components whose values its `offer` takes."""
+
+    dropdown: gr.Dropdown
+    offer: Offer
+    inputs: tuple[Any, ...]
+
+
+_choices: WeakKeyDictionary[gr.Blocks, list[_Choice]] = WeakKeyDictionary()
+
+
+def model_choice(offer: Offer, *inputs: Any, **options: Any) -> gr.Dropdown:
+    """Return a dropdown of what `offer` returns for the values of `inputs`; options as for `components.choice`."""
+    dropdown = choice(choices=offer(*(each.value for each in inputs)), **options)
+    page = Context.root_block
+    assert isinstance(page, gr.Blocks)
+    _choices.setdefault(page, []).append(_Choice(dropdown, offer, inputs))
+    return dropdown
+
+
+def choices_now(dropdown: gr.Dropdown) -> Sequence[str | tuple[str, str]] | None:
+    """Return what a choice of models of every kind offers by now; None for other dropdowns."""
+    found = [each for page in _choices.values() for each in page if each.dropdown is dropdown and not each.inputs]
+    return found[0].offer() if found else None
+
+
+def renew_choices(page: gr.Blocks) -> None:
+    """Let a page offer the models of now to everybody who opens it from now on."""
+    for each in _choices[page]:
+        offered = each.offer(*(component.value for component in each.inputs))
+        each.dropdown.choices = [pair if isinstance(pair, tuple) else (pair, pair) for pair in offered]
+    page.config = page.get_config_file()
+
+
+def open_choices(page: gr.Blocks) -> tuple[Callable[..., list[Any]], list[Any], list[gr.Dropdown]]:
+    """Return handler, inputs and outputs of an event that makes an open page offer the models of now."""
+    choices = [*_choices[page]]
+
+    def offer(*values: Any) -> list[Any]:
+        rest, updates = list(values), []
+        for each in choices:
+            own, rest = rest[: len(each.inputs)], rest[len(each.inputs) :]
+            updates.append(gr.Dropdown(choices=each.offer(*own)))
+        return updates
+
+    return offer, [component for each in choices for component in each.inputs], [each.dropdown for each in choices]
 
 
 def scale_and_models(tab: str, scale: int, *, gradients: bool = False) -> tuple[gr.Radio, gr.Dropdown, Dependency]:
@@ -22,8 +81,9 @@ def scale_and_models(tab: str, scale: int, *, gradients: bool = False) -> tuple[
     """
     most = in_force().models_at_once
     chosen_scale = gr.Radio([("×2", 2), ("×3", 3), ("×4", 4)], value=scale, label="Scale", elem_id=f"{tab}-scale")
-    chosen = choice(
-        choices=models.of_scale(scale, gradients),
+    chosen = model_choice(
+        partial(models.of_scale, gradients=gradients),
+        chosen_scale,
         value=models.pair(scale, gradients),
         multiselect=True,
         max_choices=most,
@@ -33,6 +93,11 @@ def scale_and_models(tab: str, scale: int, *, gradients: bool = False) -> tuple[
     )
 
     def offer(scale: Whole) -> gr.Dropdown:
-        return gr.Dropdown(choices=models.of_scale(scale, gradients), value=models.pair(scale, gradients))
+        return models_offered(scale, gradients)
 
     return chosen_scale, chosen, chosen_scale.input(toast(offer), chosen_scale, chosen, **PRIVATE)
+
+
+def models_offered(scale: int, gradients: bool = False) -> gr.Dropdown:
+    """Return the choice of models for another scale."""
+    return gr.Dropdown(choices=models.of_scale(scale, gradients), value=models.pair(scale, gradients))

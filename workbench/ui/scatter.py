@@ -12,6 +12,10 @@ _MARGIN = 24
 
 ON_LOAD = (Path(__file__).parents[1] / "static" / "scatter.js").read_text(encoding="utf-8")
 """Send the number of a point that was clicked, or gone to by the arrow keys."""
+_HINT = (
+    "Click on a dot, or press the arrow keys to go from dot to dot. The wheel zooms, dragging moves, a double click "
+    "shows all again."
+)
 
 
 def scatter(places: np.ndarray, labels: Sequence[int], names: Sequence[str], colors: Sequence[str], title: str) -> str:
@@ -37,6 +41,8 @@ def scatter(places: np.ndarray, labels: Sequence[int], names: Sequence[str], col
         for label, name in enumerate(names)
     )
     return (
-        f'<div class="scatter"><svg viewBox="0 0 {_SIDE} {_SIDE}" tabindex="0" role="img" aria-label="{escape(title)}">'
-        f'<g>{dots}</g><circle class="ring" cx="-99" cy="-99"/></svg><output></output><nav>{legend}</nav></div>'
+        f'<div class="scatter"><svg viewBox="0 0 {_SIDE} {_SIDE}" tabindex="0" role="application" '
+        f'aria-label="{escape(title)}. {_HINT}">'
+        f'<g>{dots}</g><circle class="ring" cx="-99" cy="-99"/></svg><output></output><p class="hint">{_HINT}</p>'
+        f'<nav aria-label="Show or hide">{legend}</nav></div>'
     )

@@ -49,7 +49,7 @@ def running(
     bar = f"<i style='width: {100 * share:.1f}%'></i>" if share else "<i class='moving'></i>"
     shown = " data-result" if result else ""
     return (
-        f'<div class="status running" role="status" data-run="{_run()}"{shown}><span>{escape(text)}</span>'
+        f'<div class="status running" role="status" data-run="{run_id()}"{shown}><span>{escape(text)}</span>'
         f'<div class="bar">{bar}</div></div>'
     )
 
@@ -92,7 +92,7 @@ def duration(seconds: float) -> str:
 
 def finished(
     results: Sequence[UpscaleResult],
-    scale: int,
+    size: tuple[int, int],
     left: str,
     right: str,
     more: Mapping[str, str] = MappingProxyType({}),
@@ -101,7 +101,7 @@ def finished(
 
     Args:
         results: of the model at the left side of the slider, then of the one at the right.
-        scale: of both models.
+        size: width and height of the photograph.
         left: name of the model at the left side.
         right: name of the model at the right side.
         more: facts that come last.
@@ -111,7 +111,7 @@ def finished(
     facts = {
         "Before": left,
         "After": right,
-        "Input": f"{width // scale} × {height // scale}",
+        "Input": "{} × {}".format(*size),
         "Output": f"{width} × {height}",
         "Time, both models": f"{sum(each.seconds for each in results):.1f} s",
         "Tile": "whole image" if result.tile is None else f"{result.tile} pixels, {result.tiles} in all",
@@ -121,13 +121,13 @@ def finished(
     return done(facts | dict(more))
 
 
-def done(facts: dict[str, str]) -> str:
-    """Return the names and values of a finished job."""
-    return f'<div class="status done" data-run="{_run()}">{definitions(facts)}</div>'
+def done(facts: dict[str, str], run: str | None = None) -> str:
+    """Return the names and values of a finished job; `run` is another one than that which is going on."""
+    return f'<div class="status done" data-run="{run_id() if run is None else run}">{definitions(facts)}</div>'
 
 
-def _run() -> str:
-    """Return the run that this is said of: Gradio's event."""
+def run_id() -> str:
+    """Return the run that is going on: Gradio's event."""
     return LocalContext.event_id.get(None) or ""
 
 

@@ -23,6 +23,11 @@ TABS = {
         "Upscale",
         "Make a photograph 2, 3 or 4 times larger: the network adds the detail that it has learned to expect there.",
     ),
+    "many": About(
+        "Many photographs",
+        "Drop photographs: all are upscaled alike, and the results come as one ZIP file. Without any, the samples are "
+        "taken.",
+    ),
     "compare": About(
         "Compare",
         "Several networks enlarge the same photograph: slide from one result to another, and measure which comes "
@@ -49,6 +54,10 @@ TABS = {
     "architecture": About(
         "Architecture",
         "Walk a photograph through the network box by box: what goes in, what the box computes, and what comes out.",
+    ),
+    "models": About(
+        "Models",
+        "All networks of this page: their size, score, speed and licence, and what figures call them.",
     ),
 }
 """Tabs by id, in the order of the page."""

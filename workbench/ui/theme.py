@@ -72,5 +72,6 @@ def theme() -> gr.themes.Base:
         button_secondary_background_fill_hover_dark="#2b3842",
         button_secondary_border_color="transparent",
         button_secondary_border_color_dark="transparent",
+        slider_color_dark="*primary_400",
         layout_gap="16px",
     )

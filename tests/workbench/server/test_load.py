@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.served import TIMEOUT, Answer, Cut, Pass, Window, overlapping
 from promptsr.imaging import decode
-from tests.workbench.conftest import Server
+from tests.workbench.conftest import ADVANCED, Server
 
 USERS = 5
 
@@ -34,7 +34,7 @@ async def windows(server: Server, count: int) -> AsyncIterator[list[Window]]:
 
 
 async def upscale(window: Window, photo: Path, tile: str, cut: Cut | None = None) -> Answer:
-    values = [await window.send(photo), "own-tiny", "bicubic", tile, "PNG"]
+    values = [await window.send(photo), "own-tiny", "bicubic", tile, "PNG", *ADVANCED.values()]
     return await window.ask("upscale", values, cut)
 
 

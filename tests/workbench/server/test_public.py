@@ -93,10 +93,12 @@ def test_a_login_opens_the_page_and_nobody_sends_a_model(ada: httpx.Client) -> N
     parts = [(component["type"], component["props"]) for component in config["components"]]
     [models] = [props for _, props in parts if props.get("elem_id") == "compare-models"]
     assert models["max_choices"] == PUBLIC.models_at_once
+    assert any("Only the owner of the server adds models" in str(props.get("value")) for _, props in parts)
+    assert not any(each["api_name"] == "add_models" for each in config["dependencies"])
     sent = [
         props for kind, props in parts if kind in ("file", "uploadbutton") and props.get("interactive") is not False
     ]
-    assert sorted(str(props.get("file_types")) for props in sent) == ["['.zip']", "['image']"]
+    assert sorted(str(props.get("file_types")) for props in sent) == ["['.zip']", "['image']", "['image']"]
 
 
 def test_large_files_are_turned_away_while_they_come(ada: httpx.Client, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_nothing_but_what_was_sent_is_read(
     """Of every endpoint that takes a file."""
     single = {"path": "", "meta": {"_type": "gradio.FileData"}, field: path}
     questions = {name: [[single] if name == "failures" else single, *QUESTIONS[name].values()] for name in QUESTIONS}
-    for name, data in (questions | {"enlarge": [single, "own-tiny"]}).items():
+    for name, data in (questions | {"enlarge": [single, "own-tiny"], "add_models": [[single]]}).items():
         answer = call(stranger, name, data)
         assert answer.startswith("event: error\ndata: {"), (name, answer)  # and not `data: null`: that would be a crash
         assert "root:" not in answer and str(server.weights.parent) not in answer

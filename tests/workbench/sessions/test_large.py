@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.inference.tiling import Progress
+from promptsr.inference.upscaler import Upscaler
 from promptsr.support.errors import UserError
+from promptsr.zoo.load import load_model
 from workbench.sessions import pictures
 from workbench.sessions.uploads import displayable
 from workbench.tabs import upscale as upscale_tab
@@ -39,8 +40,7 @@ def test_a_large_result_is_shown_smaller_and_kept_whole(garden: Path, monkeypatc
     with Image.open(download) as image:
         reduced = np.asarray(image.resize((488 // 2, 348 // 2), Image.Resampling.LANCZOS)).astype(int)
     assert np.abs(decode(Path(result)).color - reduced).max() <= 1
-    x, y = upscale_tab._clicked(shown, gr.SelectData(None, {"index": [100, 50], "value": None}))
-    assert (x, y) == (200, 100)
+    x, y = 200, 100
     closeup = decode(Path(shown.closeups(x, y, 8)[2])).color[::8, ::8]
     side = 384 // (8 * 4)
     left, top = 4 * (x // 4 - side // 2), 4 * (y // 4 - side // 2)
@@ -61,10 +61,10 @@ def test_a_format_that_cannot_hold_the_result_is_refused_before_the_work(tmp_pat
 
 
 def test_a_download_that_fails_costs_nothing_else(plain_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> list[str]:
+    def full(*_: object, quality: int) -> list[str]:
         raise UserError("The disk is full: make room.")
 
-    monkeypatch.setattr(upscale_tab, "encode", full)
+    monkeypatch.setattr("workbench.sessions.upscale.encode", full)
     _, (_, result), _, download, news = upscale(plain_photo)
     assert download is None and Path(result).exists() and "The disk is full: make room." in news
 
@@ -81,6 +81,42 @@ def test_the_page_says_which_frame_it_shows(tmp_path: Path) -> None:
     for name in ("a.gif", "a.tif", "a.webp"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         assert "Frame 1 of 3 is shown" in upscale(tmp_path / name)[4]
+
+
+@pytest.mark.parametrize("LARGE", [0, 2**30])
+def test_the_format_can_be_chosen_after_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, LARGE: int) -> None:
+    """Each is encoded once, by the command's own function, from all that the result has."""
+    monkeypatch.setattr("promptsr.support.large_arrays.LARGE", LARGE)
+    photo, rng = tmp_path / "deep.png", np.random.default_rng(5)
+    pixels, alpha = rng.integers(0, 2**16, (30, 41, 3), np.uint16), rng.integers(0, 2**16, (30, 41), np.uint16)
+    encode(Picture(pixels, alpha, metadata=Metadata(texts=(("Title", "A deer"),))), photo)
+    shown, *_ = upscale(photo)
+    expected = Upscaler(load_model("bicubic-x4"))(decode(photo)).picture
+    encodings = []
+
+    def counted(*arguments: Any, quality: int) -> list[str]:
+        encodings.append(arguments)
+        return encode(*arguments, quality=quality)
+
+    monkeypatch.setattr("workbench.sessions.upscale.encode", counted)
+    for name, quality in (("TIFF", 95), ("JPEG", 40), ("JPEG", 90), ("JPEG", 40), ("WebP", 40), ("TIFF", 95)):
+        file, lost = shown.download(name, quality)
+        target = tmp_path / f"expected{file.suffix}"
+        assert lost == encode(expected, target, quality=quality)
+        assert file.read_bytes() == target.read_bytes() and file.stem == "deep-bicubic-x4"
+    assert len(encodings) == 4
+    with pytest.raises(UserError, match="There is nothing to download yet"):
+        upscale_tab._save("PNG", 95, None)
+    with pytest.raises(UserError, match="There is no format BMP"):
+        upscale_tab._save("BMP", 95, shown)
+
+
+def test_a_format_that_cannot_hold_a_finished_result_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (8, 4200)).save(tmp_path / "strip.png")
+    shown, *_ = upscale(tmp_path / "strip.png")
+    with pytest.raises(UserError, match="webp files hold at most 16383 pixels a side: write PNG or TIFF instead"):
+        upscale_tab._save("WebP", 95, shown)
+    assert decode(Path(upscale_tab._save("JPEG", 95, shown))).color.shape == (16800, 32, 3)
 
 
 @pytest.mark.parametrize(

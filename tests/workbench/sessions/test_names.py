@@ -35,10 +35,10 @@ def odd_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(OWN_MODELS, str(folder))
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
-        for kept in (models.known, models._kept):
+        for kept in (models._listing, models._kept):
             kept.cache_clear()
         yield
-    for kept in (models.known, models._kept):
+    for kept in (models._listing, models._kept):
         kept.cache_clear()
 
 
@@ -61,13 +61,14 @@ def test_names_that_are_legal_stay(tmp_path: Path) -> None:
 def test_models_are_shown_by_their_names(odd_models: None, plain_photo: Path, name: str) -> None:
     *_, (shown, rows, _) = compare_tab.compare_models(str(plain_photo), "enlarge", None, [name, "bicubic-x2"], "auto")
     assert [row["model"] for row in rows] == [name, "bicubic-x2"]
-    _, crops = shown.look(shown.fit(None, None, 16))
-    assert [caption for _, caption in crops] == ["Input", name, "bicubic-x2"]
+    view = shown.look(shown.fit(None, None, 16))
+    assert [each["name"] for each in view["pictures"]] == ["Input", name, "bicubic-x2"]
     [(difference, caption)] = shown.differences("bicubic-x2", 16, True)
     assert caption.startswith(f"{name} − bicubic-x2")
     *_, (_, _, _, download, news) = upscale_tab.upscale(str(plain_photo), name, "bicubic", "auto", "PNG")
     assert decode(Path(download)).width == 80
-    for file in (difference, download, *(file for file, _ in crops), *map(str, shown.files.values())):
+    assert [each["file"] for each in view["pictures"]] == [*map(str, shown.files.values())]
+    for file in (difference, download, *map(str, shown.files.values())):
         assert not ILLEGAL.search(Path(file).name) and not set("#%") & set(file)
         assert Path(file).exists()
     assert "<img" not in news and escape(name) in news

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from starlette.datastructures import QueryParams
 
-from analysis.comparison.compare import Region
+from analysis.common.image_windows import Region
 from promptsr.support.errors import UserError
 from workbench.sessions import models
 from workbench.sessions.places import SIDE, Place
@@ -58,7 +58,6 @@ def test_what_is_no_place_is_refused(tmp_path: Path) -> None:
 
 
 @given(
-    tab=st.sampled_from(["compare", "lam", "attention", "architecture", "upscale"]),
     side=st.sampled_from(SIDES),
     number=st.integers(0, 5),
     way=st.sampled_from(["shrink", "enlarge"]),
@@ -66,22 +65,18 @@ def test_what_is_no_place_is_refused(tmp_path: Path) -> None:
     x=st.integers(0, 2000),
     y=st.integers(0, 2000),
 )
-def test_a_link_leads_to_its_place(tab: str, side: int, number: int, way: str, scale: int, x: int, y: int) -> None:
-    names = [f"bicubic-x{scale}", f"promptsr-tiny-x{scale}"]
-    place = Place.around(str(sample_paths(side)[number]), way, names, x, y)
-    address = links.address(tab, place)
-    assert links.read(QueryParams(parse_qsl(address.removeprefix("?")))) == (tab, place)
-
-
-def test_photographs_that_were_sent_are_in_no_link(tmp_path: Path) -> None:
-    place = Place.around(write(tmp_path / "china.png", 41, 30), "enlarge", ["bicubic-x4"], None, None)
-    assert links.address("lam", place) == "?tab=lam"
+def test_a_link_of_earlier_versions_leads_to_its_place(
+    side: int, number: int, way: str, scale: int, x: int, y: int
+) -> None:
+    names, sample = [f"bicubic-x{scale}", f"promptsr-tiny-x{scale}"], sample_paths(side)[number]
+    query = {"sample": sample.stem, "side": side, "way": way, "model": names, "x": x, "y": y}
+    place = links.read_place(QueryParams(urlencode(query, doseq=True)))
+    assert place == Place.around(str(sample), way, names, x, y)
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"tab": "nowhere"}, "There is no tab nowhere: a link names one of upscale, compare"),
         ({"sample": "../../etc/passwd"}, "There is no sample .*: a link names one of astronaut"),
         ({"sample": "china", "side": "100000"}, "A link has a side of 192, 256, 384"),
         ({"sample": "china", "way": "steal"}, "a way of shrink or enlarge"),
@@ -92,14 +87,11 @@ def test_photographs_that_were_sent_are_in_no_link(tmp_path: Path) -> None:
 )
 def test_wrong_links_say_what_is_wrong(query: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        links.read(QueryParams(query))
+        links.read_place(QueryParams({"sample": "china"} | query if isinstance(query, dict) else query))
 
 
-def test_a_link_needs_no_more_than_a_tab() -> None:
-    assert links.read(QueryParams({})) == (None, None)
-    assert links.read(QueryParams({"tab": "anchors"})) == ("anchors", None)
-    tab, place = links.read(QueryParams({"sample": "china"}))
-    assert tab is None and place is not None and place.models == ("bicubic-x4", models.favourite())
+def test_a_link_of_earlier_versions_needs_no_more_than_a_sample() -> None:
+    assert links.read_place(QueryParams({"sample": "china"})).models == ("bicubic-x4", models.favourite())
 
 
 @pytest.mark.parametrize("way", ["shrink", "enlarge"])
@@ -110,22 +102,22 @@ def test_every_tab_opens_the_same_place(way: str, middle: tuple[int, int]) -> No
     place = Place.around(str(sample), way, ["bicubic-x4", "promptsr-tiny-x4"], *middle)
     x, y = (start + SIDE // 2 for start in (place.region.x, place.region.y))
 
-    compared: list[Any] = compare_tab._case(place)
-    assert compared[1] == way and compared[4:7] == [place.region.x, place.region.y, SIDE]
-    assert compare_tab._here(str(sample), way, list(place.models), *compared[4:7]) == place
+    compared = compare_tab._case(place)
+    corner = [compared[key] for key in ("x", "y", "size")]
+    assert compared["way"] == way and corner == [place.region.x, place.region.y, SIDE]
+    assert compare_tab._here(str(sample), way, list(place.models), *corner) == place
 
-    attributed: list[Any] = attribution_tab._case(place)
-    left, top, window = attributed[4:7]
+    attributed = attribution_tab._case(place)
+    left, top, window = (attributed[key] for key in ("x", "y", "window"))
     assert (left, top, window) == (x - 8, y - 8, 16)
     assert attribution_tab._here(str(sample), way, list(place.models), left, top, window) == place
 
-    image, name, _, _, column, row, asked = attention_tab._case(place)
-    assert asked[1:] == (image, name, 4, 2, column, row)
-    found = attention_tab._here(image, name, column, row)
+    looked = attention_tab._case(place)
+    assert (looked["group"], looked["block"]) == (4, 2)
+    found = attention_tab._here(*(looked[key] for key in ("photo", "model", "x", "y")))
     step = 2 * (4 if way == "enlarge" else 1)  # the tab shows half of the 192 pixels
     for along, expected in zip(found.pixel, place.pixel, strict=True):
         assert abs(along - expected) <= step or way == "shrink"
 
-    _, model, _, question = upscale_tab._case(place)
-    assert (model, question[3]) == ("promptsr-tiny-x4", "bicubic")
-    assert question[-2:] == tuple(4 * along for along in place.pixel)
+    upscaled = upscale_tab._case(place)
+    assert (upscaled["model"], upscaled["against"]) == ("promptsr-tiny-x4", "bicubic")

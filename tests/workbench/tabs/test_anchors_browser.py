@@ -3,20 +3,19 @@
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose, fill, open_tab
+from tests.workbench.conftest import PATIENCE, choose, fill, natural_size, open_tab
 
 
 def study(page: Page, each: int = 3) -> Locator:
     """Studies crops of the samples, `each` of six; the plot."""
     open_tab(page, "Anchors")
-    expect(page.locator("#anchors-results")).to_be_hidden()
     choose(page, "anchors-model", "own-tiny")
     page.locator("#anchors-images input").fill(str(each))
     fill(page.locator("#anchors-perplexity input"), "5")
     page.locator("#anchors-start").click()
-    expect(page.locator("#anchors-status .done")).to_be_visible(timeout=PATIENCE)
     plot = page.locator("#anchors-plot")
-    expect(plot.locator("circle[data-point]")).to_have_count(4 * 6 * each)
+    expect(plot.locator("circle[data-point]")).to_have_count(4 * 6 * each, timeout=PATIENCE)
+    expect(page.locator("#anchors-status .done")).to_be_visible(timeout=PATIENCE)
     return plot
 
 
@@ -32,6 +31,28 @@ def alone(plot: Locator) -> str:
     places = np.array(dots.evaluate_all("dots => dots.map(dot => [dot.cx.baseVal.value, dot.cy.baseVal.value])"))
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(len(places))
     return str(distances.min(1).argmax())
+
+
+def test_it_opens_with_a_study_whose_dots_can_be_clicked(page: Page) -> None:
+    open_tab(page, "Anchors")
+    plot, shown = page.locator("#anchors-plot"), page.locator("#anchors-shown img")
+    expect(plot.locator("circle[data-point]")).to_have_count(4 * 6 * 30)
+    expect(page.locator("#anchors-status .done")).to_contain_text("180")
+    assert page.locator("#tab-anchors").get_attribute("data-old") is None
+    expect(page.locator("#anchors-facts")).to_contain_text("Click on a dot")
+    expect(plot.locator(".hint")).to_contain_text("arrow keys")
+    svg, dot = plot.locator("svg"), plot.locator(f'circle[data-point="{alone(plot)}"]')
+    dot.scroll_into_view_if_needed()
+    page.mouse.move(*middle(dot))
+    assert svg.evaluate("svg => getComputedStyle(svg).cursor") == "pointer"
+    svg.press("ArrowLeft")  # without a mouse
+    expect(shown).to_have_count(6, timeout=PATIENCE)
+    for picture in shown.all():
+        assert natural_size(picture) == (128, 128)
+    expect(page.locator("#anchors-facts")).to_contain_text("Residual group")
+    page.get_by_role("tab", name="Figure and files").click()
+    expect(page.locator("#anchors-files a")).to_have_count(5)
+    expect(page.locator("#anchors-figure img")).to_be_visible()
 
 
 def test_points_are_hidden_zoomed_dragged_and_lead_to_their_images(page: Page) -> None:
@@ -94,6 +115,7 @@ def test_points_are_hidden_zoomed_dragged_and_lead_to_their_images(page: Page) -
     expect(shown.locator("img")).to_have_count(0)
     expect(plot.locator("nav button")).to_have_text(["astronaut", "chelsea", "china", "coffee", "flower", "rocket"])
 
+    page.get_by_role("tab", name="Numbers").click()
     table = page.locator("#anchors-table tbody tr")
     expect(table).to_have_count(15)
     expect(page.locator("#anchors-findings li")).not_to_have_count(0)

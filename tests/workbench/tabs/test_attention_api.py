@@ -5,17 +5,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 
 from analysis.attention.categories import categories
 from analysis.attention.depth import over_depth
 from analysis.attention.figure import overlay
 from analysis.attention.pixel import PixelAttention, attention_of
+from analysis.common.suggestions import KINDS, suggest
 from promptsr import load_model
+from promptsr.data import make_lr
 from promptsr.imaging import decode
+from promptsr.imaging.metrics import quantize
+from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
 from promptsr.support.progress import finish
 from tests.workbench.conftest import Server, ask, pixels
+from workbench.sessions import models
+from workbench.sessions.attention import find_place
 
 ZOOM = 12
 """40 x 24 pixels are shown so many times larger."""
@@ -95,3 +102,16 @@ def test_categories_of_all_blocks(client: Client, plain_photo: Path, network: Pr
     assert "untrained networks" in finding and pixels(agreement).std() > 5
     table = pd.read_csv(next(file for file in files if file.endswith(".csv")))
     assert list(table["used"]) == [len(np.unique(m.labels)) for m in maps.maps]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_place_is_suggested(plain_photo: Path, network: PromptSR, kind: str) -> None:
+    """The photograph plays the original."""
+    hr = decode(plain_photo).to_tensor()
+    lr = make_lr(hr, 4)
+    with torch.no_grad():
+        results = [quantize(upscale(lr, 4)), quantize(network(lr))]
+    region = suggest(kind, lr, hr, results, network.config.window_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "network", lambda name: network)
+        assert find_place(kind, str(plain_photo), "own-tiny") == (region.x + 4, region.y + 4)

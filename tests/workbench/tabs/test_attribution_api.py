@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
 from PIL import Image
 
-from analysis import PathSettings, Region
+from analysis import LocalAttributionMap, PathSettings, Region
+from analysis.common.suggestions import KINDS
+from analysis.common.suggestions import suggest as find_place
 from analysis.lam.run import explain_window
 from promptsr import load_model
 from promptsr.data import load_hr, make_lr
+from promptsr.imaging.metrics import quantize
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.load import OWN_MODELS
@@ -23,6 +27,7 @@ from tests.zoo.adapters.conftest import write_onnx
 from workbench.sessions import models
 from workbench.sessions.places import Place
 from workbench.tabs import attribution as attribution_tab
+from workbench.tabs.window import suggest_window
 
 
 @pytest.fixture
@@ -44,9 +49,9 @@ def attributed(server: Server, garden: Path, tmp_path_factory: pytest.TempPathFa
         yield client, ask(client, "lam", garden)
 
 
-def blue(picture: np.ndarray) -> tuple[int, int, int, int]:
+def edges(picture: np.ndarray, color: tuple[int, int, int] = (26, 89, 255)) -> tuple[int, int, int, int]:
     """The outer edges of the frame around the window: left, right, top, bottom."""
-    rows, columns = np.nonzero((picture == (26, 89, 255)).all(axis=2))
+    rows, columns = np.nonzero((picture == color).all(axis=2))
     return columns.min(), columns.max(), rows.min(), rows.max()
 
 
@@ -93,7 +98,7 @@ def test_pictures_are_drawn_again_without_a_model(attributed: Attributed) -> Non
     assert all("square root" in view["caption"] and "Preview" not in view["caption"] for view in drawn[0])
     share = 100 * (found > 0.2).mean()
     assert drawn[1][1]["caption"] == f"own-tiny: {share:.1f} % of the pixels are above 20 % of the map."
-    assert blue(pixels(strong["image"])) == (123 - 2, 123 + 48 + 1, 84 - 2, 84 + 48 + 1)  # 384 // 30 = 12: 12 x 41 / 4
+    assert edges(pixels(strong["image"])) == (123 - 2, 123 + 48 + 1, 84 - 2, 84 + 48 + 1)  # 384 // 30 = 12: 12 x 41 / 4
     area = pixels(drawn[1][1]["image"])[6::12, 6::12].astype(int)
     colored, frame = np.ptp(area, axis=2) > 0, np.zeros(found.shape, bool)
     frame[6:12, 9:16] = True
@@ -103,6 +108,20 @@ def test_pictures_are_drawn_again_without_a_model(attributed: Attributed) -> Non
         center = pixels(view["image"])[6::12, 6::12].astype(int)
         assert np.ptp(center, axis=2)[~frame].max() == 0
     assert np.ptp(pixels(strong["image"]).astype(int), axis=2).max() > 200
+
+
+def test_maps_have_one_scale_of_colours(attributed: Attributed) -> None:
+    client, (_, _, files, _) = attributed
+    sizes = [np.abs(np.load(file)["attribution"].sum(axis=0)) for file in files[:2]]
+    strong, _ = client.predict(1, 0.2, api_name="/lam_overlay")
+    plain, _ = client.predict(0, 0.2, api_name="/lam_overlay")
+    frame = np.zeros(sizes[0].shape, bool)
+    frame[6:12, 9:16] = True
+    for size, colored, grey in zip(sizes, strong, plain, strict=True):
+        share = np.sqrt(size / max(map(np.max, sizes)))[..., None]
+        hot = np.concatenate([np.ones_like(share), 0.85 * (1 - share), np.zeros_like(share)], axis=2)
+        found, pale = (pixels(view["image"])[6::12, 6::12] / 255 for view in (colored, grey))
+        np.testing.assert_allclose(found[~frame], ((1 - share) * pale + share * hot)[~frame], atol=2 / 255)
 
 
 def test_figure_comes_in_two_formats(attributed: Attributed) -> None:
@@ -118,11 +137,55 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """The models of this process: those that come with the package, and those of a folder."""
     monkeypatch.setenv(OWN_MODELS, str(tmp_path))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    for kept in (models.known, models._kept):
+    for kept in (models._listing, models._kept):
         kept.cache_clear()
     yield tmp_path
-    for kept in (models.known, models._kept):
+    for kept in (models._listing, models._kept):
         kept.cache_clear()
+
+
+def test_the_tab_opens_with_maps_of_the_bundled_weights(own_models: Path) -> None:
+    """Which come with the page: `make maps` makes them anew."""
+    question = attribution_tab.first_question()
+    shown, whole, rows, files, news = attribution_tab._shipped()
+    assert "16 × 16 at 77, 68" in news and Path(whole).exists() and all(Path(file).exists() for file in files)
+    assert [row["model"] for row in rows] == question["names"] and not any(row["warning"] for row in rows)
+    photo, region = attribution_tab.first_photograph(), Region(question["x"], question["y"], question["window"])
+    hr = load_hr(photo, 4)
+    bicubic = load_model("bicubic-x4")
+    work = explain_window([bicubic], make_lr(hr, 4), region, hr=hr, side=64, settings=PathSettings(50), at_once=1)
+    wanted = finish(work)
+    np.testing.assert_allclose(shown.explanation.attributions[0].values, wanted.attributions[0].values, atol=1e-5)
+    [expected] = wanted.rows
+    assert rows[0]["settings"] == expected["settings"] and rows[0]["psnr_y"] == pytest.approx(expected["psnr_y"])
+    patch = wanted.patch
+    for name, attribution in zip(question["names"], shown.explanation.attributions, strict=True):
+        detector = LocalAttributionMap(load_model(name)).detect(patch.lr, patch.region)
+        assert attribution.detector == pytest.approx(float(detector), rel=1e-3) and attribution.region == patch.region
+
+
+def test_maps_of_other_weights_are_not_shown(own_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = attribution_tab.made_of(attribution_tab.first_question())
+    monkeypatch.setattr(attribution_tab, "made_of", lambda question: made | {"steps": 10})
+    with pytest.raises(gr.Error):
+        attribution_tab._shipped()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_place_is_suggested(own_models: Path, garden: Path, kind: str) -> None:
+    names, hr = ["bicubic-x4", "promptsr-tiny-x4"], load_hr(garden, 4)
+    lr = make_lr(hr, 4)
+    results = [quantize(load_model(name)(lr)) for name in names]
+    region = find_place(kind, lr, hr, results, 16)
+    *_, (whole, x, y, news) = suggest_window(kind, str(garden), "shrink", 4, names, 16)
+    assert (x, y) == (min(region.x, 120 - 17), min(region.y, 84 - 17)) and f"{x}, {y}" in news
+    left, right, top, bottom = (edge // 4 for edge in edges(pixels(whole), (255, 51, 51)))
+    assert (left + 1, top + 1) == (x, y) and (right, bottom) == (x + 16, y + 16)
+
+
+def test_without_an_original_no_window_is_the_hardest(own_models: Path, garden: Path) -> None:
+    with pytest.raises(UserError, match="hardest window is known by an HR image"):
+        list(suggest_window("hardest", str(garden), "enlarge", 4, ["bicubic-x4"], 16))
 
 
 def test_models_without_gradients_are_not_offered(own_models: Path, garden: Path) -> None:
@@ -134,8 +197,7 @@ def test_models_without_gradients_are_not_offered(own_models: Path, garden: Path
     with pytest.raises(UserError, match="graph gives no gradients, so it has no LAM: choose a PyTorch model"):
         next(attribution_tab.attribute(*question))
     place = Place(garden, "shrink", ("graph", "bicubic-x3"), Region(10, 20, 31))
-    *_, names, _, _, _, _, asked = attribution_tab._case(place)
-    assert names.value == ["bicubic-x3"]
-    assert asked[1:] == (str(garden), "shrink", 3, ["bicubic-x3"], 17, 27, 16, 50)
+    there = {"photo": str(garden), "way": "shrink", "scale": 3, "model": ["bicubic-x3"], "x": 17, "y": 27, "window": 16}
+    assert attribution_tab._case(place) == there
     with pytest.raises(UserError, match="None of graph gives gradients"):
         attribution_tab._case(replace(place, models=("graph",)))

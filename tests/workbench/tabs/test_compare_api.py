@@ -1,6 +1,7 @@
 """The tab *Compare* without a browser: its numbers and pixels against the models themselves, and what it refuses."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +12,22 @@ import pandas as pd
 import pytest
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from PIL import Image
 
-from analysis.comparison.compare import Region, luma_error, region_scores
+from analysis.common.image_windows import Region
+from analysis.comparison.compare import luma_error, region_scores
 from promptsr import load_model
 from promptsr.data import load_hr
 from promptsr.evaluation.evaluate import evaluate
 from promptsr.imaging import decode
-from promptsr.imaging.metrics import gmsd
+from promptsr.imaging.metrics import gmsd, luma
+from promptsr.support.errors import UserError
 from tests.workbench.conftest import NAMES, Server, ask, pixels, session
+from workbench.tabs import compare as compare_tab
 
+TRAINED = "promptsr-tiny-x4"
 SCORES = ["psnr_y", "ssim_y", "ms_ssim", "gmsd"]
 Compared = tuple[Client, tuple[list[dict[str, Any]], str]]
 
@@ -60,8 +67,8 @@ def test_without_hr_pictures_are_exact_and_there_are_no_scores(
     rows, news = ask(client, "compare", plain_photo, way="enlarge", tile="16")
     assert [[row[key] for key in SCORES] for row in rows] == [[None] * 4] * 2
     assert "border" not in news
-    _, crops = client.predict(8, 12, 16, api_name="/compare_at")
-    assert [crop["caption"] for crop in crops] == ["Input", *NAMES]
+    view = client.predict(8, 12, 16, api_name="/compare_at")
+    assert [(each["name"], each["scores"]) for each in view["pictures"]] == [(name, "") for name in ("Input", *NAMES)]
     target = tmp_path / "expected.png"
     server.expected(plain_photo, target, tile=16)
     np.testing.assert_array_equal(shown(client, "own-tiny"), pixels(str(target)))
@@ -89,23 +96,34 @@ def test_a_given_hr_image_is_what_results_are_scored_by(client: Client, garden: 
     np.testing.assert_array_equal(shown(client, "HR"), pixels(str(hr)))
 
 
-def test_crops_are_the_same_region_of_all(compared: Compared, garden: Path) -> None:
+def test_loupe_has_the_pictures_and_the_scores_of_a_region(compared: Compared, garden: Path) -> None:
     client, _ = compared
     region = Region(33, 21, 30)
-    whole, crops = client.predict(region.x, region.y, region.size, api_name="/compare_at")
+    view = client.predict(region.x, region.y, region.size, api_name="/compare_at")
+    pictures = view.pop("pictures")
+    assert view == {"width": 120, "height": 84, "x": 33, "y": 21, "size": 30}
     hr = load_hr(garden, 4)
-    assert crops[0]["caption"] == "HR"
-    for crop, name in zip(crops, ("HR", *NAMES), strict=True):
-        expected = shown(client, name)[21:51, 33:63].repeat(12, 0).repeat(12, 1)  # 384 // 30 = 12
-        np.testing.assert_array_equal(pixels(crop["image"]), expected)
+    assert (pictures[0]["name"], pictures[0]["scores"]) == ("HR", "")
+    for each, name in zip(pictures, ("HR", *NAMES), strict=True):
+        np.testing.assert_array_equal(pixels(each["file"]), shown(client, name))
         if name != "HR":
-            sr = decode(Path(client.predict(name, name, api_name="/compare_pair")[0])).to_tensor()
-            psnr, ssim = region_scores(sr, hr, region)
-            assert crop["caption"].split() == [name, f"{psnr:.2f}", "dB", "/", f"{ssim:.4f}"]
-    framed, plain = pixels(whole), shown(client, "HR")
-    rows, columns = np.nonzero((framed != plain).any(axis=2))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (19, 52, 31, 64)  # two pixels around
-    np.testing.assert_array_equal(framed[21:51, 33:63], plain[21:51, 33:63])
+            psnr, ssim = region_scores(decode(Path(each["file"])).to_tensor(), hr, region)
+            assert (each["name"], each["scores"]) == (name, f"{psnr:.2f} dB / {ssim:.4f}")
+
+
+def test_it_starts_where_results_differ_most(server: Server, garden: Path) -> None:
+    *_, (comparison, _, _) = compare_tab.compare_models(str(garden), "shrink", None, ["bicubic-x4", TRAINED], "auto")
+    a, b = (luma(decode(comparison.files[name]).to_tensor())[0, 0].numpy() for name in ("bicubic-x4", TRAINED))
+    windows = np.lib.stride_tricks.sliding_window_view(np.abs(a - b), (40, 40)).mean(axis=(2, 3))
+    best = np.unravel_index(windows.argmax(), windows.shape)
+    x, y, size, *_ = compare_tab.present(None, None, 40, 16, True, comparison)
+    assert (y, x, size) == (*best, 40)
+    assert compare_tab.suggest("disagreement", 40, comparison) == (x, y, 40)
+    assert compare_tab.present(3, 5, 40, 16, True, comparison)[:3] == (3, 5, 40)  # a place that was asked for stays
+    *_, (alone, _, _) = compare_tab.compare_models(str(garden), "enlarge", None, ["bicubic-x4"], "auto")
+    assert compare_tab.present(None, None, 40, 16, True, alone)[:3] == ((488 - 40) // 2, (348 - 40) // 2, 40)
+    with pytest.raises(UserError, match="choose two models or more"):
+        compare_tab.suggest("disagreement", 40, alone)
 
 
 def test_maps_subtract_the_reference(compared: Compared) -> None:
@@ -115,17 +133,22 @@ def test_maps_subtract_the_reference(compared: Compared) -> None:
         for name in ("HR", *NAMES)
     }
     for reference, others in (("HR", NAMES), ("bicubic-x4", ["own-tiny"])):
-        maps = client.predict(reference, 16, True, api_name="/compare_differences")
-        assert [view["caption"].split(":")[0] for view in maps] == [f"{name} − {reference}" for name in others]
-        for view, name in zip(maps, others, strict=True):
-            mean = luma_error(images[name], images[reference]).abs().mean()
-            assert f"{mean:.2f} grey levels" in view["caption"]
-            with Image.open(view["image"]) as drawn:
-                assert drawn.width > 400
-    absolute = client.predict("HR", 16, False, api_name="/compare_differences")
-    narrow = client.predict("HR", 8, True, api_name="/compare_differences")
-    files = [Path(each[0]["image"]).read_bytes() for each in (maps, absolute, narrow)]
-    assert len(set(files)) == 3
+        for limit, signed, colors, low in (
+            (16, True, "RdBu_r", -16),
+            (8, True, "RdBu_r", -8),
+            (16, False, "inferno", 0),
+        ):
+            maps, bar = client.predict(reference, limit, signed, api_name="/compare_differences")
+            assert [view["caption"].split(":")[0] for view in maps] == [f"{name} − {reference}" for name in others]
+            for view, name in zip(maps, others, strict=True):
+                difference = luma_error(images[name], images[reference])
+                assert f"{difference.abs().mean():.2f} grey levels" in view["caption"]
+                shade = ScalarMappable(Normalize(low, limit), colors)
+                values = difference if signed else difference.abs()
+                drawn = shade.to_rgba(values.numpy(), bytes=True)[..., :3]
+                np.testing.assert_array_equal(pixels(view["image"]), drawn)
+            ticks = [f"{value:g}".replace("-", "−") for value in (low, (low + limit) / 2, limit)]
+            assert re.findall("<span[^>]*>(.*?)</span>", bar) == ticks  # one bar for all of them
 
 
 def test_figure_comes_in_three_formats(compared: Compared) -> None:

@@ -8,19 +8,34 @@ from playwright.sync_api import Page, expect
 from tests.workbench.conftest import PATIENCE, choose, fill, numbers, open_tab, send
 
 
+def test_it_opens_with_a_search_of_the_samples(page: Page) -> None:
+    open_tab(page, "Failures")
+    news, panel = page.locator("#failures-status .done"), page.locator("#tab-failures")
+    expect(page.locator("#failures-details")).to_contain_text("loses no window to own-tiny", timeout=PATIENCE)
+    expect(news).to_contain_text("promptsr-tiny-x4, mean PSNR-Y")
+    expect(page.locator("#failures-hint")).to_be_hidden()
+    assert panel.get_attribute("data-old") is None
+    for name, result in (("Error against texture", "chart img"), ("Report and tables", "report a")):
+        page.get_by_role("tab", name=name).click()
+        expect(page.locator(f"#failures-{result}").first).to_be_visible(timeout=PATIENCE)
+    assert page.locator("#failures-report").evaluate("report => report.inert") is False
+    fill(page.get_by_label("Window, pixels"), "24")
+    expect(panel).to_have_attribute("data-old", "")
+    assert page.locator("#failures-report").evaluate("report => report.inert") is True
+
+
 def test_find_choose_open(page: Page, garden: Path) -> None:
     open_tab(page, "Failures")
     send(page, garden, "failures")
     expect(page.locator("#failures-image")).to_contain_text("garden")
     choose(page, "failures-model", "own-tiny")
     fill(page.get_by_label("Window, pixels"), "24")
-    expect(page.locator("#failures-results")).to_be_hidden()
     page.locator("#failures-start").click()
     pictures = page.locator("#failures-cases img")
-    expect(page.locator("#failures-status .done")).to_be_visible(timeout=PATIENCE)
-    expect(pictures.nth(1)).to_be_visible()
     details = page.locator("#failures-details")
-    expect(details).to_contain_text("garden.png")
+    expect(details).to_contain_text("garden.png", timeout=PATIENCE)
+    expect(page.locator("#failures-status .done")).to_be_visible()
+    expect(pictures.nth(1)).to_be_visible()
     page.locator("#failures-cases .thumbnail-item").nth(1).click()
     expect(page.locator("#failures-case input")).to_have_value("2")
     caption = page.locator("#failures-cases .caption-label").nth(1).inner_text()
@@ -30,9 +45,10 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
     page.locator("#failures-to-compare").click()
     names = page.locator("#compare-table tbody th")
     expect(names).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)  # a network, where there is one
-    expect(page.locator("#compare-crops img")).to_have_count(3)
+    pictures = page.locator("#compare-loupe figcaption")  # where the place is
+    expect(pictures).to_have_count(3)
     assert "{}, {}".format(*numbers(page, "compare", *"xy")) == place and numbers(page, "compare", "size") == (24,)
-    scores = [part for part in page.locator("#compare-crops .caption-label").all_inner_texts() if "dB" in part]
+    scores = [part for part in pictures.all_inner_texts() if "dB" in part]
     open_tab(page, "Failures")
     for score in scores:  # the same window of the same models
         assert f"{score.split()[1]} dB" in details.inner_text()
@@ -53,8 +69,10 @@ def test_no_failure_is_good_news(page: Page, cat: Path) -> None:
     fill(page.get_by_label("Window, pixels"), "84")
     page.locator("#failures-start").click()
     expect(page.locator("#failures-status .done")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#failures-status")).to_contain_text("own-tiny, mean PSNR-Y")
     expect(page.locator("#failures-details")).to_contain_text("Good news: promptsr-tiny-x4 loses no window to own-tiny")
     expect(page.locator("#failures-closeup")).to_be_hidden()
     expect(page.locator("#failures-to-compare")).to_be_hidden()
+    page.get_by_role("tab", name="Error against texture").click()
     expect(page.locator("#failures-chart img")).to_be_visible()
     expect(page.locator(".toast-body")).to_have_count(0)

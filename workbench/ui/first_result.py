@@ -1,0 +1,66 @@
+"""The result that a tab opens with: made once for everybody, while the page is idle or when somebody comes earlier."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from workbench.server.device import on_device
+from workbench.ui.components import PRIVATE, nothing, toast
+
+_FRESH = 12 * 60 * 60
+"""Seconds after which it is made again; its files live for a day, also on pages that have just been opened."""
+
+
+class FirstResult:
+    """The answer to the question that a tab opens with.
+
+    Args:
+        make: returns the values of the tab's outputs.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Any, ...]]) -> None:
+        self._make = make
+        self._result: tuple[Any, ...] | None = None
+        self._made = 0.0
+
+    def __call__(self) -> tuple[Any, ...]:
+        """Return it; it is made when it is missing."""
+        if not self._fresh():
+            self._renew()
+        assert self._result is not None
+        return self._result
+
+    def _fresh(self) -> bool:
+        return self._result is not None and time.time() - self._made <= _FRESH
+
+    @on_device  # it is made once, also if somebody comes meanwhile
+    def _renew(self) -> None:
+        if not self._fresh():
+            self._result = Context().run(self._make)  # its status names no event: it is shown on many pages
+            self._made = time.time()
+
+    def show(self, tab: gr.Tab, unchanged: Sequence[Any], outputs: Any) -> Dependency:
+        """Show it when the tab is opened; its `success` is where to go on from.
+
+        Args:
+            tab: the tab.
+            unchanged: components that have another value as soon as something is asked in the tab.
+            outputs: of the tab.
+        """
+        initial = [each.value for each in unchanged]
+
+        def make(*values: Any) -> None:
+            if [*values] != initial:
+                raise nothing()
+            self()
+
+        def show(*values: Any) -> tuple[Any, ...]:
+            make(*values)  # by now something may have been asked
+            return self()
+
+        making = tab.select(toast(make), list(unchanged), None, **PRIVATE | {"show_progress": "minimal"})
+        return making.success(toast(show), list(unchanged), outputs, **PRIVATE)
