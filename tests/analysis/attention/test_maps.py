@@ -112,7 +112,7 @@ def test_other_blocks_stay_fused(network: PromptSR, image: Tensor) -> None:
 
 
 def test_hooks_are_gone_after_a_failure(network: PromptSR, image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network.groups[1], "convolution", None)
+    monkeypatch.setitem(network.groups[1]._modules, "convolution", None)  # attributes of instances would not return
     with pytest.raises(TypeError):
         look(network, image, group=1, block=1)
     assert hooks(network) == []
