@@ -284,8 +284,8 @@ def test_keys_start_and_reach_everything(page: Page) -> None:
     expect(page.locator("#upscale-slider img").first).not_to_have_attribute("src", shown)
     page.get_by_role("tab", name="Upscale").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#compare-start")).to_be_visible()
-    assert page.url.endswith("?tab=compare")
+    expect(page.locator("#many-start")).to_be_visible()
+    assert page.url.endswith("?tab=many")
 
 
 def test_the_look_and_the_tab_are_kept(page: Page) -> None:
