@@ -45,7 +45,7 @@ def build(page: gr.Blocks, own: bool) -> None:
             gr.HTML(f'<p class="hint">{_OWNER if own else _VISITOR}</p>', js_on_load=None, apply_default_css=False)
         with gr.Column(scale=4, min_width=320), gr.Tabs(elem_classes="subtabs"):
             with gr.Tab("On this page", elem_id="models-sub-list"):
-                news = gr.HTML(elem_id="models-status")
+                news = gr.HTML(elem_id="models-reading")
                 table = table_of(LIST, "models-table", RENAME)
             with gr.Tab("Get more", elem_id="models-sub-more"):
                 gr.Markdown(_FETCH)

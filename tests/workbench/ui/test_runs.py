@@ -70,10 +70,10 @@ def test_a_run_that_fails_says_so_itself(tab: tuple[gr.HTML, Callable[[str | Non
 
 
 def test_nothing_but_runs_writes_into_a_status() -> None:
-    """A status is shown in the order in which a run says it. Others show finished results, at opening or by the strip."""
+    """A status is shown in the order in which a run says it. Others show what is finished already."""
     page = build()
     statuses = {block._id: block.elem_id for block in page.blocks.values() if str(block.elem_id).endswith("-status")}
-    assert len(statuses) == 8
+    assert len(statuses) == 7
     for function in page.fns.values():
         told = [statuses[block._id] for block in function.outputs if block._id in statuses]
         finished = ("_welcome", "_welcome_late", "FirstResult.show.<locals>.show", "Results.connect.<locals>.show")
