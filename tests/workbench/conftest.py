@@ -44,7 +44,7 @@ huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client 
 
 NAMES = ["bicubic-x4", "own-tiny"]
 ADVANCED = {
-    "quality": 95, "memory": 256, "self_ensemble": False, "device": "cpu", "size": "model", "amount": 2.0
+    "quality": 95, "memory": 256, "self_ensemble": False, "device": "cpu", "size": "model", "amount": 2.0, "half": False
 }  # fmt: skip
 QUESTIONS: dict[str, dict[str, Any]] = {
     "upscale": {"model": "own-tiny", "compare_with": "bicubic", "tile": "16", "output_format": "PNG"} | ADVANCED,

@@ -86,6 +86,7 @@ def test_advanced_settings_are_those_of_the_command(
         ("upscale", {"memory": 0}, "The memory must be 1 to 2048 MiB, not 0."),
         ("upscale", {"memory": 2049}, "2049"),
         ("upscale", {"device": "meta"}, "There is no device meta: choose one of cpu"),
+        ("upscale", {"half": True}, "own-tiny is not known to be safe in half precision: use full precision."),
         ("upscale", {"size": "depth"}, "There is no size depth: choose one of model, scale, width, height, max_side."),
         ("upscale", {"size": "scale", "amount": 0}, "scale must be more than 0"),
         ("upscale", {"size": "width", "amount": 10.5}, "The width must be a whole number of pixels, not 10.5."),

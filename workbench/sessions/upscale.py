@@ -66,6 +66,8 @@ class UpscaleSettings:
     """The mean over the eight flips and turns."""
     device: str = "cpu"
     size: Size = NO_WISH
+    half: bool = False
+    """Compute in float16, see `Upscaler`."""
 
     def __post_init__(self) -> None:
         most = max(in_force().pass_bytes >> 20, MEMORY)
@@ -78,7 +80,7 @@ class UpscaleSettings:
         """Return what upscales with a model; bicubic interpolation is one fast pass of the CPU.
 
         Raises:
-            UserError: tiles that are no number, or too small for the model.
+            UserError: tiles that are no number, or too small for the model, or a model that half precision may harm.
         """
         network = bool(model.parameters)
         return Upscaler(
@@ -88,6 +90,7 @@ class UpscaleSettings:
             device=self.device if network else "cpu",
             max_output_pixels=in_force().output_pixels,
             size=self.size,
+            half=self.half and network,
         )
 
     def check_pass(self, model: SRModel, height: int, width: int) -> None:
@@ -108,7 +111,7 @@ class UpscaleSettings:
     def way(self) -> str:
         """Return all that decides on the time for a pixel, but for the model."""
         memory = self.memory if self._tile == "auto" else ""
-        return f"{self._tile} {memory} {self.device}"
+        return f"{self._tile} {memory} {self.device}{' half' if self.half else ''}"
 
     @property
     def _tile(self) -> str | int:

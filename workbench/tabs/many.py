@@ -93,6 +93,7 @@ def upscale_many(
     device: Text = "cpu",
     size: Text = "model",
     amount: Real = 2.0,
+    half: Flag = False,
 ) -> Iterator[tuple[Any, ...]]:
     """Upscale many photographs alike, of each the first frame; one that fails costs the others nothing.
 
@@ -107,6 +108,7 @@ def upscale_many(
         device: "cpu", "cuda:0", ...
         size: of the results: "model" for the scale of the model, or "scale", "width", "height" or "max_side".
         amount: of that: how many times larger, or pixels; "max_side" is the most that the longer side may have.
+        half: compute in float16, which is faster on a GPU.
 
     Yields:
         What the page shows next: for each photograph its state, the name of its result in the ZIP file, its size, notes
@@ -115,7 +117,7 @@ def upscale_many(
     Raises:
         UserError: any of these is impossible, or there are too many photographs.
     """
-    question = _question(images, model, output_format, quality, tile, memory, self_ensemble, device, size, amount)
+    question = _question(images, model, output_format, quality, tile, memory, self_ensemble, device, size, amount, half)
     news = ""
     for _, news in _work(question, question.waiting()):
         yield gr.skip(), gr.skip(), news

@@ -130,6 +130,7 @@ def upscale(
     device: Text = "cpu",
     size: Text = "model",
     amount: Real = 2.0,
+    half: Flag = False,
 ) -> Iterator[tuple[Any, ...]]:
     """Upscale a photograph with two models of the same scale.
 
@@ -145,6 +146,7 @@ def upscale(
         device: "cpu", "cuda:0", ...
         size: of the result: "model" for the scale of the model, or "scale", "width", "height" or "max_side".
         amount: of that: how many times larger, or pixels; "max_side" is the most that the longer side may have.
+        half: compute in float16, which is faster on a GPU.
 
     Yields:
         What the page shows next: the session's results, both images, the result, the download, the status.
@@ -152,7 +154,7 @@ def upscale(
     Raises:
         UserError: any of these is impossible, or the image too large.
     """
-    settings = settings_of(tile, memory, self_ensemble, device, size, amount)
+    settings = settings_of(tile, memory, self_ensemble, device, size, amount, half)
     suffix, about = suffix_of(output_format), inspect(sent_file(image))
     pixels = settings.size.of(about.height, about.width, models.scale_of(model))
     check_target(Path(f"{model}{suffix}"), *reversed(pixels))

@@ -1,4 +1,5 @@
-"""The drawer *Advanced* of what upscales photographs: size of the result, tiles, memory, self-ensemble and device."""
+"""The drawer *Advanced* of what upscales photographs: size of the result, tiles, memory, self-ensemble, device and
+precision."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ _SIZES = {
 }
 _AMOUNTS = {"width": 1920, "height": 1080, "max_side": 2048}
 """Numbers to begin with."""
-DEFAULTS = ("auto", MEMORY, False, "cpu", "model", 2.0)
+DEFAULTS = ("auto", MEMORY, False, "cpu", "model", 2.0, False)
 """Values of the settings at first."""
 
 
@@ -39,7 +40,7 @@ def drawer(tab: str) -> Drawer:
     Args:
         tab: start of the ids.
     """
-    _, _, _, _, first, number = DEFAULTS
+    first, number = DEFAULTS[4:6]
     with gr.Accordion("Advanced", open=False, elem_id=f"{tab}-advanced"), gr.Group():
         with gr.Row():
             size = choice(
@@ -62,6 +63,13 @@ def drawer(tab: str) -> Drawer:
         device = choice(
             choices=devices(), value=devices()[0], label="Device", visible=len(devices()) > 1, elem_id=f"{tab}-device"
         )
+        half = gr.Checkbox(
+            False,
+            label="Half precision",
+            info="faster on a GPU",
+            visible=len(devices()) > 1,
+            elem_id=f"{tab}-half",
+        )
         quality = gr.Slider(1, 100, 95, step=1, label="Quality of JPEG and WebP", elem_id=f"{tab}-quality")
 
     def offer(size: Text) -> Any:
@@ -73,12 +81,12 @@ def drawer(tab: str) -> Drawer:
     size.change(toast(offer), size, amount, **PRIVATE)
     size.input(toast(suggest), size, amount, **PRIVATE)
     keys = {"tile": tile, "memory": memory, "ensemble": ensemble, "device": device, "size": size, "amount": amount}
-    return Drawer(keys, quality)
+    return Drawer({**keys, "half": half}, quality)
 
 
 @validated
 def settings_of(
-    tile: Text, memory: Whole, self_ensemble: Flag, device: Text, size: Text, amount: Real
+    tile: Text, memory: Whole, self_ensemble: Flag, device: Text, size: Text, amount: Real, half: Flag
 ) -> UpscaleSettings:
     """Read the fields.
 
@@ -94,4 +102,4 @@ def settings_of(
         if amount != int(amount):
             raise UserError(f"The {size} must be a whole number of pixels, not {amount}.")
         wish = Size(**{size: int(amount)})
-    return UpscaleSettings(tile, memory, self_ensemble, device, wish)
+    return UpscaleSettings(tile, memory, self_ensemble, device, wish, half)
