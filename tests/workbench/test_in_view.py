@@ -64,6 +64,7 @@ def test_button_progress_and_result_are_in_sight(page: Page, garden: Path, tab: 
         assert_in_view(page, start)
         start.click()
         if tab == "failures":  # which is done too soon
+            expect(status.locator(".status")).to_be_visible(timeout=PATIENCE)
             assert_in_view(page, start, status)
         else:
             expect(status.locator(".running")).to_be_visible(timeout=PATIENCE)
