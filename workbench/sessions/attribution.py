@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from analysis.common.image_windows import Region
-from analysis.comparison.compare import Comparison, compare
+from analysis.comparison.compare import Comparison, compare, score_texts
 from analysis.lam.attribution import Attribution
 from analysis.lam.figure import contribution_area, overlay
 from analysis.lam.patches import Patch, patch_around
@@ -20,11 +20,12 @@ from promptsr.support.errors import UserError
 from promptsr.support.files import write_json
 from promptsr.support.progress import finish
 from promptsr.zoo.sr_model import SRModel
-from workbench.sessions.compare import Question, write_crops
+from workbench.sessions.compare import Question
 from workbench.sessions.figure_names import figure_names
 from workbench.sessions.pictures import (
     BLUE,
     CLOSEUP,
+    enlarge,
     framed,
     from_array,
     new_file,
@@ -96,7 +97,16 @@ class Attributed:
 
     def crops(self) -> list[tuple[str, str]]:
         """Write files, and return them with captions: the window of every result, enlarged."""
-        return write_crops(self.explanation.comparison, self.explanation.patch.region, self.metadata)
+        comparison, region = self.explanation.comparison, self.explanation.patch.region
+        comparison.check(region)
+        folder, everywhere, crops = new_folder(), slice(None), []
+        scores = ["", *("  {} dB / {}".format(*score_texts(*each)) for each in comparison.scores(region))]
+        for index, (name, image) in enumerate(comparison.pictures):
+            file = new_file(folder, name, ".png")
+            crop = to_picture(region.crop(image), self.metadata)
+            encode(enlarge(crop, everywhere, everywhere, max(1, CLOSEUP // region.size)), file)
+            crops.append((str(file), name + (scores[index] if comparison.hr is not None else "")))
+        return crops
 
     def draw(self, strength: float, level: float) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         """Write files, and return them with captions: the maps over the input, and the contribution areas.

@@ -21,7 +21,7 @@ from promptsr.support.errors import UserError
 from promptsr.zoo.memory import enough_for_result
 from workbench.server.limits import in_force
 from workbench.sessions.figure_names import figure_names
-from workbench.sessions.pictures import CLOSEUP, enlarge, new_file, new_folder, to_picture, write_figure
+from workbench.sessions.pictures import new_file, new_folder, to_picture, write_figure
 from workbench.sessions.uploads import read_photograph
 
 _BYTES = 5 * 3 * 4 + 13 * 8
@@ -200,23 +200,6 @@ class Compared:
         """
         figure = draw_comparison(self.load().renamed(figure_names()), region, self.name)
         return write_figure(figure, f"{self.name}-comparison", (".png", ".pdf", ".svg"))
-
-
-def write_crops(comparison: Comparison, region: Region, metadata: Metadata) -> list[tuple[str, str]]:
-    """Write the region of every picture, enlarged without smoothing: files, with names and scores as captions.
-
-    Raises:
-        UserError: the region leaves the image.
-    """
-    comparison.check(region)
-    folder, everywhere, crops = new_folder(), slice(None), []
-    scores = ["", *("  {} dB / {}".format(*score_texts(*each)) for each in comparison.scores(region))]
-    for index, (name, image) in enumerate(comparison.pictures):
-        file = new_file(folder, name, ".png")
-        crop = to_picture(region.crop(image), metadata)
-        encode(enlarge(crop, everywhere, everywhere, max(1, CLOSEUP // region.size)), file)
-        crops.append((str(file), name + (scores[index] if comparison.hr is not None else "")))
-    return crops
 
 
 def keep(name: str, comparison: Comparison, metadata: Metadata) -> Compared:

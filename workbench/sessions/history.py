@@ -2,18 +2,16 @@
 
 import math
 import shutil
-from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet, finalize
 
-from PIL import Image
-
+from promptsr.imaging import decode
 from promptsr.support.errors import UserError
 from workbench.server.limits import in_force
+from workbench.sessions.pictures import thumbnail
 from workbench.sessions.upscale import Shown
 
 _THUMBNAIL = (192, 144)
@@ -59,7 +57,7 @@ class History:
             _owned.add(shown)
             finalize(shown, _delete, shown.result.parent, shown.looks, shown.downloads.values()).atexit = False
         number = max((each.number for each in self.entries), default=0) + 1
-        entry = Entry(number, shown, _thumbnail(shown.small))
+        entry = Entry(number, shown, thumbnail(decode(shown.small), *_THUMBNAIL))
         return History((*self.entries, entry), after=number)._trimmed()
 
     @property
@@ -165,14 +163,6 @@ class History:
 
 def _within(entries: list[Entry], count: int, pixels: int) -> bool:
     return len(entries) <= count and sum(math.prod(each.shown.size) for each in entries) <= pixels
-
-
-def _thumbnail(file: Path) -> str:
-    with Image.open(file) as image:
-        image.thumbnail(_THUMBNAIL)
-        buffer = BytesIO()
-        image.save(buffer, "WebP", quality=80)
-    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def _delete(folder: Path, looks: Iterable[Path], downloads: Iterable[Path]) -> None:

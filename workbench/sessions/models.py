@@ -116,8 +116,9 @@ def usable() -> list[str]:
 
 def of_scale(scale: int, gradients: bool = False) -> list[str]:
     """Return the models of this scale; without ONNX models if gradients are needed."""
-    names = (name for name in usable() if known()[name].scale == scale)
-    return [name for name in names if not (gradients and known()[name].architecture == "ONNX")]
+    models = known()
+    names = (name for name in usable() if models[name].scale == scale)
+    return [name for name in names if not (gradients and models[name].architecture == "ONNX")]
 
 
 def favourite() -> str:
@@ -260,13 +261,14 @@ def _untrained(kind: str, scale: int) -> PromptSR:
 
 def networks() -> list[str]:
     """Return the names of the PromptSR networks, those with weights first."""
-    names = [name for name, model in known().items() if model.architecture == PromptSR.__name__]
-    return sorted(names, key=lambda name: not known()[name].has_weights)
+    found = [model for model in known().values() if model.architecture == PromptSR.__name__]
+    return [model.name for model in sorted(found, key=lambda model: not model.has_weights)]
 
 
 def network_choices() -> list[tuple[str, str]]:
     """Label and name of each PromptSR network, for a dropdown."""
-    return [(name if known()[name].has_weights else f"{name} (untrained)", name) for name in networks()]
+    models = known()
+    return [(name if models[name].has_weights else f"{name} (untrained)", name) for name in networks()]
 
 
 def first_network() -> str:

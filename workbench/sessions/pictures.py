@@ -25,6 +25,8 @@ from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_pixels, to_unit
 from promptsr.inference import lanczos
 
+FRESH = 12 * 60 * 60
+"""Seconds for which a result can be shown to others or again; its files live for a day, also on pages just opened."""
 CLOSEUP = 384
 """Side of a close-up in screen pixels."""
 VIEW_PIXELS = 2**24

@@ -54,6 +54,11 @@ def expected(models: Sequence[str], way: str, pixels: int) -> dict[str, float]:
     return {} if None in known.values() else {name: pixels * (rate or 0) for name, rate in known.items()}
 
 
+def total(models: Sequence[str], way: str, pixels: int) -> float | None:
+    """Return the seconds that all of these models will take, as `expected`; None if that is not known."""
+    return sum(expected(models, way, pixels).values()) or None
+
+
 def latest(model: str) -> float | None:
     """Return the seconds for each pixel of input of a model's last run, in whatever way; None if it has never run."""
     rates = [seconds for key, seconds in _rates().seconds.items() if key.partition("\n")[0] == model]

@@ -85,7 +85,7 @@ class UpscaleSettings:
         network = bool(model.parameters)
         return Upscaler(
             self_ensemble(model) if self.ensemble and network else model,
-            tile=self._tile if network else "auto",
+            tile=self.tile_size if network else "auto",
             memory_budget=self.memory << 20,
             device=self.device if network else "cpu",
             max_output_pixels=in_force().output_pixels,
@@ -99,7 +99,7 @@ class UpscaleSettings:
         Raises:
             UserError: they do.
         """
-        tile = self._tile
+        tile = self.tile_size
         if tile == "auto" and self.memory > MEMORY:
             tile = self.upscaler(model).tile_for(height, width) or "whole"
         models.check_pass(model, tile, height, width)
@@ -110,11 +110,12 @@ class UpscaleSettings:
 
     def way(self) -> str:
         """Return all that decides on the time for a pixel, but for the model."""
-        memory = self.memory if self._tile == "auto" else ""
-        return f"{self._tile} {memory} {self.device}{' half' if self.half else ''}"
+        memory = self.memory if self.tile_size == "auto" else ""
+        return f"{self.tile_size} {memory} {self.device}{' half' if self.half else ''}"
 
     @property
-    def _tile(self) -> str | int:
+    def tile_size(self) -> str | int:
+        """`tile` as `Upscaler` takes it."""
         text = self.tile.strip()
         return int(text) if text.isdecimal() else text
 

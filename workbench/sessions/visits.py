@@ -14,11 +14,10 @@ from gradio.context import LocalContext
 
 from promptsr.support.errors import UserError
 from workbench.server.limits import in_force
+from workbench.sessions.pictures import FRESH
 
 _EACH = 8
 """Answers that are kept of one visit, the latest ones."""
-_FRESH = 12 * 60 * 60
-"""Seconds for which they are kept; their files live for a day."""
 _PAUSE = 0.2
 """Seconds between two looks at a run that goes on."""
 
@@ -97,7 +96,7 @@ def find(tab: str, question: tuple[Any, ...]) -> Answer | None:
     with _lock:
         answers = _visits.get(_pages.get(_session() or "", ""))
         answer = answers.get(_key(tab, question)) if answers else None
-        return answer if answer and time.monotonic() - answer.seen < _FRESH else None
+        return answer if answer and time.monotonic() - answer.seen < FRESH else None
 
 
 def kept(tab: str, handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

@@ -269,7 +269,7 @@ def _expected(
     height, width = (min(side // factor, INPUT) for side in (about.height, about.width))
     count = steps + (_PREVIEW.steps if steps > _PREVIEW.steps else 0)
     networks = [_LAM.format(name) for name in names or [] if not name.startswith(models.BICUBIC)]
-    return sum(speed.expected(networks, _WAY, count * height * width).values()) or None
+    return speed.total(networks, _WAY, count * height * width)
 
 
 def warm() -> None:

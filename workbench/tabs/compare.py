@@ -37,7 +37,6 @@ from workbench.ui.components import (
     slider,
     suggestions,
     table_of,
-    tile_of,
     tile_size,
     toast,
 )
@@ -197,18 +196,18 @@ def compare_models(
     image = str(sent_file(image))
     networks = models.load_several(names or [])
     question = ask(Path(image), way, Path(hr_image) if hr_image else None, common_scale(networks))
-    size = tile_of(tile)
+    settings = UpscaleSettings(tile)
     for network in networks:
-        models.check_pass(network, size, *question.lr.shape[2:])
+        models.check_pass(network, settings.tile_size, *question.lr.shape[2:])
 
-    how, pixels = UpscaleSettings(tile).way(), question.lr.shape[2] * question.lr.shape[3]
+    how, pixels = settings.way(), question.lr.shape[2] * question.lr.shape[3]
     known = speed.expected(names or [], how, pixels)
     job = status.Job({each.name: float(each.parameters > 0) for each in networks} | known, sum(known.values()))
 
     def tell(step: Comparing) -> tuple[Any, Any, str]:
         return gr.skip(), gr.skip(), job.running(step.model, f"Upscaling with {step.model}", step.progress)
 
-    comparison = yield from status.announced(compare(networks, question.lr, question.hr, size), tell)
+    comparison = yield from status.announced(compare(networks, question.lr, question.hr, settings.tile_size), tell)
     for result in comparison.results:
         speed.remember(result.model, how, pixels, result.seconds)
     shown = keep(Path(image).stem, comparison, question.metadata)
@@ -225,7 +224,7 @@ def _expected(image: Text | None, way: Text, hr_image: Text | None, names: Texts
     """Return the seconds that a comparison will take, if all its networks have run in this way before."""
     about, scale = inspect(sent_file(image)), models.scale_of((names or [""])[0])
     pixels = about.height * about.width // (scale**2 if way == "shrink" else 1)
-    return sum(speed.expected(names or [], UpscaleSettings(tile).way(), pixels).values()) or None
+    return speed.total(names or [], UpscaleSettings(tile).way(), pixels)
 
 
 def _case(place: Place) -> Values:

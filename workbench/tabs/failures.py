@@ -202,7 +202,7 @@ def search(
 def _expected(files: Texts | None, model: Text, against: Texts | None, window: Whole, cases: Whole) -> float | None:
     """Return the seconds that a search will take, if there was one with these models before."""
     pixels = _pixels([Path(file) for file in files] if files else sample_paths(_SAMPLE_SIDE))
-    return sum(speed.expected([_rate(model, against)], _WAY, pixels).values()) or None
+    return speed.total([_rate(model, against)], _WAY, pixels)
 
 
 def _rate(model: str, against: Sequence[str] | None) -> str:

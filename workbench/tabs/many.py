@@ -191,7 +191,7 @@ def _expected(images: Texts | None, model: Text, file_format: Text, quality: Who
     question = _question(images, model, file_format, quality, *drawn)
     pixels = sum(question.entries[index].pixels for index in question.waiting())
     names = [question.settings.title(model)]
-    return sum(speed.expected(names, question.settings.way(), pixels).values()) or None
+    return speed.total(names, question.settings.way(), pixels)
 
 
 def _question(images: list[str] | None, model: str, file_format: str, quality: int, *drawn: Any) -> Question:

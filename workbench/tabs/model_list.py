@@ -15,7 +15,7 @@ from workbench.server.arguments import Texts
 from workbench.sessions import figure_names, models
 from workbench.sessions.model_rows import ignored, rows, to_fetch
 from workbench.ui import status
-from workbench.ui.components import CLICK, LIGHT, PRIVATE, checkpoints, event_value, table_of, toast
+from workbench.ui.components import CLICK, LIGHT, PRIVATE, event_value, several_files, table_of, toast
 from workbench.ui.model_choice import open_choices, renew_choices
 from workbench.ui.model_tables import COPY, IGNORED, KEEP_NAME, LIST, MORE, RENAME, RESTORE_NAME
 from workbench.ui.tab_header import tab
@@ -41,7 +41,7 @@ def build(page: gr.Blocks, own: bool) -> None:
     with tab(TAB) as opened:
         with gr.Column(scale=1, min_width=260):
             if own:
-                files = checkpoints(label="Add checkpoints", height=140, elem_id="models-file")
+                files = several_files("model.safetensors", label="Add checkpoints", height=140, elem_id="models-file")
             gr.HTML(f'<p class="hint">{_OWNER if own else _VISITOR}</p>', js_on_load=None, apply_default_css=False)
         with gr.Column(scale=4, min_width=320), gr.Tabs(elem_classes="subtabs"):
             with gr.Tab("On this page", elem_id="models-sub-list"):

@@ -1,9 +1,8 @@
 """The tab *Upscale*: a photograph in, a larger one out, beside another model's, under a magnifier, and as a file."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextvars import Context
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from workbench.ui.components import (
     toast,
 )
 from workbench.ui.download import Download
+from workbench.ui.first_result import FirstResult
 from workbench.ui.model_choice import model_choice
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.start_bar import estimated, press, start_bar
@@ -268,7 +268,7 @@ def _expected(image: Text | None, model: Text, compare_with: Text, *drawn: Any) 
     """Return the seconds that a run will take, if all its networks have run in this way on this machine before."""
     settings, about = settings_of(*drawn), inspect(sent_file(image))
     names = [compare_with, settings.title(model)]
-    return sum(speed.expected(names, settings.way(), about.height * about.width).values()) or None
+    return speed.total(names, settings.way(), about.height * about.width)
 
 
 def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
@@ -276,10 +276,17 @@ def _choose_rival(model: Text, compared: Text) -> gr.Dropdown:
     return gr.Dropdown(choices=names, value=compared if compared in names else models.BICUBIC)
 
 
-@on_device  # it is made once, also if somebody comes meanwhile
 def warm() -> None:
     """Make the result that the page opens with, and build kernels that have to be built."""
-    first_result()
+    _first_result()
+
+
+def _upscale_sample() -> tuple[Any, ...]:
+    question = str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, *DEFAULTS
+    return [*_upscale(*question)][-1]
+
+
+_first_result = FirstResult(_upscale_sample)
 
 
 def _welcome_late(news: str, request: gr.Request) -> tuple[Any, ...]:
@@ -290,21 +297,10 @@ def _welcome_late(news: str, request: gr.Request) -> tuple[Any, ...]:
 
 
 def _welcome(request: gr.Request) -> tuple[Any, ...]:
-    """Return a finished result for a page that opens; made once for everybody."""
-    if {"photo", "sample"} & set(
-        request.query_params
-    ) or not first_result.cache_info().currsize:  # a link asks for something else
+    """Return that result for a page that opens, unless its link asks for something else or it is still to be made."""
+    if {"photo", "sample"} & set(request.query_params) or not _first_result.is_ready:
         raise nothing()
-    if not first_result()[0].result.exists():
-        first_result.cache_clear()  # files live for a day
-    return first_result()
-
-
-@lru_cache(maxsize=1)
-def first_result() -> tuple[Any, ...]:
-    """Return the result that the page opens with."""
-    question = str(sample_paths(_SAMPLE_SIDE)[1]), models.favourite(), models.BICUBIC, *DEFAULTS
-    return Context().run(lambda: [*_upscale(*question)][-1])  # its status names no event: it is shown on many pages
+    return _first_result()
 
 
 def _case(place: Place) -> Values:

@@ -172,12 +172,21 @@ def photo(**options: Any) -> tuple[gr.Image, Dependency]:
 
 
 def photos(**options: Any) -> gr.Files:
-    """Return an input of several images, whose handlers get the paths of the very files that were sent."""
-    files = gr.Files(file_types=["image"], **options)
-    # Gradio would tell images by their suffixes.
+    """Return an input of several images, as `several_files`; Gradio would tell images by their suffixes."""
+    return several_files("photo.png", file_types=["image"], **options)
+
+
+def several_files(example: str, **options: Any) -> gr.Files:
+    """Return an input of several files, whose handlers get the paths of the very files that were sent.
+
+    Args:
+        example: name of one, for programs.
+        options: more arguments of `gr.Files`.
+    """
+    files = gr.Files(**options)
     replace_method(files, "preprocess", ("payload",), lambda payload: payload and [file.path for file in payload.root])
     _take_no_addresses(files)
-    _show_how(files, ["photo.png"])
+    _show_how(files, [example])
     return files
 
 
@@ -187,15 +196,6 @@ def archive(**options: Any) -> gr.File:
     _take_no_addresses(file)
     _show_how(file, "photos.zip")
     return file
-
-
-def checkpoints(**options: Any) -> gr.Files:
-    """Return an input of several files of weights, whose handlers get the paths of the very files that were sent."""
-    files = gr.Files(**options)
-    replace_method(files, "preprocess", ("payload",), lambda payload: payload and [file.path for file in payload.root])
-    _take_no_addresses(files)
-    _show_how(files, ["model.safetensors"])
-    return files
 
 
 def _show_how(component: gr.Image | gr.File, example: str | list[str]) -> None:
@@ -228,14 +228,8 @@ def choice(**options: Any) -> gr.Dropdown:
 
 
 def tile_size(elem_id: str) -> gr.Textbox:
-    """Return the field for the side of the tiles; `tile_of` reads it."""
+    """Return the field for the side of the tiles; `UpscaleSettings.tile_size` reads it."""
     return gr.Textbox("auto", label="Tile", info="auto, whole, or pixels", max_lines=1, min_width=120, elem_id=elem_id)
-
-
-def tile_of(text: str) -> str | int:
-    """Convert the field to the `tile` of `promptsr.inference.upscaler.Upscaler`."""
-    text = str(text).strip()
-    return int(text) if text.isdecimal() else text
 
 
 def picture(label: str, **options: Any) -> gr.Image:

@@ -9,10 +9,8 @@ import gradio as gr
 from gradio.events import Dependency
 
 from workbench.server.device import on_device
+from workbench.sessions.pictures import FRESH
 from workbench.ui.components import PRIVATE, nothing, toast
-
-_FRESH = 12 * 60 * 60
-"""Seconds after which it is made again; its files live for a day, also on pages that have just been opened."""
 
 
 class FirstResult:
@@ -29,17 +27,19 @@ class FirstResult:
 
     def __call__(self) -> tuple[Any, ...]:
         """Return it; it is made when it is missing."""
-        if not self._fresh():
+        if not self.is_ready:
             self._renew()
         assert self._result is not None
         return self._result
 
-    def _fresh(self) -> bool:
-        return self._result is not None and time.time() - self._made <= _FRESH
+    @property
+    def is_ready(self) -> bool:
+        """True if it can be shown at once."""
+        return self._result is not None and time.time() - self._made <= FRESH
 
     @on_device  # it is made once, also if somebody comes meanwhile
     def _renew(self) -> None:
-        if not self._fresh():
+        if not self.is_ready:
             self._result = Context().run(self._make)  # its status names no event: it is shown on many pages
             self._made = time.time()
 

@@ -46,11 +46,11 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(features.movedim(1, -1)).movedim(-1, 1)
 
 
-def enlarging(width: int, scale: int, activation: nn.Module | None = None) -> nn.Sequential:
-    """Return the layers that enlarge features: a 3 x 3 convolution and a pixel shuffle; for x4 both twice."""
+def enlarging(width: int, scale: int, activation: nn.Module | None = None, kernel: int = 3) -> nn.Sequential:
+    """Return the layers that enlarge features: a convolution and a pixel shuffle; for x4 both twice."""
     layers = nn.Sequential()
     for factor in FACTORS[scale]:
-        layers.extend([nn.Conv2d(width, width * factor**2, 3, padding=1), nn.PixelShuffle(factor)])
+        layers.extend([nn.Conv2d(width, width * factor**2, kernel, padding=kernel // 2), nn.PixelShuffle(factor)])
         layers.extend([activation] if activation else [])
     return layers
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptsr.zoo.peers.parts import FACTORS, ChannelNorm, count
+from promptsr.zoo.peers.parts import ChannelNorm, count, enlarging
 from promptsr.zoo.peers.peer import Peer
 
 _SHUFFLED, _WIDER = 8, 16
@@ -34,11 +34,7 @@ class ShuffleMixer(Peer):
         self.scale = scale
         self.encoder = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.blocks = nn.Sequential(*(Block(width, kernel, hidden) for _ in range(blocks)))
-        self.upsampling = nn.Sequential()
-        for factor in FACTORS[scale]:
-            self.upsampling.append(nn.Conv2d(width, width * factor**2, 1))
-            self.upsampling.append(nn.PixelShuffle(factor))
-            self.upsampling.append(nn.SiLU())
+        self.upsampling = enlarging(width, scale, nn.SiLU(), kernel=1)
         self.decoder = nn.Conv2d(width, 3, 3, padding=1)
 
     @classmethod
