@@ -147,8 +147,8 @@ def _work(question: Question, indices: Sequence[int]) -> Iterator[tuple[Any, str
     worker, entries = question.settings.upscaler(models.load(question.model)), question.entries
     pixels = {index: entries[index].pixels for index in indices}
     name, way = question.settings.title(question.model), question.settings.way()
-    expected = speed.expected([name], way, sum(pixels.values()))
-    job = status.Job({str(index): float(count) for index, count in pixels.items()}, sum(expected.values()))
+    expected = speed.total([name], way, sum(pixels.values()))
+    job = status.Job({str(index): float(count) for index, count in pixels.items()}, expected)
     seconds = 0.0
 
     def tell(index: int, text: str, progress: Progress | None) -> tuple[Any, str]:

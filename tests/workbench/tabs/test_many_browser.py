@@ -24,7 +24,7 @@ DROP = """(place, files) => {
 def photos(tmp_path: Path) -> list[Path]:
     """A bad one among good ones, one of which takes long."""
     rng = np.random.default_rng(6)
-    sizes = {"first.png": (20, 24), "notes.png": (4, 4), "large.png": (200, 260), "last.png": (16, 28)}
+    sizes = {"first.png": (20, 24), "notes.png": (4, 4), "large.png": (112, 160), "last.png": (16, 28)}
     for name, size in sizes.items():
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / name)
     (tmp_path / "notes.png").write_text("No image at all.")
