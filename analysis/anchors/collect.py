@@ -106,7 +106,7 @@ def collect(
         ranks: the processes that share the work; each returns the whole.
 
     Yields:
-        Progress, before each batch and at the end.
+        Progress, before each pass and at the end.
 
     Raises:
         UserError: a variant is not a PromptSR with anchor prompting or lacks the block, the folder holds a collection
@@ -143,11 +143,11 @@ def collect(
     to_do = [indices for indices in _batches(sizes, batch) if not all(done[indices])]
     ranks.barrier()  # all have the same list before the first of it is done
     for indices in to_do[ranks.rank :: ranks.world]:
-        yield progress(images.files[indices[0]])
         lr = {i: image for i in indices if (image := load(i)) is not None}
         if lr:
             inputs = torch.cat(list(lr.values()))
             for name, network in networks.items():
+                yield progress(images.files[indices[0]])  # a batch of all networks is long for who wants to stop
                 prompts = anchor_prompts(network, inputs.to(variants[name].device), block)
                 store.write(name, {int(offsets[name][i]): p for i, p in zip(lr, prompts, strict=True)})
             store.finish(list(lr))

@@ -192,19 +192,26 @@ def watched(browser: BrowserContext) -> Iterator[list[str]]:
             page.close()
 
 
-@pytest.fixture(params=[1280])
-def page(browser: BrowserContext, server: Server, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, freshly opened; afterwards it must have asked nobody else, and complained about nothing."""
+@pytest.fixture
+def blank(browser: BrowserContext) -> Iterator[Page]:
+    """A page that shows nothing yet; afterwards it must have asked nobody else, and complained about nothing."""
     complaints: list[str] = []
     with watched(browser) as outside:
         page = browser.new_page()
-        page.set_viewport_size({"width": request.param, "height": 900})
+        page.set_viewport_size({"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
-        page.goto(server.url)
-        page.locator(".closeup img").nth(2).wait_for(state="attached")  # the result that it opens with
         yield page
     assert (outside, complaints) == ([], [])
+
+
+@pytest.fixture(params=[1280])
+def page(blank: Page, server: Server, request: pytest.FixtureRequest) -> Page:
+    """The page, freshly opened, with the result that it opens with."""
+    blank.set_viewport_size({"width": request.param, "height": 900})
+    blank.goto(server.url)
+    blank.locator(".closeup img").nth(2).wait_for(state="attached")
+    return blank
 
 
 def is_complaint(message: ConsoleMessage) -> bool:
@@ -242,7 +249,8 @@ def open_advanced(page: Page, tab: str = "upscale") -> None:
     """Open the drawer of a tab, unless it is open."""
     if page.locator(f"#{tab}-tile").count() == 0 or not page.locator(f"#{tab}-tile").is_visible():
         page.locator(f"#{tab}-advanced > button").click()
-    expect(page.locator(f"#{tab}-tile")).to_be_visible()
+    tile = page.locator(f"#{tab}-tile").locator("input, textarea")
+    expect(tile).not_to_have_value("")  # else it is just being made, and what is typed into it is lost
 
 
 def fill(field: Locator, value: str) -> None:
@@ -276,3 +284,11 @@ def click_at(image: Locator, across: float, down: float) -> tuple[float, float]:
     left, top = (frame["width"] - scale * width) / 2, (frame["height"] - scale * height) / 2
     image.click(position={"x": left + across * scale * width, "y": top + down * scale * height})
     return across * width, down * height
+
+
+def finished(page: Page, tab: str) -> Locator:
+    """The status of a result of a run of one's own, once it is there and belongs to the settings."""
+    status = page.locator(f"#{tab}-status .done[data-run]:not([data-run=''])")
+    expect(status).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(f"#tab-{tab}")).not_to_have_attribute("data-old", "", timeout=PATIENCE)
+    return status

@@ -158,6 +158,15 @@ const asLoaded = (tab) => {
   return {query: before[SETTINGS + tab] ?? '', how: 'remembered'};
 };
 let wanted = asLoaded;
+window.arrival = () => JSON.stringify({visit, tab: new URLSearchParams(location.search).get('tab')});
+window.openTabs = () => {
+  for (const button of document.querySelectorAll('[id$="-opening"]')) {
+    const tab = button.id.replace('-opening', '');
+    if (wanted(tab).query === '') continue;
+    window.opening(tab); // until its answer is there, the address stays
+    button.click();
+  }
+};
 window.opening = (tab) => {
   const {query, how} = wanted(tab);
   of(tab).awaited = query !== '' && how === 'link';
@@ -235,6 +244,7 @@ const belong = () => {
     const going = news.matches('.running') && known.by !== run;
     const old = known.shown !== undefined && (going || known.shown !== known.now);
     panel.toggleAttribute('data-old', old);
+    document.getElementById(`${tab}-start`)?.setAttribute('aria-disabled', news.matches('.running')); // *Cancel* is first
     for (const file of panel.querySelectorAll(FILES)) file.inert = old;
     if (fresh) reveal(news.closest('.start-bar').parentElement.lastElementChild);
     known.old = old;

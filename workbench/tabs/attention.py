@@ -159,7 +159,7 @@ def build() -> TabSettings:
     ]
     new = [event(toast(_middle), image, [x, y], **PRIVATE) for event in (sent.success, taken.load_input_event.then)]
     for placed in (moved, clicked, named, *found, *new):
-        placed.success(*looking, **again)
+        placed.success(toast(_attention_inside), question, outputs, **again)
     opened.select(toast(_opened), [facts, settings.question, *question], outputs, **again)
     settings.answer(attention, outputs, **again)
 
@@ -346,11 +346,25 @@ def _middle(image: Text | None) -> tuple[int, int]:
 def _inside(image: Text | None, x: Whole | None, y: Whole | None) -> list[Any]:
     """Return the numbers that have to change for the pixel to lie inside, and the picture with a frame around it."""
     image = str(sent_file(image))
-    height, width = small(image).shape[2:]
-    inside = [
-        length // 2 if start is None else min(max(start, 0), length - 1) for start, length in ((x, width), (y, height))
-    ]
+    inside = _nearest(image, x, y)
     return [*corrected(inside, (x, y)), view(image, *inside)]
+
+
+def _attention_inside(
+    image: Text | None, model: Text, group: Whole, block: Whole, x: Whole | None, y: Whole | None, jacobian: Flag
+) -> tuple[Any, ...]:
+    """Answer for the nearest pixel inside: since the fields were corrected, keys may have moved them on."""
+    answer: tuple[Any, ...] = attention(image, model, group, block, *_nearest(str(sent_file(image)), x, y), jacobian)
+    return answer
+
+
+def _nearest(image: str, x: Whole | None, y: Whole | None) -> tuple[int, int]:
+    """Return the pixel inside that is nearest to these numbers, the middle where there are none."""
+    height, width = small(image).shape[2:]
+    across, down = (
+        length // 2 if start is None else min(max(start, 0), length - 1) for start, length in ((x, width), (y, height))
+    )
+    return across, down
 
 
 def _if_empty(text: Text | None) -> None:

@@ -38,7 +38,6 @@ _FOLLOW: dict[str, Any] = {**CLICK, "concurrency_id": "following", "concurrency_
 """Arguments of events that show what a run has found, which goes on by itself."""
 _OTHERS = ("tab", "view", "logs", "__theme", "__lang", "__sign")
 """Keys that are not of a tab: of links, of Gradio and of Hugging Face."""
-_OPEN, _ASKING = "history-moved", "history-asking"
 
 Values = Mapping[str, Any]
 """Values of a tab by key."""
@@ -61,6 +60,14 @@ class Question:
     """A run of the same visit that answers it, or did; known once it has arrived."""
     arrived: bool = False
     taken: bool = False
+
+
+class _Arrival(BaseModel):
+    """A page that is loaded or goes back."""
+
+    visit: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    tab: str | None = None
+    """That the address names."""
 
 
 class _Opening(BaseModel):
@@ -294,22 +301,29 @@ def connect(page: gr.Blocks, tabs: gr.Tabs, settings: Sequence[TabSettings]) -> 
                     [tabs, *destination.keys.values(), destination.question],
                     **{**PRIVATE, "trigger_mode": "once"},
                 )
-    asking = gr.Textbox(visible="hidden", elem_id=_ASKING)
-    moved = gr.Button(visible="hidden", elem_id=_OPEN)
+    asking = gr.Textbox(visible="hidden", elem_id="asking")
+    moved = gr.Button(visible="hidden", elem_id="history-moved")
 
-    def select(address: Annotated[str, Field(max_length=20_000)]) -> Any:
-        tab = QueryParams(address).get("tab")
+    def select(asking: Annotated[str, Field(max_length=20_000)]) -> Any:
+        try:
+            arrival = _Arrival.model_validate_json(asking)
+        except ValidationError as error:
+            raise nothing() from error
+        visits.enter(arrival.visit)
+        tab = arrival.tab
         if tab is not None and tab not in list(TABS):
             raise UserError(f"There is no tab {tab}: a link names one of {', '.join(TABS)}.")
         return gr.Tabs(selected=tab or next(iter(TABS)))
 
-    gr.on([page.load, moved.click], toast(select), asking, tabs, js="() => [location.search.slice(1)]", **PRIVATE)
+    gr.on([page.load, moved.click], toast(select), asking, tabs, js="() => [window.arrival()]", **PRIVATE)
     for each in settings:
         each.question.render()  # outside of `tabs`, which would count it as one of them
-        outputs = [*each.keys.values(), each.question]
+        button = gr.Button(visible="hidden", elem_id=f"{each.tab}-opening")
         js = f"() => [window.opening('{each.tab}')]"
-        opened = gr.on([page.load, moved.click], toast(each.open), asking, outputs, js=js, **PRIVATE)
+        opened = button.click(toast(each.open), asking, [*each.keys.values(), each.question], js=js, **PRIVATE)
         opened.then(None, list(each.keys.values()), None, js=each._tell(opened=True), **PRIVATE)
+    # Only tabs that have something to open ask the server: each question costs the browser a tenth of a second.
+    gr.on([page.load, moved.click], None, None, None, js="() => { window.openTabs(); }", **PRIVATE)
 
 
 def _hand_on(source: TabSettings, destination: TabSettings, *values: Any) -> list[Any]:

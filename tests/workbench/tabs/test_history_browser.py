@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from promptsr.imaging import decode
-from tests.workbench.conftest import PATIENCE, Server, choose, numbers, send
+from tests.workbench.conftest import PATIENCE, Server, choose, numbers, open_advanced, send
 
 
 def test_results_are_shown_again_with_all_that_belongs_to_them(
@@ -63,7 +63,7 @@ def test_results_are_shown_again_with_all_that_belongs_to_them(
     expect(model).to_have_value("promptsr-tiny-x4")
     expect(page.locator("#upscale-image img")).to_have_attribute("src", re.compile("chelsea"))
     expect(panel).not_to_have_attribute("data-old", "")
-    page.locator("#upscale-advanced").get_by_role("button").first.click()
+    open_advanced(page)
     page.locator("#upscale-tile").locator("input, textarea").fill("16")
     expect(panel).to_have_attribute("data-old", "")
 
