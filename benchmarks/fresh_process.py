@@ -11,12 +11,12 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
 from benchmarks.contenders import build
 from benchmarks.passes import Settings, forward_pass
+from promptsr.evaluation.cost import resident
 from promptsr.support.errors import UserError
 
 _SMALL = 16
@@ -49,22 +49,6 @@ def measure(name: str, height: int, width: int, settings: Settings) -> Memory:
             "out, choose a smaller size."
         )
     return Memory(**json.loads(done.stdout))
-
-
-def resident() -> tuple[int, int]:
-    """Return the bytes of this process that are in memory now, and the most that there were.
-
-    From what Linux tells about this process: what `resource` tells begins with the peak of the process that started it.
-
-    Raises:
-        UserError: this is not Linux.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError("Memory is measured as Linux tells it: run this benchmark on Linux.") from error
-    now, peak = (1024 * int(status.partition(key)[2].split()[0]) for key in ("VmRSS:", "VmHWM:"))
-    return now, peak
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,6 +30,15 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     draw(figure, file, format="png", dpi=_DPI, transparent=True, bbox_inches="tight", pad_inches=0.03)
     return file.getvalue()
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element for HTML: no ground, no fonts, the same text on every run."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "promptsr", "svg.fonttype": "path"}):
+        draw(figure, file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    return text[text.index("<svg") :]
 
 
 def publish(figure: Figure, path: Path) -> None:

@@ -24,7 +24,7 @@ from promptsr.zoo.sr_model import SRModel
 
 _HEIGHT, _WIDTH = 180, 320
 """LR input that Table III counts: 1280 x 720 at x4."""
-_LARGEST = 2e6
+LARGEST = 2e6
 """Parameters beyond which Fig. 1b leaves a network out."""
 _SETTINGS: dict[tuple[str, str], str] = {
     ("IV", "windows only"): "ablation-windows-only",
@@ -142,7 +142,7 @@ def accuracy_against_size(dataset: str = "Urban100", scale: int = 4) -> list[Poi
     for model in list_models():
         if model.scale == scale and dataset in model.scores and model.parameters:
             points.append(Point(model.name, model.parameters, model.scores[dataset]["psnr_y"], "measured"))
-    return sorted((point for point in points if point.parameters <= _LARGEST), key=lambda point: point.parameters)
+    return sorted((point for point in points if point.parameters <= LARGEST), key=lambda point: point.parameters)
 
 
 def _printed(method: str, metric: str, dataset: str, scale: int) -> float | None:

@@ -1,13 +1,10 @@
 """Pictures of failure cases: error against texture complexity, and one case in the layout of the paper's Fig. 9."""
 
-import io
-
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.common.figure_style import INK, draw, drawable, show_plainly
+from analysis.common.figure_style import INK, drawable, show_plainly
 from analysis.comparison.figure import draw_comparison
 from analysis.failures.study import Case
 
@@ -41,12 +38,3 @@ def draw_texture(texture: pd.DataFrame) -> Figure:
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(INK)
     return figure
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element for HTML: no ground, no fonts, the same text on every run."""
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "failures", "svg.fonttype": "path"}):
-        draw(figure, file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]

@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from analysis.common.figure_style import svg
 from analysis.common.tables import write_table
 from analysis.comparison.compare import score_texts
-from analysis.failures.figure import draw_texture, svg
+from analysis.failures.figure import draw_texture
 from analysis.failures.search import OVERLAP
 from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy, pixels
 from promptsr.evaluation.evaluate import decibels

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+        list[str] | None,
+        typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable."),
+    ] = None,
     hr: Annotated[Path | None, typer.Option(help="Folder of HR images, to be scored one by one.")] = None,
     lr: Annotated[
         Path | None,
@@ -33,6 +34,14 @@ def evaluate(
     ] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Folder of benchmark sets instead, for a table beside the published one.")
+    ] = None,
+    table_one: Annotated[
+        Path | None,
+        typer.Option(
+            "--table-one",
+            help="Folder of benchmark sets: measure every model that is here (or those of --model) at every scale, "
+            "with costs, beside Table I; to table-one.html, .md and .csv in --out (table-one by default).",
+        ),
     ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="A set in that folder. Repeatable.", show_default="all of them")
@@ -60,11 +69,18 @@ def evaluate(
     from promptsr.evaluation.evaluate import decibels
     from promptsr.evaluation.measure import measure
     from promptsr.evaluation.score_log import ScoreLog
-    from promptsr.evaluation.table import FILES, table_one, write_table
+    from promptsr.evaluation.table import FILES, write_table
+    from promptsr.evaluation.table import table_one as beside_printed
     from promptsr.support.ranks import joined
     from promptsr.zoo.load import load_models
     from promptsr.zoo.sr_model import common_scale, find_device
 
+    if table_one is not None:
+        if hr or lr or bench or self_ensemble or stability:
+            raise ConfigError("--table-one takes no --hr, --lr, --bench, --self-ensemble or --stability.")
+        return _table_one(table_one, out or Path("table-one"), model or [], sets or [], scale, device, json_target)
+    if not model:
+        raise ConfigError("Name a model with --model: see `promptsr models`.")
     names = list(dict.fromkeys(model))
     if hr is not None and (bench or sets or out or len(names) > 1):
         raise ConfigError("--hr takes one model and no --bench, --set or --out: leave it out for a table of sets.")
@@ -103,7 +119,7 @@ def evaluate(
     if not ranks.first:
         return
     if bench is not None:
-        table = table_one(rows, found, common, self_ensemble)
+        table = beside_printed(rows, found, common, self_ensemble)
         if out:
             write_table(table, out)
         result, shown = table.to_dict(), _rows(table)
@@ -121,6 +137,51 @@ def evaluate(
     }
     named.name(lost)
     check_none_left_out(lost, sum(len(each.pairs) + len(each.left_out) for each in found))
+
+
+def _table_one(
+    bench: Path, out: Path, names: list[str], sets: list[str], scale: int | None, device: str, json_target: str | None
+) -> None:
+    from analysis.complexity.table_one import FILES, numbers, write_table_one
+    from analysis.complexity.table_one import table_one as measure_all
+    from promptsr.cli.left_out import LeftOutLog, check_none_left_out
+    from promptsr.evaluation.evaluate import decibels
+    from promptsr.evaluation.measure import Measuring
+    from promptsr.zoo.listing import SCALES, search_models
+
+    if scale is not None and scale not in SCALES:
+        raise ConfigError(f"Table I is of x2, x3 and x4, not x{scale}.")
+    check_targets([out / name for name in FILES], json_target)
+    scales = SCALES if scale is None else (scale,)
+    work = measure_all(search_models(), bench, out, names=names, sets=sets, scales=scales, device=device)
+    with progress_bar() as bar:
+        task = bar.add_task("Table I", total=None, note="")
+
+        def tell(step: "Measuring | str") -> None:
+            if isinstance(step, Measuring):
+                note = f"{step.model} {decibels(step.image.psnr_y)} dB"
+                bar.update(task, completed=step.done, total=step.total, note=note)
+            else:
+                bar.update(task, note=f"{step}: time and memory")
+
+        table = finish(work, tell)
+    page = write_table_one(table, out)
+    shown = Table("model", "method", "params", *table.sets, box=SIMPLE, pad_edge=False, caption=f"All of it: {page}")
+    for row in (row for row in table.rows if row.model):
+        scores = (decibels(row.sets[name].psnr_y) if name in row.sets else "–" for name in table.sets)
+        shown.add_row(row.model, row.method, f"{(row.parameters or 0) / 1e3:,.0f}K", *scores)
+    frame = numbers(table).astype(object)
+    show({"device": table.device, "rows": frame.where(frame.notna(), None).to_dict("records")}, shown, json_target)
+    lost = {
+        image: why
+        for row in table.rows
+        for name, each in row.sets.items()
+        for image, why in _reasons(name, each.left_out).items()
+    }
+    lost |= {row.model: row.reason for row in table.rows if row.model and row.reason}
+    named = LeftOutLog()
+    named.name(lost)
+    check_none_left_out(lost, len(lost) + sum(len(each.images) for row in table.rows for each in row.sets.values()))
 
 
 def _reasons(set_name: str, images: "Iterable[LeftOut]") -> dict[str, str]:

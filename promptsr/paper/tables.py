@@ -6,6 +6,7 @@ digits are lost, and from x3 on the numbers stand a line below their labels. So 
 something else confirms it, which `evidence` names; the others are kept as printed, marked unclear, and have none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -82,22 +83,26 @@ def published_value(table: str, method: str, metric: str, dataset: str = "", sca
     return None if rows["value"].isna().all() else float(rows["value"].iloc[0])
 
 
-def printed_rows(scale: int, sets: list[str]) -> list[PrintedRow]:
-    """Return all methods of Table I at a scale, in the order of print, with those of the sets that the paper has.
+def printed_rows(scale: int, sets: list[str], tables: Sequence[str] = ("I",)) -> list[PrintedRow]:
+    """Return the methods of tables at a scale, in the order of print, with those of the sets that the paper has.
 
-    Empty if the paper has no such scale.
+    Empty if the paper has no such scale. A method of several tables has the row of the first.
     """
-    if scale not in _all()["scale"].unique():
-        return []
-    rows = published("I", scale=scale, clear_only=False)
-    numbers: dict[str, dict[str, dict[str, Printed]]] = {}
-    for row in rows.itertuples():
-        number = Printed(None if pd.isna(row.value) else row.value, row.printed, row.status)
-        numbers.setdefault(row.method, {}).setdefault(row.dataset, {})[row.metric] = number
-    return [
-        PrintedRow(method, found[""]["parameters"], {name: found[name] for name in sets if name in found})
-        for method, found in numbers.items()
-    ]
+    rows: list[PrintedRow] = []
+    for table in tables:
+        lines = _all()
+        lines = lines[(lines["table"] == table) & (lines["scale"] == scale)]
+        numbers: dict[str, dict[str, dict[str, Printed]]] = {}
+        for line in lines.itertuples():
+            number = Printed(None if pd.isna(line.value) else line.value, line.printed, line.status)
+            numbers.setdefault(line.method, {}).setdefault(line.dataset, {})[line.metric] = number
+        known = {row.method for row in rows}
+        rows += [
+            PrintedRow(method, found[""]["parameters"], {name: found[name] for name in sets if name in found})
+            for method, found in numbers.items()
+            if method not in known
+        ]
+    return rows
 
 
 @cache

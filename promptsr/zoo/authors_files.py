@@ -33,9 +33,12 @@ class AuthorsFiles:
 
     def missing(self, models: Iterable[ModelInfo]) -> list[int]:
         """Return the scales for which none of these models is of this method."""
-        alike = (each for each in models if each.has_weights and each.architecture == self.architecture)
-        found = {each.scale for each in alike if (each.parameters >= _LARGE) == self.large}
+        found = {each.scale for each in models if each.has_weights and self.fits(each.architecture, each.parameters)}
         return [scale for scale in SCALES if scale not in found]
+
+    def fits(self, architecture: str, parameters: int) -> bool:
+        """Return whether a network of this architecture and size is of this method."""
+        return architecture == self.architecture and (parameters >= _LARGE) == self.large
 
     def names(self, scales: Iterable[int]) -> list[str]:
         """Return the names of the files for these scales."""
