@@ -301,7 +301,6 @@ def _texts(table: TableOne, scale: int) -> list[dict[str, str]]:
         line = {
             "model": row.model or row.method,
             "method": row.method,
-            "weights": " · ".join(filter(None, (row.weights, row.licence))),
             "parameters": _thousands(row.parameters),
             "by thop": _thousands(cost.published_parameters),
             "Multi-Adds": _giga(cost.multiply_adds),
@@ -317,7 +316,8 @@ def _texts(table: TableOne, scale: int) -> list[dict[str, str]]:
                 line[f"{name} printed"] = " / ".join(texts) if set(texts) != {"–"} else "–"
                 difference = row.difference(name)
                 line[f"{name} Δ"] = "–" if difference is None else f"{difference:+.2f}"
-        lines.append(line | {"note": row.reason})
+        weights = " · ".join(filter(None, (row.weights, row.licence)))
+        lines.append(line | {"weights": weights, "note": row.reason})
     return lines
 
 
