@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrize import type_before_parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from promptsr.complexity.thop_convention import RULES
@@ -103,14 +104,14 @@ def _count(network: nn.Module, device: str, height: int, width: int) -> Complexi
         flops[box] += counter.get_total_flops()
 
     def publish(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        published[module] += RULES[type(module)](module, inputs[0], output)
+        published[module] += RULES[type_before_parametrizations(module)](module, inputs[0], output)
 
     # The counter has figures for each module too, but takes them by hooks on the modules of all threads.
     for box in boxes.values():
         box.register_forward_pre_hook(enter)
         box.register_forward_hook(leave)
     for module in network.modules():
-        if type(module) in RULES:
+        if type_before_parametrizations(module) in RULES:  # weight normalisation is no kind of layer
             module.register_forward_hook(publish)
     # The counter knows no fused attention on the CPU; torch's plain one consists of products that it counts.
     with torch.no_grad(), explicit_attention(network), sdpa_kernel(SDPBackend.MATH), counter:

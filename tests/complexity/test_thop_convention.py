@@ -5,6 +5,7 @@ import thop
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from promptsr.complexity.counting import count
 from promptsr.complexity.thop_convention import RULES
@@ -47,6 +48,15 @@ def test_a_layer_counts_as_in_thop(name: str) -> None:
     network = nn.Sequential(STEM, LAYERS[name]).eval()
     cost = count(network, 10, 14)
     assert (cost.published_parameters, cost.published_multiply_adds) == thop_counts(network, 10, 14)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_a_normalised_weight_changes_no_kind() -> None:
+    """The hook of LAPAR's authors leaves a convolution a convolution; PyTorch's parametrization does not."""
+    cost = count(nn.Sequential(weight_norm(nn.Conv2d(3, 8, 3, padding=1))), 10, 14)
+    theirs = nn.Sequential(nn.utils.weight_norm(nn.Conv2d(3, 8, 3, padding=1)))
+    assert (cost.published_parameters, cost.published_multiply_adds) == thop_counts(theirs, 10, 14)
+    assert cost.published_multiply_adds == cost.multiply_adds == 3 * 8 * 9 * 10 * 14
 
 
 def test_every_rule_is_tried() -> None:

@@ -13,7 +13,16 @@ import pytest
 import torch
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from PIL import Image, ImageCms
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    TimeoutError,
+    expect,
+    sync_playwright,
+)
 from skimage import data
 
 from benchmarks import served
@@ -210,7 +219,11 @@ def page(blank: Page, server: Server, request: pytest.FixtureRequest) -> Page:
     """The page, freshly opened, with the result that it opens with."""
     blank.set_viewport_size({"width": request.param, "height": 900})
     blank.goto(server.url)
-    blank.locator(".closeup img").nth(2).wait_for(state="attached")
+    try:
+        blank.locator(".closeup img").nth(2).wait_for(state="attached")
+    except TimeoutError:
+        text = blank.locator("body").inner_text()
+        pytest.fail(f"The page did not open with its result. It says:\n{text}\nThe server says:\n{server.log[-2000:]}")
     return blank
 
 
