@@ -7,25 +7,25 @@ page of their authors.
 """
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.common.figure_style import svg
+from analysis.common.page import render
 from analysis.complexity.figure import draw_accuracy
 from analysis.complexity.study import LARGEST, Point, accuracy_against_size
-from promptsr.downloads.catalogue import load_catalogue
+from promptsr.downloads.catalogue import Entry, load_catalogue
 from promptsr.evaluation.benchmark_sets import find_sets
 from promptsr.evaluation.cost import Cost, measure_cost
 from promptsr.evaluation.evaluate import Evaluation, decibels
 from promptsr.evaluation.measure import Measuring, measure
 from promptsr.evaluation.score_log import ScoreLog
-from promptsr.paper.tables import DATASETS, SOURCE, Printed, printed_rows
+from promptsr.paper.tables import DATASETS, SOURCE, Printed, PrintedRow, printed_rows
 from promptsr.support.errors import UserError
 from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
@@ -130,6 +130,7 @@ def table_one(
     rows: list[Row] = []
     columns: dict[str, None] = {}
     without: list[UserError] = []
+    catalogue = load_catalogue()
     for scale in scales:
         infos = [each for each in wanted if each.scale == scale]
         try:
@@ -157,7 +158,7 @@ def table_one(
                     scale,
                     method,
                     info.name,
-                    *_source(info, listing.files.get(info.name)),
+                    *_source(info, listing.files.get(info.name), catalogue),
                     parameters=info.parameters,
                     cost=cost if isinstance(cost, Cost) else Cost(),
                     sets=measured[info.name].sets if info.name in measured else {},
@@ -167,7 +168,7 @@ def table_one(
                 )
             )
         if not names:
-            of_scale += _absent(scale, {row.method for row in of_scale})
+            of_scale += _absent(scale, printed.values(), {row.method for row in of_scale})
         order = {method: number for number, method in enumerate(printed)}
         rows += sorted(of_scale, key=lambda row: (row.method != "", order.get(row.method, len(order))))
     if not rows:
@@ -202,19 +203,19 @@ def _cost(model: SRModel, folder: Path, device: str) -> Cost | str:
     return cost
 
 
-def _source(info: ModelInfo, path: Path | None) -> tuple[str, str]:
+def _source(info: ModelInfo, path: Path | None, catalogue: Mapping[str, Entry]) -> tuple[str, str]:
     """Return where the weights of a model come from, and their licence if anything states it."""
     if path is None:
         return "", ""
-    licence = origin_of(info, path, load_catalogue()).licence or ""
+    licence = origin_of(info, path, catalogue).licence or ""
     return ("bundled" if path.parent == WEIGHTS else path.name), licence
 
 
-def _absent(scale: int, found: set[str]) -> list[Row]:
-    """Return a row for each method of Tables I and III at a scale that none of the models is of."""
+def _absent(scale: int, methods: Iterable[PrintedRow], found: set[str]) -> list[Row]:
+    """Return a row for each of these methods that none of the models is of."""
     pages = {each.method: each for each in authors_files()}
     rows = []
-    for printed in printed_rows(scale, list(DATASETS), ("I", "III")):
+    for printed in methods:
         if printed.method in found:
             continue
         authors = pages.get(printed.method)
@@ -276,14 +277,9 @@ def write_table_one(table: TableOne, folder: Path) -> Path:
     write_text(csv, numbers(table).to_csv(index=False, lineterminator="\n"))
     sections = [f"## x{scale}\n\n{markdown(_texts(table, scale))}" for scale in table.scales]
     write_text(text, "\n".join([*sections, f"{_caption(table)}\n"]))
-    environment = Environment(
-        loader=PackageLoader("analysis.complexity", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    rendered = environment.get_template("table_one.html").render(
+    rendered = render(
+        "analysis.complexity",
+        "table_one.html",
         caption=_caption(table),
         sections=[
             {"scale": scale, "lines": _texts(table, scale), "chart": _chart(table, scale)} for scale in table.scales

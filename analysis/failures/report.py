@@ -9,11 +9,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from analysis.common.figure_style import svg
+from analysis.common.page import render
 from analysis.common.tables import write_table
 from analysis.comparison.compare import score_texts
 from analysis.failures.figure import draw_texture
@@ -43,14 +43,9 @@ def write_report(study: FailureStudy, folder: Path, command: str | None = None) 
     Raises:
         UserError: the folder cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis.failures", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = render(
+        "analysis.failures",
+        "report.html",
         study=study,
         command=command,
         psnr=study.mean("psnr_y"),

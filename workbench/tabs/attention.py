@@ -146,10 +146,9 @@ def build() -> TabSettings:
     )
     question = list(settings.asked.values())
     outputs = [whole, maps, table, facts]
-    looking = toast(attention), question, outputs
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
     changed = [group.release, block.release, jacobian.input]
-    gr.on(changed, *looking, api_name="attention", **again | {"api_visibility": "public"})
+    gr.on(changed, toast(attention), question, outputs, api_name="attention", **again | {"api_visibility": "public"})
     moved = gr.on([x.submit, y.submit], toast(_inside), [image, x, y], [x, y, whole], **PRIVATE)
     clicked = whole.select(toast(_clicked), image, [x, y], **CLICK)
     named = model.input(toast(_blocks), model, [group, block], **PRIVATE)
