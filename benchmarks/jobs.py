@@ -38,7 +38,8 @@ def attribution(side: int) -> Callable[[], object]:
     """Return a pass."""
     network = promptsr.load_model("promptsr-tiny-x4").network
     image, middle = torch.rand(1, 3, side, side), SCALE * side // 2
-    return lambda: list(LocalAttributionMap(network).stream(image, Region(middle, middle, 16), PathSettings(12)))
+    settings = PathSettings(12, rule="right")
+    return lambda: list(LocalAttributionMap(network).stream(image, Region(middle, middle, 16), settings))
 
 
 def training(batch: int, patch: int) -> Callable[[], object]:

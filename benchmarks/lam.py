@@ -38,7 +38,8 @@ def bare_pass(module: nn.Module, images: Tensor) -> None:
 def compare(module: nn.Module, image: Tensor, steps: int, at_once: int) -> tuple[float, float]:
     """Return the seconds of a map, and of a bare pass for each of its steps."""
     sizes = [min(at_once, steps - start) for start in range(0, steps, at_once)]
-    stream = LocalAttributionMap(module).stream(image, Region(120, 120, WINDOW), PathSettings(steps), at_once=at_once)
+    settings = PathSettings(steps, rule="right")
+    stream = LocalAttributionMap(module).stream(image, Region(120, 120, WINDOW), settings, at_once=at_once)
     lam = bare = 0.0
     running = True
     while running or sizes:

@@ -23,8 +23,6 @@ from workbench.ui.components import RUN, TOOL, photo, toast
 from workbench.ui.model_choice import model_choice
 from workbench.ui.status import announced
 
-_STEPS = 20
-
 
 def build() -> None:
     """Add them to the page."""
@@ -102,7 +100,7 @@ def explain(image: Text | None, names: Texts, x: Whole, y: Whole) -> Iterator[An
     """
     networks = models.load_several(names)
     question = ask(sent_file(image), "enlarge", None, common_scale(networks))
-    settings, region = PathSettings(_STEPS), region_of(x, y, WINDOW)
+    settings, region = PathSettings(), region_of(x, y, WINDOW)
     work = explain_window(networks, question.lr, region, side=INPUT, settings=settings, at_once=1)
     explanation = yield from announced(work, _quiet)
     name = sent_file(image).stem

@@ -24,20 +24,29 @@ LEVELS = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Levels of the map at which `activated` is reported."""
 LARGEST_GAP = 0.05
 """Completeness gap, either way, above which a map gets a warning."""
+STEPS = {"adaptive": 128, "right": 50, "trapezoid": 50}
+"""Rules of integration, and the usual number of steps of each."""
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class PathSettings:
-    """How the path from the blurred to the sharp image is followed; the defaults are those of LAM's authors."""
+    """How the path from the blurred to the sharp image is followed; blur and kernel are those of LAM's authors."""
 
-    steps: int = 50
+    steps: int = STEPS["adaptive"]
+    """Number of steps; by the rule "adaptive" the most that are taken."""
     sigma: float = 1.2
     """Standard deviation of the blur at the start, in input pixels."""
     kernel: int = 9
     """Side of the Gaussian kernel, in input pixels."""
-    rule: str = "right"
-    """Rule of integration: "right", as LAM is defined, or "trapezoid", which is more accurate."""
+    rule: str = "adaptive"
+    """Rule of integration: "right" with 50 steps is the reference, as LAM's authors compute it; "trapezoid" is more
+    accurate; "adaptive" doubles the steps of the trapezoid rule until they are enough, see `LocalAttributionMap`."""
+
+    @classmethod
+    def reference(cls) -> "PathSettings":
+        """Return the settings of LAM's authors."""
+        return cls(STEPS["right"], rule="right")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +65,9 @@ class Attribution:
     detector_blurred: float
     """D of the blurred image, where the path starts."""
     seconds: float
+    levels: tuple[tuple[int, float], ...] = ()
+    """Numbers of steps that were taken one after the other, with the sum of the attributions after each; the last ones
+    are those of `values`."""
 
     @property
     def peak(self) -> float:
@@ -79,13 +91,33 @@ class Attribution:
     def completeness_gap(self) -> float | None:
         """(sum of attributions - change of the detector) / |change|; None for a change below 1e-6.
 
-        A small gap says that the steps were fine enough. PromptSR sorts pixels into categories, so its detector jumps
-        a little along the path, and some gap remains.
+        It is the error of the integration less the share of the change that comes in jumps: PromptSR sorts pixels into
+        categories, and where one changes its category along the path, no gradient sees what that does.
         """
-        change = self.detector - self.detector_blurred
-        if abs(change) < _ROUNDING:
+        return self._of_change(float(self.values.sum(dtype=np.float64)) - (self.detector - self.detector_blurred))
+
+    @property
+    def integration_error(self) -> float | None:
+        """By how much the last doubling of the steps moved the gap; None without one, or where the gap is None."""
+        if len(self.levels) < 2:
             return None
-        return (float(self.values.sum(dtype=np.float64)) - change) / abs(change)
+        (_, before), (_, after) = self.levels[-2:]
+        error = self._of_change(after - before)
+        return None if error is None else abs(error)
+
+    @property
+    def jumps(self) -> float | None:
+        """Share of the detector's change that comes in jumps, the gap's other sign; None if that may be 0.
+
+        That is where the gap is within twice the error of the integration.
+        """
+        gap, error = self.completeness_gap, self.integration_error
+        return None if gap is None or error is None or abs(gap) <= 2 * error else -gap
+
+    def _of_change(self, amount: float) -> float | None:
+        """Return an amount of the detector in units of its change along the path; None for none."""
+        change = abs(self.detector - self.detector_blurred)
+        return None if change < _ROUNDING else amount / change
 
     @property
     def contrast(self) -> float:
@@ -109,8 +141,15 @@ class Attribution:
             )
         gap = self.completeness_gap
         if gap is None or abs(gap) > LARGEST_GAP:
+            if gap is not None and self.jumps is not None:
+                return (
+                    f"The completeness gap stays at {100 * gap:+.1f} % with {self.levels[-1][0]} steps (integration "
+                    f"error {100 * (self.integration_error or 0):.1f} %): the window changes in jumps, such as "
+                    "those of categories, which gradients do not see. Choose another place for an exact map."
+                )
             size = "is unknown" if gap is None else f"of {100 * gap:+.1f} % is above {100 * LARGEST_GAP:g} %"
-            return f"The completeness gap {size}, so the map is inexact: take more steps, or choose another place."
+            more = "take more steps" if self.settings.rule == "adaptive" else "take the adaptive rule"
+            return f"The completeness gap {size}, so the map is inexact: {more}, or choose another place."
         return None
 
     def activated(self, level: float) -> float:
@@ -124,6 +163,9 @@ class Attribution:
             "scale": self.scale,
             "di": self.di,
             "completeness_gap": self.completeness_gap,
+            "integration_error": self.integration_error,
+            "jumps": self.jumps,
+            "levels": [list(level) for level in self.levels],
             "warning": self.warning,
             "detector": self.detector,
             "detector_blurred": self.detector_blurred,
@@ -156,8 +198,10 @@ class Attribution:
             scale, settings = about["scale"], about["settings"]
             x, y = (settings[axis] - scale * settings.get("patch", {axis: 0})[axis] for axis in "xy")
             rule = PathSettings(*(settings[field.name] for field in fields(PathSettings)))
-            numbers = (about[name] for name in ("detector", "detector_blurred", "seconds"))
-            return cls(about["model"], scale, Region(x, y, settings["size"]), rule, values, *numbers)
+            detector, blurred, seconds = (about[name] for name in ("detector", "detector_blurred", "seconds"))
+            levels = tuple((steps, total) for steps, total in about.get("levels", []))
+            region = Region(x, y, settings["size"])
+            return cls(about["model"], scale, region, rule, values, detector, blurred, seconds, levels)
         except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is no attribution ({error}): choose a .npz file that LAM has written.") from error
 

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from analysis.lam.attribution import PathSettings
+from analysis.lam.attribution import STEPS, PathSettings
 from promptsr.support.errors import ConfigError, UserError
 
-RULES = ("right", "trapezoid")
 _DELTA = 1e-5  # added to every sigma: the last one, 0, then has a kernel too, of a single 1
 _NOTHING = 1e-12  # of a kernel: lost beside 1 in float32
 
@@ -36,8 +35,8 @@ class BlurPath:
             raise ConfigError(f"The kernel must be an odd number of pixels from 3 on, not {side}.")
         if not 0 < sigma <= side:
             raise ConfigError(f"The blur must be above 0 and at most {side} pixels, the kernel's side, not {sigma}.")
-        if settings.rule not in RULES:
-            raise ConfigError(f"There is no rule {settings.rule}: choose one of {', '.join(RULES)}.")
+        if settings.rule not in STEPS:
+            raise ConfigError(f"There is no rule {settings.rule}: choose one of {', '.join(STEPS)}.")
         if min(image.shape[2:]) <= side // 2:
             raise UserError(
                 f"The image of {image.shape[3]} x {image.shape[2]} pixels is too small to be blurred with a kernel of "
@@ -59,8 +58,8 @@ class BlurPath:
     def weights(self, indices: Sequence[int]) -> Tensor:
         """Return the weights of the gradients at these x_i: B x C x H x W.
 
-        By the rule "right" that is x_i - x_{i-1}, by "trapezoid" half of x_{i+1} - x_{i-1}; what is no part of the
-        path counts as standing still.
+        By the rule "right" that is x_i - x_{i-1}, by the others half of x_{i+1} - x_{i-1}; what is no part of the path
+        counts as standing still.
         """
         return self._filtered(self._weights[list(indices)])
 

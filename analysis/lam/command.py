@@ -23,10 +23,21 @@ def lam(
     ] = None,
     y: Annotated[int | None, typer.Option(help="Top of the window, output pixels.", show_default="the middle")] = None,
     window: Annotated[int, typer.Option(help="Side of the window, output pixels.")] = 16,
-    steps: Annotated[int, typer.Option(help="From the blurred image to the sharp one.")] = 50,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help="From the blurred image to the sharp one.", show_default="50, by the adaptive rule 128 at most"
+        ),
+    ] = None,
     sigma: Annotated[float, typer.Option(help="Blur where the path starts, input pixels.")] = 1.2,
     kernel: Annotated[int, typer.Option(help="Side of the blur's kernel, input pixels, odd.")] = 9,
-    rule: Annotated[str, typer.Option(help="Of integration: right (as published) or trapezoid.")] = "right",
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="Of integration: adaptive (steps are doubled until they are enough), right (the reference, as LAM's "
+            "authors compute it) or trapezoid."
+        ),
+    ] = "adaptive",
     at_once: Annotated[
         int | None, typer.Option(help="Steps in one pass: memory grows with them.", show_default="a few")
     ] = None,
@@ -53,7 +64,7 @@ def lam(
     from analysis.common.figure_style import publish
     from analysis.common.image_windows import Region
     from analysis.comparison.compare import Comparing
-    from analysis.lam.attribution import AT_ONCE, PathSettings
+    from analysis.lam.attribution import AT_ONCE, STEPS, PathSettings
     from analysis.lam.run import Attributing, Explanation, explain_window
     from promptsr.data import load_pair
     from promptsr.imaging.decode import decode
@@ -67,7 +78,7 @@ def lam(
     full, lr = load_pair(image, scale) if hr else (None, decode(image).to_tensor())
     height, width = (scale * side for side in lr.shape[2:])
     region = Region((width - window) // 2 if x is None else x, (height - window) // 2 if y is None else y, window)
-    settings = PathSettings(steps, sigma, kernel, rule)
+    settings = PathSettings(STEPS.get(rule, 1) if steps is None else steps, sigma, kernel, rule)
     if at_once is None:
         at_once = AT_ONCE
     work = explain_window(models, lr, region, hr=full, side=around, settings=settings, at_once=at_once)
@@ -101,10 +112,11 @@ def _file_names(models: list[str]) -> list[str]:
 
 
 def _table(results: list[dict[str, Any]]) -> Table:
-    table = Table("model", "DI", "completeness gap", "detector", "seconds")
+    table = Table("model", "DI", "completeness gap", "steps", "detector", "seconds")
     for result in results:
         di = "none" if result["di"] is None else f"{result['di']:.2f}"
         gap = "none" if result["completeness_gap"] is None else f"{100 * result['completeness_gap']:+.2f} %"
-        table.add_row(result["model"], di, gap, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
+        steps = str(result["levels"][-1][0])
+        table.add_row(result["model"], di, gap, steps, f"{result['detector']:.3f}", f"{result['seconds']:.1f}")
     table.caption = "\n".join(f"{each['model']}: {each['warning']}" for each in results if each["warning"])
     return table

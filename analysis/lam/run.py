@@ -100,7 +100,7 @@ def explain_window(
         region: the window, in output pixels.
         hr: 1 x 3 x sH x sW in [0, 1], to score the results by.
         side: of the patch, in input pixels; None: the whole image.
-        settings: of the path; as LAM's authors did if None.
+        settings: of the path; by the adaptive rule if None.
         preview: coarser settings, for maps of all models that are yielded as an `Explanation` before the others.
         at_once: points of the path in one pass; memory grows with it.
 

@@ -29,7 +29,7 @@ def lam_study(
     ] = 64,
     steps: Annotated[int, typer.Option(help="From the blurred image to the sharp one.")] = 10,
     rule: Annotated[
-        str, typer.Option(help="Of integration: trapezoid, or right (as published), which needs 50 steps.")
+        str, typer.Option(help="Of integration: trapezoid, adaptive (up to --steps) or right (as published, with 50).")
     ] = "trapezoid",
     seed: Annotated[int, typer.Option(help="Of the draw of windows and of the bootstrap.")] = 0,
     json_target: JsonOption = None,
@@ -67,7 +67,8 @@ def lam_study(
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
     count = len(found.regions) // len(found.models)
     table.caption = "\n".join(
-        f"{name}: {inexact} of {count} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take more steps."
+        f"{name}: {inexact} of {count} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take --rule "
+        "adaptive --steps 128."
         for name, inexact in found.inexact.items()
         if inexact
     )

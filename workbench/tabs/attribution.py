@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.common.image_windows import Region
 from analysis.comparison.compare import Comparing
-from analysis.lam.attribution import WINDOW, PathSettings
+from analysis.lam.attribution import STEPS, WINDOW, PathSettings
 from analysis.lam.figure import AREA_LEVEL, SCALE, scale_colors
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.imaging.decode import inspect
@@ -56,7 +56,9 @@ from workbench.ui.tab_header import tab
 TAB = "lam"
 _PREVIEW = PathSettings(10, rule="trapezoid")
 """Settings of the first maps. With few steps LAM's own rule overstates how far a network looks; this one less."""
-_STEPS = 50
+_RULES = [("Adaptive: until the steps are enough", "adaptive"), ("Reference: LAM's authors' own", "right")]
+_USUAL_STEPS = 32
+"""Steps after which the adaptive rule mostly ends."""
 _AT_ONCE = 1
 """Steps in one pass: on a CPU more of them at once take more memory and no less time."""
 _LAM, _WAY = "LAM of {}", "for each step"
@@ -73,8 +75,10 @@ _HELP = """LAM marks the input pixels that made the window: the redder, the more
 The *diffusion index* (DI) says how widely they are spread, 0 if one pixel does it all and 100 if all do the same; a
 larger one means that the network draws on more of the image, which need not make a better picture. The *completeness
 gap* is by how much the attributions miss what they must add up to, the change of the window along the path from a
-blurred input to the sharp one: take more steps where it is large. PromptSR sorts pixels into categories, so some gap
-remains. A warning stands below the table where the gap is above 5 %, or the window is flat."""
+blurred input to the sharp one. The adaptive rule doubles the steps until the gap is below 2 %, or no longer shrinks:
+PromptSR sorts pixels into categories, and where they change along the path the window jumps, which no gradient sees.
+The reference rule takes 50 steps and is the one that published maps were made by. A warning stands below the table
+where the gap is above 5 %, or the window is flat."""
 # The browser renders the table, so that programs get plain numbers.
 _TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>Diffusion index (DI)</th>
 <th title="By how much the attributions miss their sum">Completeness gap</th>
@@ -86,7 +90,7 @@ value.map(row => {
   return `<tr><th>${new Option(row.model).innerHTML}</th><td><b>${text(row.di, 2)}</b></td>
 <td>${percent(row.completeness_gap, 2, '+')}</td><td>${percent(row.activated['0.01'], 1)}</td>
 <td>${text(row.psnr_y, 2)}</td><td>${text(row.ssim_y, 4)}</td>
-<td>${row.settings.steps}${row.preview ? ' (preview)' : ''}</td><td>${row.seconds.toFixed(1)}</td></tr>`;
+<td>${row.levels.at(-1)[0]}${row.preview ? ' (preview)' : ''}</td><td>${row.seconds.toFixed(1)}</td></tr>`;
 }).join('')}</tbody></table>${value.filter(row => row.warning && !row.preview).map(row =>
   `<p class="warning" role="status"><b>${new Option(row.model).innerHTML}:</b> ${row.warning}</p>`).join('')}` : ''}"""
 
@@ -116,9 +120,10 @@ def build() -> TabSettings:
                                 ("x", "x", _PLACE[0]),
                                 ("y", "y", _PLACE[1]),
                                 ("window", "Window", WINDOW),
-                                ("steps", "Steps", _STEPS),
+                                ("steps", "Steps", STEPS["adaptive"]),
                             )
                         )
+                    rule = gr.Radio(_RULES, value="adaptive", label="Rule of integration", elem_id="lam-rule")
                     suggested = suggestions(TAB)
                     buttons = onward(TAB)
             table = table_of(_TABLE, "lam-table")
@@ -147,7 +152,7 @@ def build() -> TabSettings:
     asked = {"photo": image, "way": way, "scale": scale, "model": chosen, "x": x, "y": y, "window": window}
     settings = TabSettings(
         TAB,
-        asked | {"steps": steps},
+        asked | {"steps": steps, "rule": rule},
         controls,
         view={"strength": strength, "level": level},
         offers={"model": lambda values: models_offered(values["scale"], gradients=True)},
@@ -167,6 +172,7 @@ def build() -> TabSettings:
     stoppable(controls.cancel, news, *found)
     _first_result.show(opened_tab, [news, settings.question], outputs)
 
+    rule.input(toast(_steps_of), rule, steps, **PRIVATE)
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
     gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **LIGHT)
     shown.change(*overlaying, **PRIVATE)
@@ -191,7 +197,15 @@ def build() -> TabSettings:
 
 @on_device
 def attribute(
-    image: Text | None, way: Text, scale: Whole, names: Texts | None, x: Whole, y: Whole, window: Whole, steps: Whole
+    image: Text | None,
+    way: Text,
+    scale: Whole,
+    names: Texts | None,
+    x: Whole,
+    y: Whole,
+    window: Whole,
+    steps: Whole,
+    rule: Text = "adaptive",
 ) -> Iterator[tuple[Any, Any, Any, Any, str]]:
     """Attribute a window of the result to the pixels of the input, for several models of one scale.
 
@@ -203,7 +217,8 @@ def attribute(
         x: left edge of the window in output pixels.
         y: its upper edge.
         window: its side.
-        steps: from the blurred input to the sharp one.
+        steps: from the blurred input to the sharp one; by the adaptive rule the most.
+        rule: of integration, "adaptive", "right" (the reference) or "trapezoid".
 
     Yields:
         What the page shows next: the session's maps, the whole picture with the window in a box, the rows of the
@@ -224,7 +239,7 @@ def attribute(
     def tell(step: Comparing | Attributing | Explanation) -> tuple[Any, ...]:
         if isinstance(step, Explanation):
             kept = keep_maps(name, step, question.metadata, preview=True)
-            return kept, whole, kept.rows, None, status.running(f"Refining to {steps} steps", result=True)
+            return kept, whole, kept.rows, None, status.running("Refining", result=True)
         if isinstance(step, Comparing):
             return gr.skip(), whole, [], None, status.running(f"Upscaling with {step.model}", step.progress)
         kind = "Preview" if step.settings == _PREVIEW else "Refining" if preview else "Attributing"
@@ -232,23 +247,24 @@ def attribute(
         return *[gr.skip()] * 4, job.running(text, text, step.progress, "steps")
 
     preview = _PREVIEW if steps > _PREVIEW.steps else None
-    parts = {"Preview": _PREVIEW.steps, "Refining": steps} if preview else {"Attributing": steps}
+    usual = _usual(steps, rule)
+    parts = {"Preview": _PREVIEW.steps, "Refining": usual} if preview else {"Attributing": usual}
     job = status.Job(
         {
             f"{kind}: {each.name}": float(count * (each.parameters > 0))
             for kind, count in parts.items()
             for each in networks
         },
-        _expected(image, way, scale, names, x, y, window, steps),
+        _expected(image, way, scale, names, x, y, window, steps, rule),
     )
-    settings, hr = PathSettings(steps), question.hr
+    settings, hr = PathSettings(steps, rule=rule), question.hr
     work = explain_window(
         networks, question.lr, place, hr=hr, side=INPUT, settings=settings, preview=preview, at_once=_AT_ONCE
     )
     explanation = yield from status.announced(work, tell)
     height, width = explanation.patch.lr.shape[2:]
     for each in explanation.attributions:
-        speed.remember(_LAM.format(each.model), _WAY, steps * height * width, each.seconds)
+        speed.remember(_LAM.format(each.model), _WAY, each.levels[-1][0] * height * width, each.seconds)
     shown = keep_maps(name, explanation, question.metadata, preview=False)
     yield _answer(shown, question, whole)
 
@@ -262,14 +278,25 @@ def _expected(
     y: Whole | None,
     window: Whole | None,
     steps: Whole,
+    rule: Text = "adaptive",
 ) -> float | None:
     """Return the seconds that an attribution will take, preview and all, if all its networks had one before."""
     about = inspect(sent_file(image))
     factor = max(scale, 1) if way == "shrink" else 1
     height, width = (min(side // factor, INPUT) for side in (about.height, about.width))
-    count = steps + (_PREVIEW.steps if steps > _PREVIEW.steps else 0)
+    count = _usual(steps, rule) + (_PREVIEW.steps if steps > _PREVIEW.steps else 0)
     networks = [_LAM.format(name) for name in names or [] if not name.startswith(models.BICUBIC)]
     return speed.total(networks, _WAY, count * height * width)
+
+
+def _steps_of(rule: Text) -> int:
+    """Return the usual number of steps of a rule; a run refuses others than these."""
+    return STEPS.get(rule, STEPS["adaptive"])
+
+
+def _usual(steps: Whole, rule: Text) -> int:
+    """Return the steps that are to be expected."""
+    return min(steps, _USUAL_STEPS) if rule == "adaptive" else steps
 
 
 def warm() -> None:
@@ -287,7 +314,8 @@ def first_question() -> dict[str, Any]:
     """Return the arguments of `attribute`, but for the photograph, that the tab opens with."""
     x, y = _PLACE
     names = models.pair(_SCALE, gradients=True)
-    return {"way": "shrink", "scale": _SCALE, "names": names, "x": x, "y": y, "window": WINDOW, "steps": _STEPS}
+    path = {"steps": STEPS["adaptive"], "rule": "adaptive"}
+    return {"way": "shrink", "scale": _SCALE, "names": names, "x": x, "y": y, "window": WINDOW, **path}
 
 
 def made_of(question: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """An attribution as numbers and as a file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_gini_coefficient_of_known_shares() -> None:
     [
         (2.0, 3.0, None),
         (2.09, 3.0, None),
-        (2.11, 3.0, "gap of +5.5 % is above 5 %, so the map is inexact: take more steps"),
+        (2.11, 3.0, "gap of +5.5 % is above 5 %, so the map is inexact: take the adaptive rule"),
         (1.89, 3.0, "gap of -5.5 % is above 5 %"),
         (2.0, 1.0, "gap is unknown"),  # the blur changes nothing in the window
         # 4 x 4 pixels of 3 channels at scale 3: a detector of 2 / 3 grey levels a pixel is 48 * 2 / 3 / 255 = 0.1255.
@@ -112,3 +113,10 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     np.savez(path, attribution=np.zeros(3), about="{}") if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match="is no attribution"):
         Attribution.load(path)
+
+
+def test_levels_survive_a_file(tmp_path: Path) -> None:
+    found = replace(made(signed()), levels=((8, 1.5), (16, 2.1)))
+    found.save(tmp_path / "lam.npz")
+    assert Attribution.load(tmp_path / "lam.npz").levels == found.levels
+    assert found.integration_error == pytest.approx((2.1 - 1.5) / 2)

@@ -35,7 +35,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_model_in_a_shell(photo: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analysis", "lam", str(photo), "--model", "bicubic-x4", "--x", str(X)]
-    command += ["--y", str(Y), "--window", "16", "--steps", "50", "--out", str(tmp_path / "new"), "--json", "-"]
+    command += ["--y", str(Y), "--window", "16", "--rule", "right", "--out", str(tmp_path / "new"), "--json", "-"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # and nothing else

@@ -74,6 +74,51 @@ def test_attributions_add_up_to_the_change_of_the_detector(photo: Tensor) -> Non
     assert abs(gap(photo, 50, "trapezoid")) < abs(gaps[50]) / 10
 
 
+def test_steps_are_doubled_until_they_are_enough(photo: Tensor) -> None:
+    """Nearer to the integral than the reference rule, by fewer gradients; points are not computed twice."""
+    network, points = Enlarging(), []
+    lam = LocalAttributionMap(network)
+    exact = lam.explain(photo, REGION, PathSettings(2000, rule="trapezoid"), at_once=50).values
+    reference = lam.explain(photo, REGION, PathSettings.reference()).values
+    network.register_forward_pre_hook(lambda _module, args: points.append(len(args[0])))
+    found = lam.explain(photo, REGION)
+    assert [steps for steps, _ in found.levels] == [8, 16]
+    assert sum(points) <= 2 + 17 and found.settings.steps == 128
+    assert np.abs(found.values - exact).sum() < np.abs(reference - exact).sum()
+    assert found.completeness_gap is not None and found.integration_error is not None
+    assert abs(found.completeness_gap) < found.integration_error < 0.02
+    assert found.jumps is None and found.warning is None
+    alone = lam.explain(photo, REGION, PathSettings(16, rule="trapezoid"))
+    np.testing.assert_allclose(found.values, alone.values, atol=1e-12)
+
+
+class Jumping(Enlarging):
+    """Doubles its result where the middle of the image is sharp enough: no gradient says so."""
+
+    threshold = 0.0
+
+    def forward(self, image: Tensor) -> Tensor:
+        sharp = image[:, :, 8:16, 8:16].var((1, 2, 3)) > self.threshold
+        return super().forward(image) * (1 + sharp)[:, None, None, None]
+
+
+def test_what_the_window_jumps_by_is_told_from_the_error_of_the_integration(photo: Tensor) -> None:
+    network, path = Jumping(), BlurPath(photo, PathSettings(1000))
+    variances = path.points(range(1001))[:, :, 8:16, 8:16].var((1, 2, 3))
+    network.threshold = float(variances[600])
+    lam = LocalAttributionMap(network)
+    with torch.no_grad():
+        low, high = lam.detect(path.points([600, 601]), REGION).tolist()
+        blurred, sharp = lam.detect(path.points([0, 1000]), REGION).tolist()
+    share = (high - low) / (sharp - blurred)
+    assert share > 0.5  # the planted jump
+    found = lam.explain(photo, REGION)
+    assert found.jumps == pytest.approx(share, abs=0.02)
+    assert found.completeness_gap == pytest.approx(-share, abs=0.02)
+    assert found.warning is not None and "changes in jumps" in found.warning
+    assert found.levels[-1][0] < 128  # more steps are not tried in vain
+
+
 def test_detector_is_the_length_of_the_gradient(image: Tensor) -> None:
     network = Smooth()
     near = network(image)[0, :, 14 : 14 + 9, 20 : 20 + 9].detach().numpy()
@@ -130,7 +175,7 @@ def test_it_works_under_captums_noise_tunnel(image: Tensor) -> None:
 
 
 def test_path_is_that_of_the_definition(image: Tensor) -> None:
-    settings = PathSettings(steps=5)
+    settings = PathSettings(steps=5, rule="right")
     path = BlurPath(image, settings)
     blurred = []
     for sigma in np.linspace(1.2, 0, 6):
@@ -159,7 +204,7 @@ def test_bicubic_has_the_map_that_can_be_written_down(image: Tensor) -> None:
         near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
         matrix[row, taps] = np.where(d <= 1, near, far)
     matrix /= matrix.sum(axis=1, keepdims=True)
-    settings = PathSettings(steps=20)
+    settings = PathSettings(steps=20, rule="right")
     path = BlurPath(image, settings)
     expected = np.zeros((3, SIDE, SIDE))
     y, x, size = REGION.y, REGION.x, REGION.size
@@ -251,7 +296,7 @@ def test_nothing_survives_a_run_a_cancel_or_an_exception(image: Tensor, kind: ty
     [
         (Smooth(), SIDE, REGION, PathSettings(kernel=8), "odd"),
         (Smooth(), SIDE, REGION, PathSettings(steps=0), "at least 1 step"),
-        (Smooth(), SIDE, REGION, PathSettings(rule="left"), "choose one of right, trapezoid"),
+        (Smooth(), SIDE, REGION, PathSettings(rule="left"), "choose one of adaptive, right, trapezoid"),
         (Smooth(), SIDE, REGION, PathSettings(sigma=-1), "above 0"),
         (Smooth(), SIDE, Region(40, 0, 8), PathSettings(), "window of 8 pixels at (40, 0)"),  # ends at the border
         (Smooth(), SIDE, Region(-1, 0, 8), PathSettings(), "window of 8 pixels at (-1, 0)"),

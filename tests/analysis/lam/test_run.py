@@ -23,7 +23,7 @@ from promptsr.zoo.sr_model import SRModel
 
 SCALE, SIDE = 2, 24
 WINDOW = Region(60, 41, 12)
-SETTINGS, PREVIEW = PathSettings(steps=5), PathSettings(steps=3, rule="trapezoid")
+SETTINGS, PREVIEW = PathSettings(steps=5, rule="right"), PathSettings(steps=3, rule="trapezoid")
 
 
 @pytest.fixture(scope="module")

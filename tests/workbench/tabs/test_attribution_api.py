@@ -153,7 +153,7 @@ def test_the_tab_opens_with_maps_of_the_bundled_weights(own_models: Path) -> Non
     photo, region = attribution_tab.first_photograph(), Region(question["x"], question["y"], question["window"])
     hr = load_hr(photo, 4)
     bicubic = load_model("bicubic-x4")
-    work = explain_window([bicubic], make_lr(hr, 4), region, hr=hr, side=64, settings=PathSettings(50), at_once=1)
+    work = explain_window([bicubic], make_lr(hr, 4), region, hr=hr, side=64, settings=PathSettings(), at_once=1)
     wanted = finish(work)
     np.testing.assert_allclose(shown.explanation.attributions[0].values, wanted.attributions[0].values, atol=1e-5)
     [expected] = wanted.rows
