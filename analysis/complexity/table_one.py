@@ -25,7 +25,7 @@ from promptsr.evaluation.cost import Cost, measure_cost
 from promptsr.evaluation.evaluate import Evaluation, decibels
 from promptsr.evaluation.measure import Measuring, measure
 from promptsr.evaluation.score_log import ScoreLog
-from promptsr.paper.tables import DATASETS, SOURCE, Printed, PrintedRow, printed_rows
+from promptsr.paper.tables import DATASETS, LATER, SOURCE, Printed, PrintedRow, printed_rows, published
 from promptsr.support.errors import UserError
 from promptsr.support.files import write_text
 from promptsr.support.markdown_tables import markdown
@@ -49,7 +49,7 @@ class Row:
 
     scale: int
     method: str
-    """As Table I or III prints it; empty for a network that they do not have."""
+    """As Table I or III or others print it; empty for a network that none of them has."""
     model: str = ""
     """Its name here; empty if the weights of the method are not here."""
     weights: str = ""
@@ -61,6 +61,8 @@ class Row:
     printed: dict[str, dict[str, Printed]] = field(default_factory=dict)
     """Of the method, by set and metric."""
     printed_parameters: Printed | None = None
+    table: str = ""
+    """Table that prints it, as for `promptsr.paper.tables.published`."""
     reason: str = ""
     """Why something is missing."""
 
@@ -74,7 +76,10 @@ class Row:
 
 @dataclass(frozen=True)
 class TableOne:
-    """All rows, by scale and then in the order of print; models that the paper does not have come first."""
+    """All rows, by scale and then in the order of print.
+
+    Models that are printed nowhere come first, networks that only others print come last.
+    """
 
     rows: list[Row]
     sets: list[str]
@@ -148,11 +153,14 @@ def table_one(
         if models:
             work = measure(models, found, log=ScoreLog(out / "scores"))
             measured = {row.model: row for row in (yield from work)}
-        printed = {row.method: row for row in printed_rows(scale, list(DATASETS), ("I", "III"))}
+        printed = {row.method: row for row in printed_rows(scale, list(DATASETS), ("I", "III", LATER))}
         of_scale = []
         for info in infos:
             method = method_of(info.architecture, info.parameters, scale)
             row, cost = printed.get(method), costs.get(info.name, "")
+            reason = refused.get(info.name, cost if isinstance(cost, str) else "")
+            if row and row.table == LATER:
+                reason = f"{reason} {_elsewhere(method)}".strip()
             of_scale.append(
                 Row(
                     scale,
@@ -164,7 +172,8 @@ def table_one(
                     sets=measured[info.name].sets if info.name in measured else {},
                     printed=row.sets if row else {},
                     printed_parameters=row.parameters if row else None,
-                    reason=refused.get(info.name, cost if isinstance(cost, str) else ""),
+                    table=row.table if row else "",
+                    reason=reason,
                 )
             )
         if not names:
@@ -219,7 +228,9 @@ def _absent(scale: int, methods: Iterable[PrintedRow], found: set[str]) -> list[
         if printed.method in found:
             continue
         authors = pages.get(printed.method)
-        if authors is None:
+        if printed.table == LATER:
+            weights, reason = authors.page if authors else "", _elsewhere(printed.method)
+        elif authors is None:
             reason, weights = "Its weights are not published: train them with `promptsr train`.", ""
         else:
             name = next(iter(authors.names([scale])), "a checkpoint")
@@ -231,10 +242,22 @@ def _absent(scale: int, methods: Iterable[PrintedRow], found: set[str]) -> list[
                 weights=weights,
                 printed=printed.sets,
                 printed_parameters=printed.parameters,
+                table=printed.table,
                 reason=reason,
             )
         )
     return rows
+
+
+def _elsewhere(method: str) -> str:
+    """Return what others print of a network's cost, and where its score on Urban100 was read."""
+    rows = published(LATER, method, clear_only=False)
+    costs = [
+        f"{row.printed}{'?' if row.status == 'unclear' else ''} {row.metric.replace('_', '-')}"
+        for row in rows[rows["dataset"] == ""].itertuples()
+    ]
+    [source] = rows.loc[(rows["dataset"] == "Urban100") & (rows["metric"] == "psnr_y"), "evidence"]
+    return f"Not in the paper. Others print {', '.join(costs)}. Urban100: {source}."
 
 
 def numbers(table: TableOne) -> pd.DataFrame:
@@ -275,23 +298,32 @@ def write_table_one(table: TableOne, folder: Path) -> Path:
     """
     csv, text, page = (folder / name for name in FILES)
     write_text(csv, numbers(table).to_csv(index=False, lineterminator="\n"))
-    sections = [f"## x{scale}\n\n{markdown(_texts(table, scale))}" for scale in table.scales]
+    texts = {scale: _texts(table, scale) for scale in table.scales}
+    sections = [f"## x{scale}\n\n{markdown([*lines, *later])}" for scale, (lines, later) in texts.items()]
     write_text(text, "\n".join([*sections, f"{_caption(table)}\n"]))
     rendered = render(
         "analysis.complexity",
         "table_one.html",
         caption=_caption(table),
         sections=[
-            {"scale": scale, "lines": _texts(table, scale), "chart": _chart(table, scale)} for scale in table.scales
+            {
+                "scale": scale,
+                "columns": list((lines or later)[0]),
+                "lines": lines,
+                "later": later,
+                "chart": _chart(table, scale),
+            }
+            for scale, (lines, later) in texts.items()
         ],
     )
     write_text(page, rendered)
     return page
 
 
-def _texts(table: TableOne, scale: int) -> list[dict[str, str]]:
-    """Return the rows of a scale as text by column."""
-    lines = []
+def _texts(table: TableOne, scale: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Return the rows of a scale as text by column, and those of networks that only others print."""
+    lines: list[dict[str, str]] = []
+    later: list[dict[str, str]] = []
     for row in (row for row in table.rows if row.scale == scale):
         cost = row.cost
         line = {
@@ -313,8 +345,8 @@ def _texts(table: TableOne, scale: int) -> list[dict[str, str]]:
                 difference = row.difference(name)
                 line[f"{name} Δ"] = "–" if difference is None else f"{difference:+.2f}"
         weights = " · ".join(filter(None, (row.weights, row.licence)))
-        lines.append(line | {"weights": weights, "note": row.reason})
-    return lines
+        (later if row.table == LATER else lines).append(line | {"weights": weights, "note": row.reason})
+    return lines, later
 
 
 def _printed(number: Printed | None, metric: str) -> str:
@@ -332,11 +364,17 @@ def _giga(count: int | None) -> str:
 
 
 def _caption(table: TableOne) -> str:
-    return (
+    text = (
         f"PSNR-Y in dB / SSIM-Y. Costs are of one pass for a result of 1280 x 720 on {table.device}: all multiply-adds "
         "and those that the counter thop counts, seconds, and the memory that the pass took. Δ: measured minus printed "
         f"PSNR. Printed: {SOURCE}; ?: unclear in our copy; –: not printed, or not measured."
     )
+    if any(row.table == LATER for row in table.rows):
+        text += (
+            " The last rows of x4 are networks that the paper does not have, as others print them; "
+            "? there: they differ, or only a summary has the number."
+        )
+    return text
 
 
 def _chart(table: TableOne, scale: int) -> Markup:

@@ -57,7 +57,7 @@ def _show_wanted(models: Sequence["ModelInfo"], json_target: str | None) -> None
     table = Table("method", "scales", Column("file", overflow="fold"), Column("where", overflow="fold"))
     for entry in authors_files():
         if scales := entry.missing(models):
-            downloads = [entry.download.format(scale=scale) for scale in scales if entry.download]
+            downloads = entry.downloads(scales)
             names = entry.names(scales)
             rows.append(
                 {
@@ -69,10 +69,11 @@ def _show_wanted(models: Sequence["ModelInfo"], json_target: str | None) -> None
                     "package": entry.package or None,
                 }
             )
-            where = f"promptsr fetch {' '.join(downloads)}" if downloads else entry.page
+            places = [f"promptsr fetch {name}" for name in downloads]
+            places += [entry.page] if len(downloads) < len(scales) else []
             needs = f"\nneeds pip install {entry.package}" if entry.package else ""
             upscaled = " ".join(f"x{scale}" for scale in scales)
-            table.add_row(entry.method, upscaled, "\n".join(names) or "any name", f"{where}{needs}")
+            table.add_row(entry.method, upscaled, "\n".join(names) or "any name", "\n".join(places) + needs)
     table.caption = "Put files into the folder that PROMPTSR_MODELS names. They are known by their tensors."
     show({"wanted": rows}, table, json_target)
 

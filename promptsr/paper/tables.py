@@ -4,6 +4,9 @@ W. Liu et al., "PromptSR: Cascade Prompting for Lightweight Image Super-Resoluti
 holds formulas: see `analysis.complexity.scaling`.) The source is text recognised from print. Table I came out damaged:
 digits are lost, and from x3 on the numbers stand a line below their labels. So a number of Table I has a value only if
 something else confirms it, which `evidence` names; the others are kept as printed, marked unclear, and have none.
+
+`later` is no table of the paper: it holds what others print of light networks at x4 that the paper does not compare
+with, most of them later. `evidence` names the text in which each number was read.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,7 @@ import pandas as pd
 from promptsr.support.errors import ConfigError
 
 TABLES = ("I", "III", "IV", "V", "VI", "VII")
+LATER = "later"
 DATASETS = ("Set5", "Set14", "BSD100", "Urban100", "Manga109")
 SOURCE = 'Table I of W. Liu et al., "PromptSR: Cascade Prompting for Lightweight Image Super-Resolution"'
 
@@ -40,6 +44,8 @@ class PrintedRow:
     parameters: Printed
     sets: dict[str, dict[str, Printed]]
     """Scores by set, then by `psnr_y` and `ssim_y`."""
+    table: str
+    """As for `published`."""
 
 
 def published(
@@ -48,7 +54,7 @@ def published(
     """Return one line for each printed number, in the order of print.
 
     Args:
-        table: "I", "III", "IV", "V", "VI" or "VII"; default: all.
+        table: "I", "III", "IV", "V", "VI", "VII", or "later"; default: all.
         method: as printed ("SwinIR-light"); in the ablations of Tables IV to VII the setting ("d=8"). Default: all.
         scale: 2, 3 or 4; default: all. The ablations are x4.
         clear_only: leave out what is unclear, and the places where the paper prints a dash.
@@ -84,9 +90,9 @@ def published_value(table: str, method: str, metric: str, dataset: str = "", sca
 
 
 def printed_rows(scale: int, sets: list[str], tables: Sequence[str] = ("I",)) -> list[PrintedRow]:
-    """Return the methods of tables at a scale, in the order of print, with those of the sets that the paper has.
+    """Return the methods of tables at a scale, in the order of print, with those of the sets that they have.
 
-    Empty if the paper has no such scale. A method of several tables has the row of the first.
+    Empty if the tables have no such scale. A method of several tables has the row of the first.
     """
     rows: list[PrintedRow] = []
     for table in tables:
@@ -98,7 +104,7 @@ def printed_rows(scale: int, sets: list[str], tables: Sequence[str] = ("I",)) ->
             numbers.setdefault(line.method, {}).setdefault(line.dataset, {})[line.metric] = number
         known = {row.method for row in rows}
         rows += [
-            PrintedRow(method, found[""]["parameters"], {name: found[name] for name in sets if name in found})
+            PrintedRow(method, found[""]["parameters"], {name: found[name] for name in sets if name in found}, table)
             for method, found in numbers.items()
             if method not in known
         ]
@@ -109,8 +115,8 @@ def printed_rows(scale: int, sets: list[str], tables: Sequence[str] = ("I",)) ->
 def _all() -> pd.DataFrame:
     folder = files("promptsr.paper") / "printed"
     tables = []
-    for table in TABLES:
-        with (folder / f"table_{table}.csv").open(encoding="utf-8") as file:
+    for name in (*(f"table_{table}.csv" for table in TABLES), "later.csv"):
+        with (folder / name).open(encoding="utf-8") as file:
             texts = dict.fromkeys(("table", "method", "dataset", "metric", "printed", "status", "evidence"), str)
             tables.append(pd.read_csv(file, dtype={**texts, "scale": int, "value": float}, keep_default_na=False,
                                       na_values={"value": [""]}))  # fmt: skip

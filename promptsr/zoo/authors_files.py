@@ -1,7 +1,7 @@
 """The checkpoints that the authors of the paper's networks publish: names, pages, and which are missing here."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ _LARGE = 5_000_000
 
 @dataclass(frozen=True)
 class AuthorsFiles:
-    """The checkpoints of a method of Tables I and III, one for each scale."""
+    """The checkpoints of a method of Tables I and III, or of a later one, one for each scale."""
 
     method: str
     """Name in the tables."""
@@ -26,6 +26,8 @@ class AuthorsFiles:
     """Name of a file, with `{scale}` in it unless one file has all scales; empty if the page names none."""
     download: str = ""
     """Name for `promptsr fetch`, with `{scale}` in it; empty if that does not know the files."""
+    download_scales: Sequence[int] = SCALES
+    """Scales of `download`: checksums of the others are not known."""
     package: str = ""
     """Package that reads them; empty if none is needed."""
     large: bool = False
@@ -44,9 +46,14 @@ class AuthorsFiles:
         """Return the names of the files for these scales."""
         return list(dict.fromkeys(self.file.format(scale=scale) for scale in scales if self.file))
 
+    def downloads(self, scales: Iterable[int]) -> list[str]:
+        """Return the names for `promptsr fetch` of the files for those of these scales that it knows."""
+        known = self.download_scales if self.download else ()
+        return [self.download.format(scale=scale) for scale in scales if scale in known]
+
 
 @cache
 def authors_files() -> list[AuthorsFiles]:
-    """Return the files of all methods but PromptSR, in the order of the tables."""
+    """Return the files of all methods but PromptSR, in the order of the tables; others come last."""
     content = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     return [AuthorsFiles(method, **entry) for method, entry in content.items()]

@@ -40,9 +40,10 @@ def test_models_names_what_is_ignored(
 def test_models_wanted(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROMPTSR_MODELS", raising=False)
     rows = {row["method"]: row for row in result("models", "--wanted")["wanted"]}
-    assert len(rows) == 21 and all(row["scales"] == [2, 3, 4] for row in rows.values())
+    assert len(rows) == 23 and all(row["scales"] == [2, 3, 4] for row in rows.values())
     assert rows["IMDN"]["fetch"] == ["imdn-x2", "imdn-x3", "imdn-x4"] and rows["RCAN"]["package"] == "spandrel"
-    assert rows["CARN"] == {**rows["IDN"], "method": "CARN", "files": ["carn.pth"], "page": rows["CARN"]["page"]}
+    assert rows["SwinIR-light"]["fetch"] == ["swinir-light-x2", "swinir-light-x4"]
+    assert rows["CARN"] == {**rows["SPIN"], "method": "CARN", "files": ["carn.pth"], "page": rows["CARN"]["page"]}
     assert rows["NLSN"]["page"] == "https://github.com/HarukiYqM/Non-Local-Sparse-Attention"
 
 

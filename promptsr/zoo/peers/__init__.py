@@ -27,6 +27,8 @@ _NETWORKS = {
     "swinirng:SwinIRNG": (".unigram_embed.",),
     "spin:SPIN": (".inter_layer.", ".inter."),
     "mambair:MambaIR": (".x_proj_weight",),
+    "mambairv2:MambaIRv2": (".assm.", ".scan.mixtures"),
+    "hitsr:HiTSRF": (".spatial_linear.",),
     "camixersr:CAMixerSR": (".mixer.route.",),
     "san:SAN": (".soca.", "unused_attention."),
     "nlsn:NLSN": (".conv_assembly.", ".assembly."),

@@ -19,7 +19,7 @@ from promptsr.complexity.counting import count
 from promptsr.data.pairs import find_pairs
 from promptsr.evaluation.cost import measure_cost
 from promptsr.evaluation.evaluate import evaluate
-from promptsr.paper.tables import DATASETS, published, published_value
+from promptsr.paper.tables import DATASETS, LATER, published, published_value
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.listing import Listing, ModelInfo, search_models
@@ -103,12 +103,37 @@ def test_one_that_fails_never_costs_the_others_and_every_method_has_a_row(bench:
     rows = {row.model or row.method: row for row in table.rows}
     assert rows["bicubic-x4"].sets["Set5"].images and not rows["gone"].sets
     assert "There is no model gone" in rows["gone"].reason
-    methods = {*published("I", scale=4, clear_only=False)["method"], *published("III")["method"]}
+    later = list(published(LATER, clear_only=False)["method"].unique())
+    methods = {*published("I", scale=4, clear_only=False)["method"], *published("III")["method"], *later}
     assert {row.method for row in table.rows} == {"", *methods}  # "gone" is what there is of IMDN
     assert rows["CARN"].weights.startswith("https://") and "carn.pth" in rows["CARN"].reason
     assert "promptsr train" in rows["PromptSR"].reason
     write_table_one(table, tmp_path)
-    assert "carn.pth" in (tmp_path / FILES[2]).read_text()
+    page = (tmp_path / FILES[2]).read_text()
+    assert "carn.pth" in page
+
+    assert [row.method for row in table.rows[-len(later) :]] == later and rows["HiT-SRF"].table == LATER
+    assert rows["HiT-SRF"].reason == (
+        "Not in the paper. Others print 866K parameters, 58.0G multiply-adds. "
+        "Urban100: XiangZ-0/HiT-SR, README.md at 0321c116; quoted in Table 1 of arXiv:2608.17966."
+    )
+    assert "46.8G? multiply-adds" in rows["CATANet"].reason
+    [line] = pd.read_csv(tmp_path / FILES[0]).query("method == 'HiT-SRF'").to_dict("records")
+    assert (line["Set5 printed psnr_y"], line["Set5 printed ssim_y"]) == (32.55, 0.8999)
+    assert "32.55 / 0.8999" in page and page.index("Networks that the paper does not have") < page.index("HiT-SRF")
+    assert "as others print them" in (tmp_path / FILES[1]).read_text()
+
+
+def test_a_measured_network_of_others_keeps_its_source(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.complexity.table_one.method_of", lambda *_: "HiT-SRF")
+    table = finish(table_one(search_models(), bench, tmp_path, names=["bicubic-x4"], sets=["Set5"], scales=[4]))
+    [row] = table.rows
+    assert row.difference("Set5") == pytest.approx(row.sets["Set5"].psnr_y - 32.55)
+    assert row.reason.startswith("Not in the paper.")
+    page = write_table_one(table, tmp_path).read_text()
+    assert page.index("Networks that the paper does not have") < page.index("bicubic-x4")
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,12 @@ from promptsr.zoo.load import load_model
 from promptsr.zoo.peers.camixersr import CAMixerSR
 from promptsr.zoo.peers.carn import CARN
 from promptsr.zoo.peers.elan import ELAN
+from promptsr.zoo.peers.hitsr import HiTSRF
 from promptsr.zoo.peers.idn import IDN
 from promptsr.zoo.peers.lapar import LAPAR
 from promptsr.zoo.peers.latticenet import LatticeNet
 from promptsr.zoo.peers.mambair import MambaIR
+from promptsr.zoo.peers.mambairv2 import MambaIRv2
 from promptsr.zoo.peers.nlsn import NLSN
 from promptsr.zoo.peers.peer import Peer
 from promptsr.zoo.peers.san import SAN
@@ -41,6 +43,8 @@ SETTINGS: dict[type[Peer], dict[str, Any]] = {
     SPIN: {"width": 8, "blocks": 2, "query": 4, "hidden": 8},
     CAMixerSR: {"width": 12, "depths": [2]},
     MambaIR: {"width": 30, "depths": [1], "inner": 8, "rank": 2, "states": 3, "local": 4},
+    MambaIRv2: {"width": 12, "depths": [2], "heads": 2, "inner": 8, "rank": 2, "states": 3, "categories": 4},
+    HiTSRF: {"width": 16, "depths": [2], "heads": 2, "hidden": 8, "context": True},  # with all that any of them has
     SAN: {"width": 16, "groups": 1, "blocks": 1, "squeezed": 2},
     NLSN: {"width": 8, "blocks": 1},
 }
