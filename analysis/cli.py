@@ -12,6 +12,7 @@ from promptsr.cli.console import run
 _COMMANDS = (
     "lam.command:lam",
     "lam.study_command:lam_study",
+    "lam.faithfulness_command:lam_check",
     "failures.command:failures",
     "complexity.command:complexity",
     "anchors.command:anchors",

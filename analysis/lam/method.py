@@ -71,9 +71,10 @@ class LocalAttributionMap(GradientAttribution):
         """
         output = self.network(image)
         self._scale(image, output)
-        return self._variation(output, region)
+        return self.variation(output, region)
 
-    def _variation(self, output: Tensor, region: Region) -> Tensor:
+    def variation(self, output: Tensor, region: Region) -> Tensor:
+        """Return the detector of results B x 3 x sH x sW: B."""
         region.check(output.shape[2], output.shape[3], margin=1)
         window = Region(region.x, region.y, region.size + 1).crop(output)
         down, right = window.diff(dim=2)[..., :-1], window.diff(dim=3)[..., :-1, :]
@@ -155,7 +156,7 @@ class LocalAttributionMap(GradientAttribution):
             ends = path.points([0, settings.steps])
             output = self.network(ends)
             scale = self._scale(ends, output)
-            blurred, sharp = self._variation(output, region).tolist()
+            blurred, sharp = self.variation(output, region).tolist()
         gradients: dict[int, Tensor] = {}
         """By their place on the finest path, each 3 x H x W."""
         attribution: Attribution | None = None

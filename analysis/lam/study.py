@@ -159,25 +159,14 @@ def study(
     Raises:
         UserError: impossible settings or models, no image could be used, or the log cannot be written.
     """
-    scale = common_scale(models)
-    names = tuple(model.name for model in models)
-    if len(set(names)) < len(names):
-        raise ConfigError("Two models have one name: compare different models, or rename one's file.")
-    for what, value in (("number of regions of an image", per_image), ("window", window), ("patch", patch)):
-        if value < 1:
-            raise ConfigError(f"The {what} must be 1 or more, not {value}.")
-    check_side(patch, window, scale)
     path = settings or PathSettings(steps=10, rule="trapezoid")
-    for model in models:
-        LocalAttributionMap(model)  # refuses models without gradients
-        check_memory(model, patch, patch, at_once)
-    BlurPath(torch.zeros(1, 3, patch, patch), path)  # refuses settings before any image is read
+    scale = check_plan(models, per_image, window, patch, path, at_once)
+    names = tuple(model.name for model in models)
 
     def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Studying]) -> Generator[Studying, None, Record]:
         hr, lr = load_pair(hr_path, scale, lr_path)
-        own_seed = zlib.crc32(os.fsencode(f"{seed} {hr_path.name}"))  # other images of the folder have no say
         rows: list[dict[str, Any]] = []
-        for region in find_regions(lr, scale, count=per_image, window=window, seed=own_seed):
+        for region in find_regions(lr, scale, count=per_image, window=window, seed=seed_of(hr_path, seed)):
             steps = explain_window(models, lr, region, hr=hr, side=patch, settings=path, at_once=at_once)
             explanation = yield from map_progress(steps, partial(_tell, at))
             for row in explanation.rows:
@@ -189,7 +178,7 @@ def study(
     records, skipped = yield from for_each_image(
         pairs,
         Studying,
-        partial(_check_size, scale=scale, side=patch),
+        partial(check_size, scale=scale, side=patch),
         work,
         plan=plan_of(models, kind="lam", at_once=at_once, **given),
         left_out=left_out,
@@ -208,7 +197,35 @@ def _tell(at: Callable[..., Studying], step: Comparing | Attributing | Explanati
     return at(step.model, step.progress) if isinstance(step, Attributing) else at()
 
 
-def _check_size(path: Path, header: Header, scale: int, side: int) -> None:
+def check_plan(
+    models: Sequence[SRModel], per_image: int, window: int, patch: int, path: PathSettings, at_once: int
+) -> int:
+    """Refuse impossible settings and models of a study before any image is read; return the scale of the models.
+
+    Raises:
+        UserError: models of one name, of several scales or without gradients, or impossible settings.
+    """
+    scale = common_scale(models)
+    if len({model.name for model in models}) < len(models):
+        raise ConfigError("Two models have one name: compare different models, or rename one's file.")
+    for what, value in (("number of regions of an image", per_image), ("window", window), ("patch", patch)):
+        if value < 1:
+            raise ConfigError(f"The {what} must be 1 or more, not {value}.")
+    check_side(patch, window, scale)
+    for model in models:
+        LocalAttributionMap(model)  # refuses models without gradients
+        check_memory(model, patch, patch, at_once)
+    BlurPath(torch.zeros(1, 3, patch, patch), path)  # refuses settings
+    return scale
+
+
+def seed_of(image: Path, seed: int) -> int:
+    """Return the seed of an image's regions, in which the others of its folder have no say."""
+    return zlib.crc32(os.fsencode(f"{seed} {image.name}"))
+
+
+def check_size(path: Path, header: Header, scale: int, side: int) -> None:
+    """Raise a UserError for an HR image whose LR image is smaller than a patch of `side`."""
     height, width = header.height // scale, header.width // scale
     if min(height, width) < side:
         raise UserError(
