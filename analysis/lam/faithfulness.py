@@ -37,7 +37,6 @@ looks beyond them is seen without them.
 """
 QUICK = PathSettings(10, rule="trapezoid")
 """Settings of maps that are only compared with each other."""
-_WAYS = ("deletion", "insertion")
 _RANDOM = 2  # orders by chance, of which the mean is taken
 _MOVE = 1e-3  # of the input, largest change of a value, for the sensitivity
 _MOVES = 2
@@ -50,38 +49,33 @@ class Faithfulness:
 
     model: str
     curves: pd.DataFrame
-    """A row per part of `PARTS`, order of `ORDERS`, way ("deletion" or "insertion") and share of `SHARES`: part, order,
+    """A row per part of `PARTS`, order of `ORDERS`, way ("deletion", or for all pixels "insertion" too) and share of
+    `SHARES`: part, order,
     way, share; change (of the window, RMS against the result of the sharp input, in grey levels), detector, psnr_y (dB,
     of the window; NaN without HR image). Pixels outside the part stay sharp."""
-    infidelity: float
-    """Mean squared error of what the map foretells for the detector as each of 8 x 8 squares is blurred, as a share
-    of the mean square of what it does: 0 for a perfect map, 1 for one of zeros."""
-    sensitivity: float
-    """Largest relative change of the map as the values of the input move by up to 1e-3 at random."""
 
     @cached_property
     def areas(self) -> pd.DataFrame:
         """Area below the curve of each part and order, as a share of the change when the whole part is blurred.
 
-        Columns part, order, deletion and insertion. Large for deletion and small for insertion if the order begins
-        with the pixels that matter. NaN where blurring the part changes nothing.
+        Columns part, order, way and area: large for deletion and small for insertion if the order begins with the
+        pixels that matter. NaN where blurring the part changes nothing.
         """
         wide = self.curves.pivot(index="share", columns=["part", "order", "way"], values="change")
         rows = []
-        for part in PARTS:
-            largest = float(wide[part]["map"]["deletion"].iloc[-1]) or math.nan
-            for order in ORDERS:
-                area = {way: np.trapezoid(wide[part][order][way], wide.index) / largest for way in _WAYS}
-                rows.append({"part": part, "order": order, **area})
+        for part, order, way in wide.columns:
+            largest = float(wide[part][order]["deletion"].iloc[-1]) or math.nan
+            area = float(np.trapezoid(wide[part][order][way], wide.index)) / largest
+            rows.append({"part": part, "order": order, "way": way, "area": area})
         return pd.DataFrame(rows)
 
     def advantage(self, order: str, part: str = "all") -> float:
-        """Return the area between the curves of the map and of another order, the mean over both ways; above 0 if the
+        """Return the area between the curves of the map and of another order, the mean over the ways; above 0 if the
         map's order is the better one.
         """
-        areas = self.areas[self.areas["part"] == part].set_index("order")[list(_WAYS)]
-        gained = areas.loc["map"] - areas.loc[order]
-        return float((gained["deletion"] - gained["insertion"]) / 2)
+        areas = self.areas[self.areas["part"] == part].set_index(["order", "way"])["area"]
+        gained = areas["map"] - areas[order]
+        return float((gained * np.where(gained.index == "deletion", 1, -1)).mean())
 
     def ratio(self, order: str = "distance", part: str = "all") -> float:
         """Return how many times more the window changes by blurring the first few pixels of the map than of this order.
@@ -110,6 +104,21 @@ class Faithfulness:
         )
 
 
+def mean_changes(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean change over windows as a share of that when the whole part is blurred; NaN where that is 0.
+
+    Args:
+        curves: of one window or several, as `Faithfulness.curves`, and a column model.
+
+    Returns:
+        Columns model, part, order, way, share and change.
+    """
+    means = curves.groupby(["model", "part", "order", "way", "share"], sort=False, as_index=False)["change"].mean()
+    whole = means[(means["way"] == "deletion") & (means["share"] == 1)]
+    largest = means.merge(whole, on=["model", "part", "order"], how="left")["change_y"].to_numpy()
+    return means.assign(change=means["change"].to_numpy() / np.where(largest > 0, largest, np.nan))
+
+
 def check_faithfulness(
     model: SRModel,
     lr: Tensor,
@@ -117,7 +126,6 @@ def check_faithfulness(
     hr: Tensor | None = None,
     *,
     seed: int = 0,
-    at_once: int = AT_ONCE,
 ) -> Generator[Progress, None, Faithfulness]:
     """Blur and restore the pixels of an input in the order of its map and in others; closing it stops the work.
 
@@ -126,8 +134,7 @@ def check_faithfulness(
         lr: the input of the map, 1 x 3 x H x W in [0, 1].
         attribution: the map.
         hr: 1 x 3 x sH x sW in [0, 1], for the PSNR of the window.
-        seed: of the orders by chance, and of the movements of the input.
-        at_once: images in one pass, where they are not upscaled one by one.
+        seed: of the orders by chance.
 
     Yields:
         Passes that are done.
@@ -141,28 +148,30 @@ def check_faithfulness(
         (part, order, rank, way, share)
         for part, nearest in PARTS.items()
         for order, rank in _orders(method, lr, attribution, nearest, seed)
-        for way in _WAYS
+        for way in ("deletion", *(("insertion",) if part == "all" else ()))
         for share in SHARES
     ]
-    total = len(jobs) + 2
     with torch.no_grad():
         sharp = region.crop(model(lr))
+    looks: dict[tuple[str, float], dict[str, float]] = {}
+    """By part and share of it that is blurred, where that tells all: nothing and everything."""
     rows = []
     for done, (part, order, rank, way, share) in enumerate(jobs, start=1):
         limit = round(share * int(rank.isfinite().sum()))
         taken = rank < limit if way == "deletion" else (rank >= limit) & rank.isfinite()  # H x W
-        # One by one: where categories are at stake, a batch's rounding would change the window too.
-        with torch.no_grad():
-            output = model(torch.where(taken, blurred, lr))
-        look = _look(method, output, region, sharp, None if hr is None else region.crop(hr))
+        same = part, share if way == "deletion" else 1 - share
+        look = looks.get(same)
+        if look is None:
+            # One by one: where categories are at stake, a batch's rounding would change the window too.
+            with torch.no_grad():
+                output = model(torch.where(taken, blurred, lr))
+            look = _look(method, output, region, sharp, None if hr is None else region.crop(hr))
+            if share in (0, 1):
+                looks[same] = look
         rows.append({"part": part, "order": order, "way": way, "share": share, **look})
-        yield Progress(done, total)
+        yield Progress(done, len(jobs))
     curves = pd.DataFrame(rows).groupby(["part", "order", "way", "share"], sort=False, as_index=False).mean()
-    unfaithful = _infidelity(method, lr, blurred, attribution, at_once)
-    yield Progress(total - 1, total)
-    sensitive = _sensitivity(method, lr, region, seed, at_once)
-    yield Progress(total, total)
-    return Faithfulness(attribution.model, curves, unfaithful, sensitive)
+    return Faithfulness(attribution.model, curves)
 
 
 def _orders(
@@ -197,10 +206,19 @@ def _look(
     return {"change": change, "detector": float(method.variation(output, region)), "psnr_y": psnr}
 
 
-def _infidelity(
-    method: LocalAttributionMap, lr: Tensor, blurred: Tensor, attribution: Attribution, at_once: int
-) -> float:
-    """Return `Faithfulness.infidelity`: captum's, with each square of a grid blurred once."""
+def infidelity_of(model: SRModel, lr: Tensor, attribution: Attribution, *, at_once: int = AT_ONCE) -> float:
+    """Return captum's infidelity of a map, for each of 8 x 8 squares of the input blurred once.
+
+    The mean squared error of what the map foretells for the detector, as a share of the mean square of what it does: 0
+    for a perfect map, 1 for one of zeros, NaN where the detector stays the same.
+
+    Args:
+        model: with gradients.
+        lr: the input of the map, 1 x 3 x H x W in [0, 1].
+        attribution: the map.
+        at_once: images in one pass.
+    """
+    method, blurred = LocalAttributionMap(model), BlurPath(lr, attribution.settings).points([0])
     height, width = lr.shape[2:]
     rows, columns = (torch.arange(side) * _SQUARES // side for side in (height, width))
     squares = (rows[:, None] * _SQUARES + columns).to(lr.device)  # H x W, the number of the square
@@ -229,8 +247,17 @@ def _infidelity(
     return measured(values) / nothing if nothing else math.nan
 
 
-def _sensitivity(method: LocalAttributionMap, lr: Tensor, region: Region, seed: int, at_once: int) -> float:
-    """Return `Faithfulness.sensitivity`, by captum."""
+def sensitivity_of(model: SRModel, lr: Tensor, region: Region, *, seed: int = 0, at_once: int = AT_ONCE) -> float:
+    """Return captum's sensitivity of a window's map: its largest relative change as the input moves by up to 1e-3.
+
+    Args:
+        model: with gradients.
+        lr: 1 x 3 x H x W in [0, 1].
+        region: the window, in output pixels.
+        seed: of the two movements.
+        at_once: as in `LocalAttributionMap.stream`.
+    """
+    method = LocalAttributionMap(model)
 
     def explained(inputs: tuple[Tensor, ...]) -> Tensor:
         found = method.attribute(inputs[0], region, QUICK, at_once=at_once)

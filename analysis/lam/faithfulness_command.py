@@ -41,6 +41,7 @@ def lam_check(
     from analysis.common.figure_style import publish
     from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
+    from analysis.lam.faithfulness import mean_changes
     from analysis.lam.faithfulness_figure import draw_faithfulness
     from analysis.lam.faithfulness_study import MEASURES, study
     from promptsr.cli.left_out import check_none_left_out
@@ -55,8 +56,8 @@ def lam_check(
     if found is None:
         return
     write_table(found.regions, check_path)
-    write_table(found.curves, curves_path)
-    publish(draw_faithfulness(found), figure_path)
+    write_table(mean_changes(found.curves), curves_path)
+    publish(draw_faithfulness(found.curves, found.models), figure_path)
     wide = found.means.set_index(["measure", "model"])
     table = Table("measure", *found.models)
     for measure in MEASURES:

@@ -1,11 +1,13 @@
 """Deletion curves of several models: how much of a window's change comes with the first pixels of each order."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.common.figure_style import drawable
-from analysis.lam.faithfulness import ORDERS, PARTS
-from analysis.lam.faithfulness_study import FaithfulnessStudy
+from analysis.lam.faithfulness import ORDERS, PARTS, mean_changes
 
 _COLORS = dict(zip(ORDERS, ("#c0392b", "#e08e0b", "#1f6fb4", "#8a949e"), strict=True))
 _NAMES = {"map": "by the map", "gradient": "by the gradient", "distance": "nearest first", "random": "at random"}
@@ -14,18 +16,22 @@ _TICKS = (0.02, 0.1, 0.25, 0.5, 1.0)
 _FONT = 8.5
 
 
-def draw_faithfulness(study: FaithfulnessStudy) -> Figure:
+def draw_faithfulness(curves: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw a column per model, above for all pixels and below for those far from the window.
 
     Draw it on a white ground, with `style.publish`.
+
+    Args:
+        curves: of one window or of several, as `Faithfulness.curves`, and a column model.
+        models: their names, in the order of the columns.
     """
-    columns = len(study.models)
+    changes, columns = mean_changes(curves), len(models)
     figure = Figure(figsize=(1.2 + 2.2 * columns, 4.6), layout="constrained")
     grid = figure.subplots(len(PARTS), columns, sharex=True, sharey=True, squeeze=False)
     for row, part in zip(grid, PARTS, strict=True):
-        for axes, model in zip(row, study.models, strict=True):
-            curves = study.curves
-            own = curves[(curves["model"] == model) & (curves["part"] == part) & (curves["way"] == "deletion")]
+        for axes, model in zip(row, models, strict=True):
+            of_part = changes[(changes["part"] == part) & (changes["way"] == "deletion")]
+            own = of_part[of_part["model"] == model]
             for order, color in _COLORS.items():
                 curve = own[own["order"] == order]
                 axes.plot(np.sqrt(curve["share"]), curve["change"], color=color, linewidth=1.6, label=_NAMES[order])

@@ -17,7 +17,7 @@ import pandas as pd
 from analysis.common.bootstrap import bootstrap_interval
 from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
 from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
-from analysis.lam.faithfulness import ORDERS, PARTS, check_faithfulness
+from analysis.lam.faithfulness import ORDERS, PARTS, check_faithfulness, infidelity_of, sensitivity_of
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.patches import find_regions, patch_around
 from analysis.lam.sanity import check_sanity
@@ -53,8 +53,7 @@ class FaithfulnessStudy:
     regions: pd.DataFrame
     """A row per region and model: image, x, y (output pixels), model, completeness_gap, and `MEASURES`."""
     curves: pd.DataFrame
-    """Mean over the images: model, part, order, way, share, change (as a share of the change when all of the part is
-    blurred)."""
+    """Of all regions, as `Faithfulness.curves`, and the model."""
     skipped: dict[str, str]
     """Images that could not be used, and why."""
     flat: tuple[str, ...] = ()
@@ -122,12 +121,13 @@ def study(
                 method = LocalAttributionMap(model)
                 made = yield from map_progress(method.stream(place.lr, place.region, settings, at_once=at_once), tell)
                 checked = yield from map_progress(
-                    check_faithfulness(model, place.lr, made, place.hr, seed=own_seed, at_once=at_once), tell
+                    check_faithfulness(model, place.lr, made, place.hr, seed=own_seed), tell
                 )
                 sane = yield from map_progress(check_sanity(model, place.lr, place.region, seed=own_seed), tell)
                 row = {"image": hr_path.name, "x": region.x, "y": region.y, "model": model.name}
                 row |= {"completeness_gap": made.completeness_gap, "sanity": sane.correlations[-1]}
-                row |= {"infidelity": checked.infidelity, "sensitivity": checked.sensitivity}
+                row["infidelity"] = infidelity_of(model, place.lr, made, at_once=at_once)
+                row["sensitivity"] = sensitivity_of(model, place.lr, place.region, seed=own_seed, at_once=at_once)
                 for part in PARTS:
                     for order in ORDERS[1:]:
                         row[f"{part} / {order}"] = checked.ratio(order, part)
@@ -154,14 +154,5 @@ def study(
     curves = pd.DataFrame([curve for record in records.values() for curve in record["curves"]])
     names = tuple(model.name for model in models)
     return FaithfulnessStudy(
-        names, scale, window, patch, seed, pd.DataFrame(rows), _mean(curves), dict(sorted(skipped.items())), flat
+        names, scale, window, patch, seed, pd.DataFrame(rows), curves, dict(sorted(skipped.items())), flat
     )
-
-
-def _mean(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean change at each point of each curve, as a share of the mean change when all is blurred."""
-    keys = ["model", "part", "order", "way", "share"]
-    means = curves.groupby(keys, sort=False, as_index=False)["change"].mean()
-    whole = means[(means["way"] == "deletion") & (means["share"] == 1)]
-    largest = means.merge(whole, on=["model", "part", "order"], how="left")["change_y"].to_numpy()
-    return means.assign(change=means["change"].to_numpy() / np.where(largest > 0, largest, np.nan))

@@ -5,7 +5,7 @@ J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: a map that s
 
 import math
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -52,7 +52,13 @@ class Sanity:
 
 
 def check_sanity(
-    model: SRModel, lr: Tensor, region: Region, *, seed: int = 0, at_once: int = AT_ONCE
+    model: SRModel,
+    lr: Tensor,
+    region: Region,
+    *,
+    stages: Sequence[float] = STAGES,
+    seed: int = 0,
+    at_once: int = AT_ONCE,
 ) -> Generator[Progress, None, Sanity]:
     """Compare the map of a window with those of networks with shuffled weights; closing it stops the work.
 
@@ -62,6 +68,7 @@ def check_sanity(
         model: with gradients; it stays as it is.
         lr: 1 x 3 x H x W in [0, 1].
         region: the window, in output pixels.
+        stages: shares of the layers, from the last one on, rising to 1.
         seed: of the permutations.
         at_once: as in `LocalAttributionMap.stream`.
 
@@ -75,9 +82,9 @@ def check_sanity(
     layers = _in_order(shuffled, lr)
     chance = torch.Generator().manual_seed(seed)
     reference = LocalAttributionMap(model).explain(lr, region, _QUICK, at_once=at_once).map
-    yield Progress(1, len(STAGES) + 1)
+    yield Progress(1, len(stages) + 1)
     correlations, done = [], 0
-    for count, share in enumerate(STAGES, start=2):
+    for count, share in enumerate(stages, start=2):
         until = round(share * len(layers))
         for layer in layers[done:until]:
             for weight in layer.parameters(recurse=False):
@@ -89,8 +96,8 @@ def check_sanity(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConstantInputWarning)
             correlations.append(float(spearmanr(reference[here], found[here]).statistic) if here.any() else math.nan)
-        yield Progress(count, len(STAGES) + 1)
-    return Sanity(model.name, STAGES, tuple(correlations))
+        yield Progress(count, len(stages) + 1)
+    return Sanity(model.name, tuple(stages), tuple(correlations))
 
 
 def _in_order(network: nn.Module, lr: Tensor) -> list[nn.Module]:

@@ -171,6 +171,7 @@ def test_results_are_refused_before_there_are_any(server: Server) -> None:
             ("compare_at", (0, 0, 8), "nothing to show yet"),
             ("lam_overlay", (0.9, 0.05), "There is no map yet"),
             ("lam_figure", (), "There is no map yet"),
+            ("lam_check", (), "There is no map yet"),
             ("failures_case", (1,), "There is no case: choose photographs"),
             ("anchors_point", (3, 0), "Nothing has been studied yet"),
         ):
@@ -229,7 +230,7 @@ def test_only_these_endpoints_are_shown(client: Client) -> None:
     assert {name.removeprefix("/") for name in api["named_endpoints"]} == {
         *("upscale", "upscale_many", "magnify", "architecture"),
         *("compare", "compare_pair", "compare_differences", "compare_at", "compare_figure", "compare_export"),
-        *("lam", "lam_overlay", "lam_figure", "failures", "failures_case"),
+        *("lam", "lam_overlay", "lam_figure", "lam_check", "failures", "failures_case"),
         *("attention", "attention_figure", "attention_depth", "categories"),
         *("anchors", "anchors_plane", "anchors_point"),
         *("models", "add_models"),

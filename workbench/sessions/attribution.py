@@ -146,6 +146,17 @@ class Attributed:
         return write_figure(figure, f"{self.name}-lam", (".png", ".pdf"))
 
 
+def there(shown: Attributed | None) -> Attributed:
+    """Return the session's maps.
+
+    Raises:
+        UserError: nothing has been attributed yet.
+    """
+    if shown is None:
+        raise UserError("There is no map yet: choose a photograph, click on a place of it, and press Attribute.")
+    return shown
+
+
 def keep_maps(name: str, explanation: Explanation, metadata: Metadata, preview: bool) -> Attributed:
     """Write the files of maps.
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from analysis.common.image_windows import Region
 from analysis.comparison.compare import Comparing
 from analysis.lam.attribution import STEPS, WINDOW, PathSettings
-from analysis.lam.figure import AREA_LEVEL, SCALE, scale_colors
+from analysis.lam.figure import AREA_LEVEL
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.imaging.decode import inspect
 from promptsr.support.errors import UserError
@@ -21,15 +20,16 @@ from workbench.server.arguments import Real, Text, Texts, Whole
 from workbench.server.device import on_device
 from workbench.server.limits import in_force
 from workbench.sessions import models, speed
-from workbench.sessions.attribution import INPUT, Attributed, keep_maps, shipped, view
+from workbench.sessions.attribution import INPUT, Attributed, keep_maps, shipped, there, view
 from workbench.sessions.compare import Question, ask, region_of
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import sent_file
+from workbench.tabs import attribution_check
 from workbench.tabs.links import Question as Asked
 from workbench.tabs.links import TabSettings, Values, onward
 from workbench.tabs.window import fit_window, move_window, suggest_window, window_around
 from workbench.ui import status
-from workbench.ui.color_bar import marked_bar
+from workbench.ui.attribution_table import HELP, TABLE, map_scale
 from workbench.ui.components import (
     CLICK,
     LIGHT,
@@ -71,29 +71,6 @@ _PLACE = (77, 68)
 _STRENGTH = 0.9
 _WAYS = [("Test: shrink, then restore (gives scores)", "shrink"), ("Just enlarge", "enlarge")]
 
-_HELP = """LAM marks the input pixels that made the window: the redder, the more, by one scale for all models.
-The *diffusion index* (DI) says how widely they are spread, 0 if one pixel does it all and 100 if all do the same; a
-larger one means that the network draws on more of the image, which need not make a better picture. The *completeness
-gap* is by how much the attributions miss what they must add up to, the change of the window along the path from a
-blurred input to the sharp one. The adaptive rule doubles the steps until the gap is below 2 %, or no longer shrinks:
-PromptSR sorts pixels into categories, and where they change along the path the window jumps, which no gradient sees.
-The reference rule takes 50 steps and is the one that published maps were made by. A warning stands below the table
-where the gap is above 5 %, or the window is flat."""
-# The browser renders the table, so that programs get plain numbers.
-_TABLE = """${value.length ? `<table><thead><tr><th>Model</th><th>Diffusion index (DI)</th>
-<th title="By how much the attributions miss their sum">Completeness gap</th>
-<th>Pixels above 1 %</th><th>PSNR-Y, dB</th><th>SSIM-Y</th><th>Steps</th><th>Time, s</th></tr></thead><tbody>${
-value.map(row => {
-  const text = (number, digits, sign = '', unit = '') =>
-    number === null ? '–' : (number > 0 ? sign : '') + number.toFixed(digits) + unit;
-  const percent = (share, digits, sign) => text(share === null ? null : 100 * share, digits, sign, ' %');
-  return `<tr><th>${new Option(row.model).innerHTML}</th><td><b>${text(row.di, 2)}</b></td>
-<td>${percent(row.completeness_gap, 2, '+')}</td><td>${percent(row.activated['0.01'], 1)}</td>
-<td>${text(row.psnr_y, 2)}</td><td>${text(row.ssim_y, 4)}</td>
-<td>${row.levels.at(-1)[0]}${row.preview ? ' (preview)' : ''}</td><td>${row.seconds.toFixed(1)}</td></tr>`;
-}).join('')}</tbody></table>${value.filter(row => row.warning && !row.preview).map(row =>
-  `<p class="warning" role="status"><b>${new Option(row.model).innerHTML}:</b> ${row.warning}</p>`).join('')}` : ''}"""
-
 
 def build() -> TabSettings:
     """Add the tab to the page, which opens with maps of a sample."""
@@ -126,14 +103,14 @@ def build() -> TabSettings:
                     rule = gr.Radio(_RULES, value="adaptive", label="Rule of integration", elem_id="lam-rule")
                     suggested = suggestions(TAB)
                     buttons = onward(TAB)
-            table = table_of(_TABLE, "lam-table")
+            table = table_of(TABLE, "lam-table")
             with gr.Column(elem_id="lam-results"), gr.Tabs(elem_classes="subtabs"):
                 with gr.Tab("Maps", elem_id="lam-sub-maps"):
                     gr.Markdown(
                         "Local attribution maps (LAM): the input pixels that made the window, which is in blue."
                     )
                     maps = gallery("Local attribution maps", "lam-maps")
-                    bar = gr.HTML(_scale(_STRENGTH), js_on_load=None, apply_default_css=False, elem_id="lam-colors")
+                    bar = gr.HTML(map_scale(_STRENGTH), js_on_load=None, apply_default_css=False, elem_id="lam-colors")
                     strength = gr.Slider(0, 1, _STRENGTH, step=0.05, label="Strength", elem_id="lam-strength")
                 with gr.Tab("Contribution area", elem_id="lam-sub-areas"):
                     gr.Markdown("Input pixels above a share of the largest attribution of each map.")
@@ -141,13 +118,14 @@ def build() -> TabSettings:
                     level = gr.Slider(0.01, 0.5, AREA_LEVEL, step=0.01, label="Level", elem_id="lam-level")
                 with gr.Tab("Window", elem_id="lam-sub-window"):
                     crops = gallery("The window of every result", "lam-crops")
+                attribution_check.build(shown, controls)
                 with gr.Tab("Figure and files", elem_id="lam-sub-files"):
                     draw = gr.Button("Draw the figure for a paper", elem_id="lam-draw")
                     figure = picture("Figure", elem_id="lam-figure")
                     drawn = gr.Files(label="Figure", interactive=False, elem_id="lam-drawn")
                     files = gr.Files(label="Maps (.npz) and numbers (JSON)", interactive=False, elem_id="lam-files")
                 with gr.Tab("How to read it", elem_id="lam-sub-help"):
-                    gr.Markdown(_HELP, elem_id="lam-help")
+                    gr.Markdown(HELP, elem_id="lam-help")
 
     asked = {"photo": image, "way": way, "scale": scale, "model": chosen, "x": x, "y": y, "window": window}
     settings = TabSettings(
@@ -176,7 +154,7 @@ def build() -> TabSettings:
     overlaying = toast(draw_maps), [strength, level, shown], [maps, areas]
     gr.on([strength.input, level.input], *overlaying, api_name="lam_overlay", **LIGHT)
     shown.change(*overlaying, **PRIVATE)
-    strength.input(toast(_scale), strength, bar, **PRIVATE)
+    strength.input(toast(map_scale), strength, bar, **PRIVATE)
     drawing = draw.click(toast(draw_figure), shown, [figure, drawn], api_name="lam_figure", show_progress="minimal")
     shown.change(toast(_begin_with), shown, [crops, figure, drawn], cancels=[drawing], **PRIVATE)
 
@@ -361,7 +339,7 @@ def draw_maps(
     Raises:
         UserError: nothing has been attributed yet.
     """
-    return _there(shown).draw(strength, level)
+    return there(shown).draw(strength, level)
 
 
 def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
@@ -370,7 +348,7 @@ def draw_figure(shown: Attributed | None) -> tuple[str, list[str]]:
     Raises:
         UserError: nothing has been attributed yet.
     """
-    files = _there(shown).figures()
+    files = there(shown).figures()
     return files[0], files
 
 
@@ -400,13 +378,6 @@ def _here(
     return Place.around(image, way, names or [], x, y)
 
 
-def _scale(strength: Real) -> str:
-    """Return the colour bar of the maps."""
-    colors = scale_colors(np.linspace(0, 1, 33) ** 2, strength).tolist()
-    ticks = {label: share**0.5 for label, share in SCALE.items()}
-    return marked_bar(colors, ticks, "of the largest attribution, the same for every map")
-
-
 def _begin_with(shown: Attributed) -> tuple[list[tuple[str, str]], None, None]:
     """Show the window of all results, and clear figures of other maps."""
     return shown.crops(), None, None
@@ -418,9 +389,3 @@ def _ask_again(settings: TabSettings, *values: Any) -> Asked:
     if shown is None:
         raise nothing()
     return settings.ask(*asked)
-
-
-def _there(shown: Attributed | None) -> Attributed:
-    if shown is None:
-        raise UserError("There is no map yet: choose a photograph, click on a place of it, and press Attribute.")
-    return shown

@@ -15,6 +15,7 @@ from PIL import Image
 from analysis import LocalAttributionMap, PathSettings, Region
 from analysis.common.suggestions import KINDS
 from analysis.common.suggestions import suggest as find_place
+from analysis.lam.faithfulness import check_faithfulness
 from analysis.lam.run import explain_window
 from promptsr import load_model
 from promptsr.data import load_hr, make_lr
@@ -130,6 +131,22 @@ def test_figure_comes_in_two_formats(attributed: Attributed) -> None:
     assert [Path(file).name for file in files] == ["garden-lam.png", "garden-lam.pdf"]
     png, pdf = (Path(file).read_bytes() for file in files)
     assert pdf.startswith(b"%PDF") and Path(preview).read_bytes() == png
+
+
+def test_maps_are_checked(attributed: Attributed, server: Server, garden: Path) -> None:
+    client, (_, rows, *_) = attributed
+    answer, figure, news = client.predict(api_name="/lam_check")
+    assert "Checked." in news and answer.count("<p>") == len(rows)
+    hr = load_hr(garden, 4)
+    networks = load_model("bicubic-x4"), load_model(server.weights)
+    work = explain_window(networks, make_lr(hr, 4), Region(41, 28, 16), hr=hr, settings=PathSettings(4), at_once=1)
+    explanation = finish(work)
+    patch = explanation.patch
+    for network, attribution in zip(networks, explanation.attributions, strict=True):
+        faithful = finish(check_faithfulness(network, patch.lr, attribution, patch.hr))
+        assert faithful.sentence in answer
+    with Image.open(figure) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 10
 
 
 @pytest.fixture

@@ -56,6 +56,11 @@ def test_sub_tabs_keys_suggestions_and_warnings(page: Page) -> None:
         page.locator("#tab-lam").get_by_role("tab", name=name).click()
         expect(page.locator(shown).first).to_be_visible()
         expect(page.locator("#lam-maps img").first).to_be_hidden()
+    page.locator("#tab-lam").get_by_role("tab", name="Is it true?").click()
+    page.get_by_role("button", name="Check the maps").click()
+    expect(page.locator("#lam-check-figure img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#lam-check-answer p")).to_have_count(2)
+    expect(page.locator("#lam-status")).to_have_text("Checked.")
 
     picture, note = page.get_by_role("button", name="Place: the arrow keys move it"), page.locator("#lam-bar p").first
     before = page.locator("#lam-whole img").get_attribute("src") or ""
