@@ -14,11 +14,14 @@ _COMMANDS = (
     "lam.study_command:lam_study",
     "lam.faithfulness_command:lam_check",
     "failures.command:failures",
+    "comparison.spectrum_command:spectrum",
+    "comparison.similarity_command:similarity",
     "complexity.command:complexity",
     "anchors.command:anchors",
     "attention.command:attention",
     "attention.command:categories",
-    "attention.command:receptive_field",
+    "attention.receptive_field_command:receptive_field",
+    "attention.stability_command:stability",
     "ablations.command:ablate",
 )
 """In the order of the help: room, file and function. A new command needs a line here."""

@@ -1,1 +1,1 @@
-"""Attention of PromptSR: maps, categories, the reach of one pixel and the measured receptive field."""
+"""Attention of PromptSR: maps, categories and their stability, the reach of a pixel, measured receptive fields."""

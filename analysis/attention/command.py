@@ -1,4 +1,4 @@
-"""The commands `attention`, `categories` and `receptive-field` of `python -m analysis`."""
+"""The commands `attention` and `categories` of `python -m analysis`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,13 +7,10 @@ import typer
 from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, check_targets, log, progress_bar, show
-from promptsr.support.errors import UserError
-from promptsr.support.files import replacing, write_json
+from promptsr.support.files import write_json
 from promptsr.support.progress import finish
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from analysis.attention.superpixels import SuperpixelStudy
 
 _ATTENTION_FILES = ("attention.png", "attention.svg", "attention.npz", "attention.json")
@@ -23,7 +20,6 @@ _CATEGORY_FILES = (
     "agreement.png",
     "patches.png",
 )
-_FIELD_FILES = tuple(f"receptive_field.{suffix}" for suffix in ("png", "csv", "npz", "json"))
 
 _Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")]
 _Model = Annotated[
@@ -56,11 +52,12 @@ def attention(
     from analysis.attention.pixel import attention_of
     from analysis.common.figure_style import publish
     from analysis.common.tables import write_table
+    from promptsr.data import load_input
     from promptsr.zoo.load import load_model
 
     loaded = load_model(model)
     network = promptsr_of(loaded)
-    lr = _read(image, loaded.scale, hr)
+    lr = load_input(image, loaded.scale, hr)
     height, width = lr.shape[2:]
     seen = attention_of(
         network,
@@ -128,12 +125,13 @@ def categories(
     from analysis.attention.superpixels import superpixel_study
     from analysis.common.figure_style import publish
     from analysis.common.tables import write_table
+    from promptsr.data import load_input
     from promptsr.imaging.picture import to_array
     from promptsr.zoo.load import load_model
 
     loaded = load_model(model)
     network = promptsr_of(loaded)
-    lr = _read(image, loaded.scale, hr)
+    lr = load_input(image, loaded.scale, hr)
     study = superpixel_study(network, lr, segments)
     photo = to_array(lr)
     figure = draw_categories(study.maps, photo)
@@ -157,74 +155,3 @@ def _category_table(study: "SuperpixelStudy") -> Table:
         used, effective = str(row.used), f"{row.effective:.1f}"
         table.add_row(f"{row.group}.{row.block}", row.kind, used, largest, effective, border, *agreements)
     return table
-
-
-def receptive_field(
-    image: _Image,
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FIELD_FILES)}.")],
-    depth: Annotated[bool, typer.Option("--depth", help="Every block of each PromptSR as well.")] = False,
-    hr: _Shrink = False,
-    json_target: JsonOption = None,
-) -> None:
-    """Measure the effective receptive field of the middle pixel: where the gradients of its values reach."""
-    check_targets((out / name for name in _FIELD_FILES), json_target)
-    import numpy as np
-
-    from analysis.attention.receptive_field import (
-        ReceptiveField,
-        check_model,
-        extents_table,
-        receptive_field,
-        receptive_fields_over_depth,
-    )
-    from analysis.attention.receptive_field_figure import draw_receptive_fields
-    from analysis.common.figure_style import publish
-    from analysis.common.tables import write_table
-    from promptsr.model.network import PromptSR
-    from promptsr.zoo.load import load_models
-    from promptsr.zoo.sr_model import common_scale
-
-    models = load_models(model)
-    if depth and not any(isinstance(each.network, PromptSR) for each in models):
-        raise UserError("--depth looks into the blocks of a PromptSR: add one, such as --model promptsr-tiny-x4.")
-    lr = _read(image, common_scale(models), hr)
-    for each in models:
-        check_model(each, *lr.shape[2:])
-    fields: list[ReceptiveField] = []
-    with progress_bar() as bar:
-        task = bar.add_task("models", total=len(models), note="")
-        for each in models:
-            bar.update(task, note=each.name)
-            if depth and isinstance(each.network, PromptSR):
-                fields += receptive_fields_over_depth(each, [lr])
-            else:
-                fields.append(receptive_field(each, [lr]))
-            bar.advance(task)
-    publish(draw_receptive_fields(fields), out / "receptive_field.png")
-    write_table(extents_table(fields), out / "receptive_field.csv")
-    with replacing(out / "receptive_field.npz") as temporary:
-        np.savez_compressed(
-            temporary,
-            maps=[field.map for field in fields],  # fields x H x W
-            model=[field.model for field in fields],
-            layer=[field.layer for field in fields],
-        )
-    height, width = lr.shape[2:]
-    result = {"width": width, "height": height, "hr": hr, "fields": [field.to_dict() for field in fields]}
-    write_json(out / "receptive_field.json", result)
-    shown = Table("model", "layer", *(f"{100 * extent.share:.0f} %" for extent in fields[0].extents))
-    for field in fields:
-        areas = (f"{extent.side} px, {100 * extent.area:.3g} %" for extent in field.extents)
-        shown.add_row(field.model, field.layer, *areas)
-    show(result, shown, json_target)
-
-
-def _read(image: Path, scale: int, hr: bool) -> "Tensor":
-    """Read the input of the network, 1 x 3 x H x W in [0, 1]; an HR image is shrunk by `scale`."""
-    from promptsr.data import load_pair
-    from promptsr.imaging.decode import decode
-
-    return load_pair(image, scale)[1] if hr else decode(image).to_tensor()

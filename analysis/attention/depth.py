@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from analysis.attention.jacobian import attention_branch, rank_correlation
-from analysis.attention.maps import LAYERS, check_anchors, grouping, look
-from analysis.attention.weight_maps import reach
+from analysis.attention.maps import LAYERS, AttentionMaps, check_anchors, grouping, look
+from analysis.attention.weight_maps import reach, weight_map
 from analysis.common.bootstrap import bootstrap_interval
 from analysis.common.token_grid import TokenGrid
+from promptsr.model.groups import category_groups
 from promptsr.model.network import PromptSR
+from promptsr.model.taps import record
 from promptsr.support.errors import UserError
 
 _CHUNK = 1 << 24  # similarities per step of the entropy
@@ -46,6 +48,7 @@ class DepthStudy:
             their mean as a share of the largest possible, log HW and log n.
         effective_pixels, distance, radius, area: of the composed map, see `weight_maps.Reach`; means over the pixels.
         window_coarse_1, ...: mean distance in the windows of the two local layers by head, input pixels.
+        category_coarse_1, ...: the same in category self-attention; missing where the layer has no prompting.
         coarse_categories, fine_categories: how many categories the image's pixels have; missing where the layer has
             no prompting.
         spearman, spearman_low, spearman_high: rank correlation of the composed map and the Jacobian's norm, mean over
@@ -115,6 +118,7 @@ def _look_into(
         heads = [[reach(head, *pixel) for head in maps.windows(*pixel, layer).values] for pixel in pixels]
         for number, found in enumerate(zip(*heads, strict=True), start=1):
             numbers[f"window_{layer}_{number}"] = float(np.mean([each.distance for each in found if each]))
+    numbers |= _category_distances(network, image, maps, pixels)
     for layer in LAYERS:
         if grouping(config, layer):
             numbers[f"{layer}_categories"] = len(np.unique(maps.grid.cut(maps.labels(layer))))
@@ -123,6 +127,30 @@ def _look_into(
         ranks = np.array([rank_correlation(each, branch.norm(*p)) for each, p in zip(composed, pixels, strict=True)])
         low, high = bootstrap_interval(ranks, seed)
         numbers |= {"spearman": float(ranks.mean()), "spearman_low": low, "spearman_high": high}
+    return numbers
+
+
+@torch.inference_mode()
+def _category_distances(
+    network: PromptSR, image: Tensor, maps: AttentionMaps, pixels: tuple[tuple[int, int], ...]
+) -> dict[str, float]:
+    """Return the mean distance of category self-attention in both local layers of a block, by head, input pixels."""
+    grid, numbers = maps.grid, {}
+    for layer in [layer for layer in LAYERS if grouping(grid.config, layer)]:
+        name = f"groups.{maps.group}.blocks.{maps.block}.{layer}_prompting.category_attention.weights"
+        with record(network, [name]) as seen:
+            network(image)
+        weights = seen[name][0]  # groups x heads x size x size
+        members = category_groups(maps.labels(layer)[None], weights.shape[-1]).members  # groups x size
+        distances = []
+        for x, y in pixels:
+            [group, place] = (members == grid.index(x, y)).nonzero()[0]  # of fillers the first group has the result
+            row = weights.new_zeros(weights.shape[1], grid.tokens).index_copy(
+                1, members[group], weights[group, :, place]
+            )
+            distances.append([reach(head, x, y) for head in weight_map(grid, row).values])
+        for number, found in enumerate(zip(*distances, strict=True), start=1):
+            numbers[f"category_{layer}_{number}"] = float(np.mean([each.distance for each in found if each]))
     return numbers
 
 

@@ -225,9 +225,11 @@ def _charts(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
     yield "Entropy, share of the maximum", {"M coarse": "coarse_entropy", "M fine": "fine_entropy"}
     yield "Composed map, pixels", {"effective number": "effective_pixels", "that hold 90 %": "area"}
     yield "Composed map, distance in pixels", {"mean": "distance", "radius of 90 %": "radius"}
-    heads = [column for column in table if column.startswith("window_")]
-    names = [column.removeprefix("window_").replace("_", ", head ") for column in heads]
-    yield "Windows, mean distance in pixels", dict(zip(names, heads, strict=True))
+    for title, prefix in (("Windows", "window_"), ("Category groups", "category_")):
+        heads = [column for column in table if column.startswith(prefix)]
+        if heads:
+            names = [column.removeprefix(prefix).replace("_", ", head ") for column in heads]
+            yield f"{title}, mean distance in pixels", dict(zip(names, heads, strict=True))
     categories = {str(layer): f"{layer}_categories" for layer in LAYERS if f"{layer}_categories" in table}
     if categories:
         yield "Categories in use", categories

@@ -104,13 +104,17 @@ def receptive_fields_over_depth(model: SRModel, images: Sequence[Tensor]) -> tup
     Raises:
         UserError: as `receptive_field`, or the model is not a PromptSR.
     """
+    return _measure(model, images, blocks_of(model))
+
+
+def blocks_of(model: SRModel) -> dict[str, str]:
+    """Return the blocks of a PromptSR, name -> path of the module; raise a `UserError` for any other model."""
     config = promptsr_of(model).config
-    blocks = {
+    return {
         f"group {group + 1}, block {block + 1}": f"groups.{group}.blocks.{block}"
         for group in range(config.groups)
         for block in range(config.blocks_per_group)
     }
-    return _measure(model, images, blocks)
 
 
 def extents_table(fields: Sequence[ReceptiveField]) -> pd.DataFrame:
@@ -119,26 +123,42 @@ def extents_table(fields: Sequence[ReceptiveField]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def contributions(model: SRModel, image: Tensor, blocks: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return what each pixel of one image contributes to the middle pixel, not scaled, H x W float64 for each layer.
+
+    Args:
+        model: any model through which gradients flow.
+        image: 1 x 3 x H x W in [0, 1].
+        blocks: name -> path of a block of a PromptSR, see `blocks_of`; the `output` comes after them.
+
+    Raises:
+        UserError: the gradient of a layer is zero or not finite.
+    """
+    row, column, scale = image.shape[2] // 2, image.shape[3] // 2, model.scale
+    leaf = image.detach().to(model.device).requires_grad_()
+    with torch.enable_grad(), record_modules(model.network, blocks) as seen:
+        output = model(leaf)  # 1 x 3 x sH x sW
+        # A block returns its features, 1 x H x W x C on the padded image, and its anchor prompts.
+        values = {name: flow.output[0][0, row, column].sum() for name, flow in seen.items()}
+        y, x = scale * row, scale * column
+        values["output"] = output[0, :, y : y + scale, x : x + scale].sum()
+    maps = {name: _contribution(value, leaf) for name, value in values.items()}
+    for name, found in maps.items():
+        if not 0 < found.sum() < np.inf:
+            raise UserError(f"The {name} of {model.name} has no gradient at this image: choose another image or model.")
+    return maps
+
+
+def mean_fields(model: SRModel, images: Sequence[Mapping[str, np.ndarray]]) -> tuple[ReceptiveField, ...]:
+    """Return the mean over images of `contributions`, each layer scaled to sum 1."""
+    totals = {name: np.sum([maps[name] for maps in images], axis=0) for name in images[0]}
+    return tuple(ReceptiveField(model.name, name, len(images), total / total.sum()) for name, total in totals.items())
+
+
 def _measure(model: SRModel, images: Sequence[Tensor], blocks: Mapping[str, str]) -> tuple[ReceptiveField, ...]:
     """Measure the fields of blocks, name -> path of the module, and of the output."""
-    height, width = images[0].shape[2:]
-    row, column, scale = height // 2, width // 2, model.scale
-    check_model(model, height, width)
-    maps: dict[str, np.ndarray] = {}
-    for image in images:
-        leaf = image.detach().to(model.device).requires_grad_()
-        with torch.enable_grad(), record_modules(model.network, blocks) as seen:
-            output = model(leaf)  # 1 x 3 x sH x sW
-            # A block returns its features, 1 x H x W x C on the padded image, and its anchor prompts.
-            values = {name: flow.output[0][0, row, column].sum() for name, flow in seen.items()}
-            y, x = scale * row, scale * column
-            values["output"] = output[0, :, y : y + scale, x : x + scale].sum()
-        for name, value in values.items():
-            maps[name] = maps.get(name, np.zeros((height, width))) + _contribution(value, leaf)
-    for name, total in maps.items():
-        if not 0 < total.sum() < np.inf:
-            raise UserError(f"The {name} of {model.name} has no gradient at this image: choose another image or model.")
-    return tuple(ReceptiveField(model.name, name, len(images), total / total.sum()) for name, total in maps.items())
+    check_model(model, *images[0].shape[2:])
+    return mean_fields(model, [contributions(model, image, blocks) for image in images])
 
 
 def _contribution(value: Tensor, image: Tensor) -> np.ndarray:

@@ -30,6 +30,13 @@ class Region:
             )
 
 
+def middle(image: Tensor, side: int) -> Tensor:
+    """Cut the middle out of an image, at most `side` pixels a side: B x C x H x W -> B x C x h x w."""
+    height, width = image.shape[2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return image[:, :, top : top + side, left : left + side]
+
+
 def starts(length: int, window: int, stride: int) -> np.ndarray:
     """Return the first pixels of the windows along one side, the last one flush with the end; empty if none fits."""
     regular = np.arange(0, length - window + 1, stride)

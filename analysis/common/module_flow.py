@@ -1,10 +1,10 @@
-"""What enters and leaves modules of a network; for values inside a module, see `promptsr.model.taps`."""
+"""What enters and leaves modules of a network, recorded or held; values inside a module: `promptsr.model.taps`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Flow(NamedTuple):
@@ -33,3 +33,20 @@ def record_modules(network: nn.Module, paths: Mapping[str, str]) -> Iterator[dic
             )
             stack.callback(handle.remove)
         yield seen
+
+
+@contextmanager
+def hold_outputs(network: nn.Module, values: Mapping[str, Tensor]) -> Iterator[None]:
+    """Within the context, modules return these values whatever enters them.
+
+    Args:
+        network: holds the modules.
+        values: path of a module, such as that of a tap -> what it returns.
+    """
+    with ExitStack() as stack:
+        for path, value in values.items():
+            handle = network.get_submodule(path).register_forward_hook(
+                lambda _module, _inputs, _output, held=value: held
+            )
+            stack.callback(handle.remove)
+        yield

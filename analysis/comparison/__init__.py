@@ -1,1 +1,1 @@
-"""Several models on one image: a place of the result, shown and scored side by side."""
+"""Several models side by side: a place of their results, their errors by frequency, how alike their features are."""

@@ -33,6 +33,15 @@ def load_pair(path: Path, scale: int, lr_path: Path | None = None) -> tuple[Tens
     return hr, lr[:, :, : hr.shape[2] // scale, : hr.shape[3] // scale]
 
 
+def load_input(path: Path, scale: int, shrink: bool) -> Tensor:
+    """Load the input of a network, 1 x 3 x H x W in [0, 1]: an image, or with `shrink` an HR image that is shrunk.
+
+    Raises:
+        ImageError: as in `load_pair`.
+    """
+    return load_pair(path, scale)[1] if shrink else decode(path).to_tensor()
+
+
 def load_common(path: Path, scale: int, lr_path: Path | None = None) -> tuple[Tensor, Tensor]:
     """Load an HR image and its LR version as in `load_pair`, but the LR image whole.
 

@@ -41,10 +41,10 @@ def compare(name: str, one: Tensor, other: Tensor) -> Change:
     return Change(name, float((levels > 0).double().mean()), int(levels.max()), psnr)
 
 
-def moved(image: Tensor) -> Tensor:
-    """Move every value by `STEP`, up or down at random, but the same way on every call."""
-    up = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    return image + torch.where(up, STEP, -STEP).to(image.device)
+def moved(image: Tensor, step: float = STEP, seed: int = 0) -> Tensor:
+    """Move every value by `step`, up or down at random, but the same way on every call with one seed."""
+    up = torch.rand(image.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+    return image + torch.where(up, step, -step).to(image)
 
 
 def stability(model: SRModel, hr_path: Path, lr_path: Path | None) -> Change:

@@ -19,6 +19,7 @@ from analysis.attention.maps import look
 from analysis.attention.weight_maps import reach
 from analysis.common.bootstrap import bootstrap_interval
 from promptsr.model.network import PromptSR
+from promptsr.model.taps import record
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from tests.analysis.attention.conftest import HEIGHT, WINDOWS_ONLY, noise, uneven
@@ -68,6 +69,29 @@ def test_numbers_are_those_of_the_blocks(network: PromptSR, image: Tensor, study
     assert (row["spearman_low"], row["spearman_high"]) == pytest.approx(bootstrap_interval(ranks, 2))
 
 
+def test_distance_of_category_attention_by_hand(network: PromptSR, image: Tensor, study: DepthStudy) -> None:
+    block = "groups.1.blocks.0."
+    taps = [block + "fine_prompting.category_attention.weights", block + "global_prompting.fine_category"]
+    with record(network, taps) as seen, torch.no_grad():
+        network(image)
+    weights, labels = seen[taps[0]][0].double().numpy(), seen[taps[1]][0].tolist()
+    order = sorted(range(768), key=lambda token: (labels[token], token))
+    starts = [*range(0, 700, 100), 668]  # eight groups of 100: the last one is filled up
+    for head in range(2):
+        distances = []
+        for x, y in study.pixels:
+            place = order.index(32 * y + x)
+            group = place // 100
+            total = distance = 0.0
+            for offset, weight in enumerate(weights[group, head, place - starts[group]]):
+                row, column = divmod(order[starts[group] + offset], 32)
+                if row < HEIGHT and column < WIDTH:
+                    total += weight
+                    distance += weight * math.hypot(row - y, column - x)
+            distances.append(distance / total)
+        assert study.table[f"category_fine_{head + 1}"][2] == pytest.approx(np.mean(distances), rel=1e-5)
+
+
 def test_jacobian_is_optional_and_changes_nothing_else(network: PromptSR, image: Tensor, study: DepthStudy) -> None:
     plain = finish(over_depth(network, image, pixels=4, seed=2)).table
     assert [name for name in study.table if name not in plain] == ["spearman", "spearman_low", "spearman_high"]
@@ -112,6 +136,7 @@ def test_missing_numbers() -> None:
     table = finish(over_depth(network, noise(5, 7), pixels=1)).table
     assert np.isnan(table["fine_entropy"][0]) and np.isfinite(table["coarse_entropy"][0])
     assert "fine_categories" in table and "coarse_categories" not in table
+    assert "category_fine_2" in table and "category_coarse_1" not in table
 
 
 def test_refusals(network: PromptSR, image: Tensor) -> None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from analysis.common.image_windows import pick, starts, window_means
+from analysis.common.image_windows import middle, pick, starts, window_means
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,9 @@ def test_picks_the_best_that_hardly_overlap() -> None:
         assert (y, x) in picked or any(common((y, x), one) > 16 and values[one] > values[y, x] for one in picked)
     assert pick(values, 8, rows, columns, count=3, above=0.3, overlap=0.25) == picked[:3]
     assert pick(values, 8, rows, columns, count=3, above=1.0, overlap=0.25) == []
+
+
+def test_middle_of_an_image() -> None:
+    image = torch.arange(5 * 8).view(1, 1, 5, 8)
+    assert torch.equal(middle(image, 4), image[:, :, :4, 2:6])
+    assert torch.equal(middle(image, 6), image[:, :, :, 1:7]) and torch.equal(middle(image, 9), image)
