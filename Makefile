@@ -8,7 +8,7 @@ TORCH := $(shell grep -E '^torch(vision)?==' constraints.txt)
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
-.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space anchors maps quality bench soak lock clean
+.PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space anchors maps quality paper bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -80,6 +80,9 @@ maps: $(INSTALLED)  ## make the maps that the tab Attribution opens with anew, a
 
 quality: $(INSTALLED)  ## measure the bundled weights: make quality BENCH=path/to/bench
 	$(BIN)/python benchmarks/quality.py $(BENCH)
+
+paper: $(INSTALLED)  ## go through the paper claim by claim: outputs/paper/paper.html; PAPER='--bench data/' adds options
+	$(BIN)/python -m analysis paper --out outputs/paper $(PAPER)
 
 # Nothing else may run on the machine meanwhile. The speed goes first, while the load is low.
 bench: $(INSTALLED)  ## measure speed, training and memory beside other networks: benchmarks/results

@@ -23,6 +23,7 @@ _COMMANDS = (
     "attention.receptive_field_command:receptive_field",
     "attention.stability_command:stability",
     "ablations.command:ablate",
+    "paper.command:paper",
 )
 """In the order of the help: room, file and function. A new command needs a line here."""
 

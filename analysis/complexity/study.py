@@ -7,6 +7,7 @@ counter thop, which leaves out attention products and position tables, and the t
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from analysis.complexity.paper_networks import BUILDABLE, build_method
@@ -90,10 +91,14 @@ class Point:
     """Images that could not be measured, and why."""
 
 
-def table_three(models: Sequence[SRModel] = ()) -> Generator[str, None, list[Row]]:
+def table_three(
+    models: Sequence[SRModel] = (), methods: Sequence[str] | None = None
+) -> Generator[str, None, list[Row]]:
     """Count Table III, row by row, then the given models; yield the name of each network before it is counted.
 
-    Models of another scale are counted for the same 1280 x 720 output.
+    Args:
+        models: of any scale; all are counted for the same 1280 x 720 output.
+        methods: rows of the table; all by default.
 
     Raises:
         UserError: a model cannot be counted.
@@ -104,17 +109,22 @@ def table_three(models: Sequence[SRModel] = ()) -> Generator[str, None, list[Row
         cost = count(model.network, *(math.ceil(4 * side / model.scale) for side in (_HEIGHT, _WIDTH)))
         own.append(_row("", model.name, cost))
     rows = []
-    for method in published("III")["method"].unique():
+    for method in published("III")["method"].unique() if methods is None else methods:
         yield method
         network = build_method(method)
         rows.append(_row("III", method, None if network is None else count(network, _HEIGHT, _WIDTH)))
     return [*rows, *own]
 
 
-def ablations() -> list[Row]:
-    """Count every setting of Tables IV to VII, beside its printed cost."""
-    counts = {name: count(preset(name), _HEIGHT, _WIDTH) for name in dict.fromkeys(_SETTINGS.values())}
-    return [_row(table, setting, counts[name]) for (table, setting), name in _SETTINGS.items()]
+def ablations(tables: Sequence[str] = ("IV", "V", "VI", "VII")) -> list[Row]:
+    """Count every setting of Tables IV to VII, or of some of them, beside its printed cost."""
+    chosen = {place: name for place, name in _SETTINGS.items() if place[0] in tables}
+    return [_row(table, setting, _cost_of_preset(name)) for (table, setting), name in chosen.items()]
+
+
+@cache
+def _cost_of_preset(name: str) -> Complexity:
+    return count(preset(name), _HEIGHT, _WIDTH)
 
 
 def accuracy_against_size(dataset: str = "Urban100", scale: int = 4) -> list[Point]:
@@ -172,8 +182,8 @@ def _row(table: str, method: str, cost: Complexity | None) -> Row:
     if cost is None:
         why = "spandrel is not installed" if method in BUILDABLE else "its architecture is not here"
         return Row(table, method, *printed, f"Printed only: {why}.")
-    size = _agreement(parameters, cost.published_parameters, cost.parameters)
-    work = _agreement(multiply_adds, cost.published_multiply_adds, cost.multiply_adds)
+    size = agreement(parameters, cost.published_parameters, cost.parameters)
+    work = agreement(multiply_adds, cost.published_multiply_adds, cost.multiply_adds)
     hidden = cost.multiply_adds / (multiply_adds or cost.published_multiply_adds or math.nan)
     explanations = []
     if size:
@@ -184,8 +194,11 @@ def _row(table: str, method: str, cost: Complexity | None) -> Row:
     return Row(table, method, *printed, " ".join(explanations), *sizes, *products, size, work, hidden)
 
 
-def _agreement(printed: float | None, by_thop: int, true: int) -> Agreement | None:
-    """Compare with three printed digits, some rounded and some cut off: a count agrees within one of the last digit."""
+def agreement(printed: float | None, by_thop: int, true: int) -> Agreement | None:
+    """Compare with three printed digits, some rounded and some cut off: a count agrees within one of the last digit.
+
+    None if nothing is printed.
+    """
     if printed is None:
         return None
     unit = 10 ** (math.floor(math.log10(printed)) - 2)

@@ -53,7 +53,7 @@ TABS = {
     ),
     "architecture": About(
         "Architecture",
-        "Walk a photograph through the network box by box: what goes in, what the box computes, and what comes out.",
+        "Walk a photograph through the network box by box. To check the paper's claims, run python -m analysis paper.",
     ),
     "models": About(
         "Models",
