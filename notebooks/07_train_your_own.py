@@ -238,4 +238,4 @@ draw_comparison(finish(compare([bicubic, mine, bundled], make_lr(hr, 2), hr)), r
 # 3. Train for x4 (`scale=4`). By how much is bicubic interpolation beaten in the same time?
 # 4. Put photographs of your own into a folder, and name it in `PROMPTSR_PHOTOS`. Which columns change, and how?
 #
-# Before: [06](06_complexity.ipynb).
+# Before: [06](06_complexity.ipynb). Next: [08, Can you trust this map?](08_can_you_trust_this_map.ipynb)

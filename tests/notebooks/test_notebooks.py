@@ -267,3 +267,24 @@ def test_photographs_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.M
     assert (answer["seen"], answer["unseen"]) == (["00_a", "01_b"], ["02_c"])
     assert answer["sizes"] == [100, 120, 160]  # the large one was scaled down
     assert answer["finished"][0] and sorted(path.name for path in photos.iterdir()) == ["a.png", "b.png", "c.png"]
+
+
+def test_can_you_trust_this_map(run: Run) -> None:
+    values = {
+        "near": "int(near.sum())",
+        "begin": "curves.iloc[0].tolist()",
+        "end": "curves.iloc[-1].tolist()",
+        "few": "curves.loc['6.25 %' if '6.25 %' in curves.index else '6 %'].to_dict()",
+        "far": "summary.loc['far: map against random'].to_dict()",
+        "infidelity": "infidelity",
+        "sanity": "sanity.iloc[:, -1].to_dict()",
+        "said": "[sum(said['true']), float(true_map.values.sum())]",
+    }
+    answer = run("08_can_you_trust_this_map", values)
+    assert answer["begin"] == [0] * 4 and len(set(answer["end"])) == 1  # nothing and everything blurred
+    few = answer["few"]
+    assert min(few["the true map"], few["the false map"], few["the nearest first"]) > 2 * few["by chance"]
+    assert answer["infidelity"]["true"] < 0.5 and answer["infidelity"]["true"] < answer["infidelity"]["false"]
+    assert answer["said"][0] == pytest.approx(answer["said"][1], rel=1e-4)  # the squares share out the whole map
+    assert answer["sanity"]["untrained"] > 0.95 and answer["sanity"]["bicubic"] == pytest.approx(1)
+    assert answer["sanity"]["trained"] < 0.7
