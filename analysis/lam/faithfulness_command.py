@@ -19,7 +19,9 @@ def lam_check(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="Folder for check.csv, curves.csv and check.png; a stopped run is resumed from it."
+            "--out",
+            "-o",
+            help="Folder for check.md, check.csv, curves.csv and check.png; a stopped run is resumed from it.",
         ),
     ],
     lr: Annotated[
@@ -36,8 +38,8 @@ def lam_check(
     Several ranks share the images under torchrun.
     """
     check_path, curves_path, figure_path = out / "check.csv", out / "curves.csv", out / "check.png"
-    log_folder = out / "finished"
-    check_targets((check_path, curves_path, figure_path, log_folder / "x.pt"), json_target)
+    text_path, log_folder = out / "check.md", out / "finished"
+    check_targets((check_path, curves_path, figure_path, text_path, log_folder / "x.pt"), json_target)
     from analysis.common.figure_style import publish
     from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
@@ -46,6 +48,8 @@ def lam_check(
     from analysis.lam.faithfulness_study import MEASURES, study
     from promptsr.cli.left_out import check_none_left_out
     from promptsr.data.pairs import search_pairs
+    from promptsr.support.files import write_text
+    from promptsr.support.markdown_tables import markdown
     from promptsr.zoo.load import load_models
     from promptsr.zoo.sr_model import common_scale
 
@@ -59,14 +63,21 @@ def lam_check(
     write_table(mean_changes(found.curves), curves_path)
     publish(draw_faithfulness(found.curves, found.models), figure_path)
     wide = found.means.set_index(["measure", "model"])
+    rows = [
+        {
+            "measure": measure,
+            **{name: _cell(*wide.loc[(measure, name), ["value", "low", "high"]]) for name in found.models},
+        }
+        for measure in MEASURES
+    ]
     table = Table("measure", *found.models)
-    for measure in MEASURES:
-        cells = (wide.loc[(measure, name)] for name in found.models)
-        table.add_row(measure, *(_cell(*cell[["value", "low", "high"]]) for cell in cells))
+    for row in rows:
+        table.add_row(*row.values())
     table.caption = (
         "part / order: change of the window by the first 1.6 % of the map as a multiple of another order's; part - "
         "order: area between their curves. Mean over images, 95 % interval."
     )
+    write_text(text_path, f"{markdown(rows)}\n{table.caption}\n")
     show(found.to_dict(), table, json_target)
     faulty = {name: reason for name, reason in found.skipped.items() if name not in found.flat}
     check_none_left_out(faulty, len(images.pairs) + len(images.left_out))

@@ -51,7 +51,9 @@ def test_the_command_writes_and_resumes(analysis: Run, tmp_path: Path) -> None:
     assert means["sanity"]["value"] == pytest.approx(1) and means["far / distance"]["value"] is None
     assert means["all / random"]["value"] > 3 and means["infidelity"]["value"] < 0.1
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["check.csv", "check.png", "curves.csv", "finished"]
+    assert names == ["check.csv", "check.md", "check.png", "curves.csv", "finished"]
+    text = (tmp_path / "out" / "check.md").read_text()
+    assert "| far / distance | none |" in text and "| sanity | 1.00 |" in text
     curves = pd.read_csv(tmp_path / "out" / "curves.csv")
     whole = curves[(curves["part"] == "all") & (curves["way"] == "deletion") & (curves["share"] == 1)]
     assert whole["change"].to_numpy() == pytest.approx(1)
