@@ -13,6 +13,7 @@ _COMMANDS = (
     "lam.command:lam",
     "lam.study_command:lam_study",
     "lam.faithfulness_command:lam_check",
+    "lam.causes_command:causes",
     "failures.command:failures",
     "comparison.spectrum_command:spectrum",
     "comparison.similarity_command:similarity",

@@ -52,6 +52,20 @@ def tint(inside: np.ndarray, image: np.ndarray, color: str, strength: float = 0.
     return _blend(inside, image, np.array(to_rgb(color)), strength)
 
 
+def two_signs(share: np.ndarray, image: np.ndarray, colors: tuple[str, str], strength: float = 0.9) -> np.ndarray:
+    """Paint a signed map over the picture in grey, the more colour the farther from 0: H x W x 3 in [0, 1].
+
+    Args:
+        share: H x W in [-1, 1].
+        image: H x W x 3 in [0, 1].
+        colors: for values below 0 and for those above.
+        strength: of the colour at -1 and 1, from 0 (image alone) to 1.
+    """
+    below, above = (np.array(to_rgb(color)) for color in colors)
+    amount = strength * np.abs(share)[..., None]
+    return paled(image) * (1 - amount) + np.where(share[..., None] > 0, above, below) * amount
+
+
 def _blend(inside: np.ndarray, image: np.ndarray, colors: np.ndarray, strength: float) -> np.ndarray:
     pale = paled(image)
     return np.where(inside[..., None], (1 - strength) * pale + strength * colors, pale)

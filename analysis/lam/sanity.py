@@ -3,17 +3,15 @@
 J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: a map that stays the same shows the architecture.
 """
 
-import math
-import warnings
 from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
-from scipy.stats import ConstantInputWarning, spearmanr
 from torch import Tensor, nn
 
 from analysis.common.image_windows import Region
+from analysis.common.rank_correlation import rank_correlation_of_parts
 from analysis.lam.attribution import AT_ONCE, PathSettings
 from analysis.lam.method import LocalAttributionMap
 from promptsr.inference.upscaler import Progress
@@ -92,10 +90,7 @@ def check_sanity(
                 weight.data = weight.data.flatten()[order].view_as(weight)
         done = until
         found = LocalAttributionMap(replace(model, network=shuffled)).explain(lr, region, _QUICK, at_once=at_once).map
-        here = (found > 0) | (reference > 0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConstantInputWarning)
-            correlations.append(float(spearmanr(reference[here], found[here]).statistic) if here.any() else math.nan)
+        correlations.append(rank_correlation_of_parts(reference, found))
         yield Progress(count, len(stages) + 1)
     return Sanity(model.name, tuple(stages), tuple(correlations))
 
