@@ -16,7 +16,7 @@ from promptsr.zoo.load import list_models
 from workbench.server.limits import Limits, read_limits
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [".", "benchmarks", "benchmarks/results", "docs", "promptsr/weights", "trained"]
+FOLDERS = [".", "benchmarks", "benchmarks/results", "docs", "docs/handouts", "promptsr/weights", "trained"]
 DOCUMENTS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 README, SECURITY = ((ROOT / name).read_text() for name in ("README.md", "SECURITY.md"))
