@@ -273,6 +273,12 @@ def fill(field: Locator, value: str) -> None:
     field.page.wait_for_timeout(500)
 
 
+def take_all_steps(page: Page) -> None:
+    """Choose LAM's own rule, which never ends before the last step."""
+    page.locator("#lam-rule").get_by_text("Reference").click()
+    expect(page.locator("#lam-steps input")).to_have_value("50")
+
+
 def choose(page: Page, dropdown: str, value: str) -> None:
     box = page.locator(f"#{dropdown}")
     box.locator("input").click()

@@ -19,6 +19,7 @@ from tests.workbench.conftest import (
     open_advanced,
     open_tab,
     send,
+    take_all_steps,
     watched,
 )
 from workbench.ui.tab_header import TABS
@@ -99,6 +100,7 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
             page.locator("#compare-way").get_by_text("without scores").click()  # of all its pixels, which takes longer
         if tab == "lam":
             expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
+            take_all_steps(page)
         if tab == "upscale":
             open_advanced(page)
         fill(page.locator(f"#{tab}-{field}").locator("input, textarea").first, value)
@@ -135,6 +137,7 @@ def test_a_stopped_run_says_nothing_about_the_next(
     expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile("garden"))
     if tab == "lam":
         expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
+        take_all_steps(page)
     if tab == "upscale":
         open_advanced(page)
     setting = page.locator(f"#{tab}-{field}").locator("input, textarea").first

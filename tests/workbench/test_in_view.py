@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import PATIENCE, fill, open_advanced, open_tab, send
+from tests.workbench.conftest import PATIENCE, fill, open_advanced, open_tab, send, take_all_steps
 from workbench.ui.tab_header import TABS
 
 SIZES = [(1440, 900), (1280, 720), (390, 844)]
@@ -47,6 +47,7 @@ def choose_photograph(page: Page, tab: str, photo: Path) -> None:
         page.locator("#compare-way").get_by_text("without scores").click()
     if tab == "lam":
         expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
+        take_all_steps(page)
 
 
 @pytest.mark.parametrize("tab", SETTINGS)

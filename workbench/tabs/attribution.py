@@ -84,6 +84,7 @@ def build() -> TabSettings:
             way = gr.Radio(_WAYS, value="shrink", label="Mode", elem_id="lam-way")
             with gr.Group():
                 scale, chosen, offered = scale_and_models("lam", _SCALE, gradients=True)
+            rule = gr.Radio(_RULES, value="adaptive", label="Rule of integration", elem_id="lam-rule")
         with gr.Column(scale=5, min_width=320):
             with gr.Row(equal_height=False):
                 with gr.Column(scale=4, min_width=280):
@@ -100,7 +101,6 @@ def build() -> TabSettings:
                                 ("steps", "Steps", STEPS["adaptive"]),
                             )
                         )
-                    rule = gr.Radio(_RULES, value="adaptive", label="Rule of integration", elem_id="lam-rule")
                     suggested = suggestions(TAB)
                     buttons = onward(TAB)
             table = table_of(TABLE, "lam-table")

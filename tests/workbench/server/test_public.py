@@ -111,7 +111,7 @@ def test_large_files_are_turned_away_while_they_come(ada: httpx.Client, tmp_path
 def test_nobody_fills_the_queue_alone(url: str, ada: httpx.Client, plain_photo: Path) -> None:
     """A name counts, and not the page that is open: sessions are for the asking."""
     image = send(ada, plain_photo)
-    question = [image, "shrink", 4, ["promptsr-tiny-x4"], 0, 0, 16, 100]  # takes seconds
+    question = [image, "shrink", 4, ["promptsr-tiny-x4"], 0, 0, 16, 100, "right"]  # takes seconds
     answers = [ask(ada, "lam", question, f"session{number}") for number in range(PUBLIC.waiting_each + 2)]
     assert [answer.status_code for answer in answers] == [200] * PUBLIC.waiting_each + [503] * 2
     assert answers[-1].json()["detail"] == "You have 2 questions waiting already: wait for one, or cancel it."
