@@ -1,8 +1,8 @@
 """Keep what a training needs to go on elsewhere, without its optimisers' state: weights, step, command and scores.
 
-    python tools/keep_run.py runs/long-x4    # to trained/long-x4.safetensors, -raw.safetensors and .md, replacing them
+    python tools/keep_run.py runs/mine    # to trained/mine.safetensors, -raw.safetensors and .md, replacing them
 
-The run goes on from there by init=trained/long-x4-raw.safetensors (a new run, whose momenta start from nothing), and a
+The run goes on from there by init=trained/mine-raw.safetensors (a new run, whose momenta start from nothing), and a
 release branches off from the averaged weights.
 """
 
