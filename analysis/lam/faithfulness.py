@@ -35,8 +35,6 @@ PARTS = {"all": 0, "far": 8}
 The nearest pixels make most of any window, so that every order which begins with them looks good; where a network
 looks beyond them is seen without them.
 """
-QUICK = PathSettings(10, rule="trapezoid")
-"""Settings of maps that are only compared with each other."""
 _RANDOM = 2  # orders by chance, of which the mean is taken
 _MOVE = 1e-3  # of the input, largest change of a value, for the sensitivity
 _MOVES = 2
@@ -260,7 +258,7 @@ def sensitivity_of(model: SRModel, lr: Tensor, region: Region, *, seed: int = 0,
     method = LocalAttributionMap(model)
 
     def explained(inputs: tuple[Tensor, ...]) -> Tensor:
-        found = method.attribute(inputs[0], region, QUICK, at_once=at_once)
+        found = method.attribute(inputs[0], region, PathSettings.quick(), at_once=at_once)
         assert isinstance(found, Tensor)
         return found
 

@@ -6,7 +6,7 @@ finish(study(models, find_pairs(Path("Set14/HR"), None))).means
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,17 +15,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.common.each_image import ImageLog, Record, plan_of
 from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
 from analysis.lam.faithfulness import ORDERS, PARTS, check_faithfulness, infidelity_of, sensitivity_of
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.patches import find_regions, patch_around
 from analysis.lam.sanity import check_sanity
-from analysis.lam.study import PATCH, Studying, check_plan, check_size, seed_of
+from analysis.lam.study import PATCH, Studying, check_plan, seed_of, study_regions
 from promptsr.data import load_pair
 from promptsr.data.pairs import PairPaths
 from promptsr.inference.upscaler import Progress
-from promptsr.support.errors import UserError
 from promptsr.support.files import finite
 from promptsr.support.progress import map_progress
 from promptsr.support.ranks import ALONE, Ranks
@@ -136,23 +135,10 @@ def study(
                 curves += [{"model": model.name, **curve} for curve in checked.curves.to_dict("records")]
         return {"rows": rows, "curves": curves}
 
-    records, skipped = yield from for_each_image(
-        pairs,
-        Studying,
-        partial(check_size, scale=scale, side=patch),
-        work,
-        plan=plan_of(models, kind="faithfulness", per_image=per_image, window=window, patch=patch, seed=seed),
-        left_out=left_out,
-        log=log,
-        ranks=ranks,
-    )
-    flat = tuple(pairs[i][0].name for i, record in records.items() if not record["rows"])
-    skipped |= {name: f"{name} has no textured window of {window} pixels: leave it out." for name in flat}
-    rows = [row for record in records.values() for row in record["rows"]]
-    if not rows:
-        raise UserError(f"No image could be studied: {next(iter(skipped.values()))}")
-    curves = pd.DataFrame([curve for record in records.values() for curve in record["curves"]])
+    sizes = {"scale": scale, "window": window, "patch": patch}
+    plan = plan_of(models, kind="faithfulness", per_image=per_image, window=window, patch=patch, seed=seed)
+    found = yield from study_regions(pairs, work, plan=plan, left_out=left_out, log=log, ranks=ranks, **sizes)
+    rows = [row for record in found.records for row in record["rows"]]
+    curves = pd.DataFrame([curve for record in found.records for curve in record["curves"]])
     names = tuple(model.name for model in models)
-    return FaithfulnessStudy(
-        names, scale, window, patch, seed, pd.DataFrame(rows), curves, dict(sorted(skipped.items())), flat
-    )
+    return FaithfulnessStudy(names, scale, window, patch, seed, pd.DataFrame(rows), curves, found.skipped, found.flat)

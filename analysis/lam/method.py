@@ -151,16 +151,15 @@ class LocalAttributionMap(GradientAttribution):
             raise ConfigError(f"At least 1 point of the path must be done at once, not {at_once}.")
         begun = time.perf_counter()
         settings = settings or PathSettings()
-        path = BlurPath(image, settings)
+        levels = {steps: BlurPath(image, replace(settings, steps=steps)) for steps in _levels(settings)}
         with torch.no_grad(), _evaluating(self.network):
-            ends = path.points([0, settings.steps])
+            ends = levels[settings.steps].points([0, settings.steps])
             output = self.network(ends)
             scale = self._scale(ends, output)
             blurred, sharp = self.variation(output, region).tolist()
         gradients: dict[int, Tensor] = {}
         """By their place on the finest path, each 3 x H x W."""
         attribution: Attribution | None = None
-        levels = {steps: BlurPath(image, replace(settings, steps=steps)) for steps in _levels(settings)}
         usual = next((len(each.needed()) for steps, each in levels.items() if steps >= _USUAL), 0)
         for steps, level in levels.items():
             needed, stride = level.needed(), settings.steps // steps

@@ -21,7 +21,6 @@ STAGES = (0.25, 0.5, 0.75, 1.0)
 """Shares of the layers, from the last one on, whose weights are shuffled."""
 ALIKE = 0.7
 """Rank correlation from which on two maps count as the same."""
-_QUICK = PathSettings(10, rule="trapezoid")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def check_sanity(
     shuffled = deepcopy(model.network)
     layers = _in_order(shuffled, lr)
     chance = torch.Generator().manual_seed(seed)
-    reference = LocalAttributionMap(model).explain(lr, region, _QUICK, at_once=at_once).map
+    reference = LocalAttributionMap(model).explain(lr, region, PathSettings.quick(), at_once=at_once).map
     yield Progress(1, len(stages) + 1)
     correlations, done = [], 0
     for count, share in enumerate(stages, start=2):
@@ -89,7 +88,11 @@ def check_sanity(
                 order = torch.randperm(weight.numel(), generator=chance).to(weight.device)
                 weight.data = weight.data.flatten()[order].view_as(weight)
         done = until
-        found = LocalAttributionMap(replace(model, network=shuffled)).explain(lr, region, _QUICK, at_once=at_once).map
+        found = (
+            LocalAttributionMap(replace(model, network=shuffled))
+            .explain(lr, region, PathSettings.quick(), at_once=at_once)
+            .map
+        )
         correlations.append(rank_correlation_of_parts(reference, found))
         yield Progress(count, len(stages) + 1)
     return Sanity(model.name, tuple(stages), tuple(correlations))

@@ -159,7 +159,7 @@ def study(
     Raises:
         UserError: impossible settings or models, no image could be used, or the log cannot be written.
     """
-    path = settings or PathSettings(steps=10, rule="trapezoid")
+    path = settings or PathSettings.quick()
     scale = check_plan(models, per_image, window, patch, path, at_once)
     names = tuple(model.name for model in models)
 
@@ -175,22 +175,11 @@ def study(
         return {"rows": rows}
 
     given = {"per_image": per_image, "window": window, "patch": patch, "path": asdict(path), "seed": seed}
-    records, skipped = yield from for_each_image(
-        pairs,
-        Studying,
-        partial(check_size, scale=scale, side=patch),
-        work,
-        plan=plan_of(models, kind="lam", at_once=at_once, **given),
-        left_out=left_out,
-        log=log,
-        ranks=ranks,
-    )
-    flat = tuple(pairs[i][0].name for i, record in records.items() if not record["rows"])
-    skipped |= {name: f"{name} has no textured window of {window} pixels: leave it out." for name in flat}
-    rows = [row for record in records.values() for row in record["rows"]]
-    if not rows:
-        raise UserError(f"No image could be studied: {next(iter(skipped.values()))}")
-    return LamStudy(names, scale, window, patch, seed, path, pd.DataFrame(rows), dict(sorted(skipped.items())), flat)
+    plan = plan_of(models, kind="lam", at_once=at_once, **given)
+    sizes = {"scale": scale, "window": window, "patch": patch}
+    found = yield from study_regions(pairs, work, plan=plan, left_out=left_out, log=log, ranks=ranks, **sizes)
+    rows = [row for record in found.records for row in record["rows"]]
+    return LamStudy(names, scale, window, patch, seed, path, pd.DataFrame(rows), found.skipped, found.flat)
 
 
 def _tell(at: Callable[..., Studying], step: Comparing | Attributing | Explanation) -> Studying:
@@ -217,6 +206,45 @@ def check_plan(
         check_memory(model, patch, patch, at_once)
     BlurPath(torch.zeros(1, 3, patch, patch), path)  # refuses settings
     return scale
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Records of the images of a study, each with the `rows` of its regions."""
+
+    records: list[Record]
+    skipped: dict[str, str]
+    """Images that could not be used, and why."""
+    flat: tuple[str, ...]
+    """Those of `skipped` that can be read, but have no textured window."""
+
+
+def study_regions(
+    pairs: Sequence[PairPaths],
+    work: Callable[[Path, Path | None, Callable[..., Studying]], Generator[Studying, None, Record]],
+    *,
+    scale: int,
+    window: int,
+    patch: int,
+    plan: str,
+    left_out: Mapping[str, str],
+    log: ImageLog | None,
+    ranks: Ranks,
+) -> Generator[Studying, None, Regions]:
+    """Study the regions of every image that is large enough, as `for_each_image` does.
+
+    Raises:
+        UserError: no image has a region, or as `for_each_image`.
+    """
+    check = partial(check_size, scale=scale, side=patch)
+    records, skipped = yield from for_each_image(
+        pairs, Studying, check, work, plan=plan, left_out=left_out, log=log, ranks=ranks
+    )
+    flat = tuple(pairs[i][0].name for i, record in records.items() if not record["rows"])
+    skipped |= {name: f"{name} has no textured window of {window} pixels: leave it out." for name in flat}
+    if len(flat) == len(records):
+        raise UserError(f"No image could be studied: {next(iter(skipped.values()))}")
+    return Regions(list(records.values()), dict(sorted(skipped.items())), flat)
 
 
 def seed_of(image: Path, seed: int) -> int:

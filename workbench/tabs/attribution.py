@@ -54,8 +54,8 @@ from workbench.ui.start_bar import estimated, press, start_bar
 from workbench.ui.tab_header import tab
 
 TAB = "lam"
-_PREVIEW = PathSettings(10, rule="trapezoid")
-"""Settings of the first maps. With few steps LAM's own rule overstates how far a network looks; this one less."""
+_PREVIEW = PathSettings.quick()
+"""Settings of the first maps."""
 _RULES = [("Adaptive: until the steps are enough", "adaptive"), ("Reference: LAM's authors' own", "right")]
 _USUAL_STEPS = 32
 """Steps after which the adaptive rule mostly ends."""
