@@ -263,7 +263,8 @@ def open_advanced(page: Page, tab: str = "upscale") -> None:
     if page.locator(f"#{tab}-tile").count() == 0 or not page.locator(f"#{tab}-tile").is_visible():
         page.locator(f"#{tab}-advanced > button").click()
     tile = page.locator(f"#{tab}-tile").locator("input, textarea")
-    expect(tile).not_to_have_value("")  # else it is just being made, and what is typed into it is lost
+    expect(tile).not_to_have_value("")
+    page.wait_for_timeout(500)  # what is typed in the instant in which it appears is lost
 
 
 def fill(field: Locator, value: str) -> None:

@@ -122,7 +122,7 @@ const texts = (value) => { // of a setting; a photograph is a sample and its sid
 const queryOf = (pairs) => new URLSearchParams(pairs
   .filter(([key, now, first]) => now.photo || String(now) !== String(first))
   .flatMap(([key, now]) => (now.length ? now.map((text) => [key, text]) : [[key, '']]))).toString();
-const link = (tab, asked) => [`tab=${tab}`, asked, of(tab).view].filter(Boolean).join('&');
+const link = (tab, asked, view = of(tab).view) => [`tab=${tab}`, asked, view].filter(Boolean).join('&');
 const address = (tab) => { // nothing but the tab, as long as it shows what it opened with
   const {now, first, shown, by} = of(tab), bar = document.getElementById(`${tab}-bar`);
   return (bar ? by : now !== first) ? `?${link(tab, bar ? shown : now)}` : `?tab=${tab}`;
@@ -229,6 +229,10 @@ const reveal = (results) => {
   const {top} = results.getBoundingClientRect();
   if (top > 0.6 * innerHeight || top < -0.4 * innerHeight) results.scrollIntoView({behavior: 'smooth'});
 };
+const viewOf = ({asked, shown, view}) => { // of a run that begins; the place may lie outside of another result
+  const leaves = (key) => shown !== undefined && asked !== shown && ['x', 'y'].includes(key);
+  return new URLSearchParams([...new URLSearchParams(view)].filter(([key]) => !leaves(key))).toString();
+};
 const FILES = ':is([id$="-download"]:not(#many-download), [id$="-files"], [id$="-report"], [id$="-drawn"])';
 const belong = () => {
   for (const news of document.querySelectorAll('.start-bar .status')) {
@@ -237,7 +241,7 @@ const belong = () => {
     if (run && run !== known.run) {
       const asked = (known.runs ??= {})[run] ??= known.pressed ?? known.now; // an earlier one is shown again by its own
       Object.assign(known, {run, asked, pressed: undefined});
-      store(sessionStorage, LAST + tab, link(tab, known.asked));
+      store(sessionStorage, LAST + tab, link(tab, known.asked, viewOf(known)));
     }
     const fresh = (done || result !== undefined) && run && known.by !== run;
     if (done || result !== undefined) Object.assign(known, {shown: run ? known.asked : known.first, by: run});

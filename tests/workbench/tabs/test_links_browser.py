@@ -211,6 +211,8 @@ def test_links_of_earlier_versions_work(blank: Page, server: Server, tab: str) -
 def test_a_reload_finds_the_run_that_goes_on(blank: Page, server: Server, garden: Path, stop: bool) -> None:
     page = another(blank, server.url)  # Gradio complains when a page is left
     page.locator(".closeup img").nth(2).wait_for(state="attached")
+    [place] = numbers(page, "magnifier", "y")
+    assert place > 348
     send(page, garden)
     expect(page.locator("#upscale-image img")).to_have_attribute("src", re.compile("garden"))
     choose(page, "upscale-model", "own-tiny")
@@ -229,6 +231,8 @@ def test_a_reload_finds_the_run_that_goes_on(blank: Page, server: Server, garden
     expect(page.locator(f"#upscale-status .done[data-run='{run}']")).to_contain_text("488 × 348")
     finished(page, "upscale")
     expect(page.locator(".closeup img").nth(2)).to_be_visible()
+    expect(page.locator("#magnifier-y input")).not_to_have_value(str(place))  # of the sample, and outside
+    expect(page.locator(".toast-body")).to_have_count(0)
     page.reload()
     expect(page.locator(f"#upscale-status .done[data-run='{run}']")).to_be_visible()
     finished(page, "upscale")
