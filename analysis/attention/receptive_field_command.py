@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, ModelsOption, check_targets, progress_bar, show
 from promptsr.support.errors import UserError
 from promptsr.support.files import finite, replacing, write_json
 
@@ -28,9 +28,7 @@ def receptive_field(
             metavar="IMAGE|DIR", help="The input, or a folder of inputs; with --hr the images they are shrunk from."
         ),
     ],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    model: ModelsOption,
     out: Annotated[Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}.")],
     depth: Annotated[bool, typer.Option("--depth", help="Every block of each PromptSR as well.")] = False,
     patch: Annotated[
@@ -67,7 +65,7 @@ def receptive_field(
     if image.is_dir():
         images, start = search_pairs(image, None, scale), partial(receptive_field_study, models)
         options = {"patch": patch, "depth": depth, "hr": hr}
-        study = run_study(images, out / "finished", start, lambda step: step.model, **options)
+        study = run_study(images, out / "finished", start, **options)
         if study is None:
             return
         fields, table, skipped = study.fields, study.table, study.skipped

@@ -4,8 +4,8 @@ study = finish(receptive_field_study(models, find_pairs(Path("Kodak24"), None), 
 study.fields, study.table
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -23,29 +23,23 @@ from analysis.attention.receptive_field import (
     mean_fields,
 )
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.common.each_image import (
+    SMALLER,
+    ImageLog,
+    ImageStep,
+    Record,
+    Tell,
+    check_input_size,
+    for_each_image,
+    plan_of,
+)
 from analysis.common.image_windows import middle
 from promptsr.data import load_input
 from promptsr.data.pairs import PairPaths
-from promptsr.imaging import Header
 from promptsr.model.network import PromptSR
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.errors import ConfigError
 from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.sr_model import SRModel, common_scale
-
-
-@dataclass(frozen=True)
-class Measuring:
-    """Progress of a study."""
-
-    image: str
-    done: int
-    """Images finished by this rank or in an earlier run."""
-    total: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Images that could not be used, as far as is known, and why."""
-    model: str = ""
-    """Whose field is being measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +65,7 @@ def receptive_field_study(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Measuring, None, ReceptiveFieldStudy]:
+) -> Generator[ImageStep, None, ReceptiveFieldStudy]:
     """Measure the field of the middle pixel of every image; closing the generator stops the work.
 
     Args:
@@ -92,7 +86,7 @@ def receptive_field_study(
     for model in models:
         check_model(model, patch, patch)
 
-    def work(path: Path, _: Path | None, at: Callable[..., Measuring]) -> Generator[Measuring, None, Record]:
+    def work(path: Path, _: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         image = middle(load_input(path, scale, hr), patch)
         maps = []
         for model, blocks in zip(models, layers, strict=True):
@@ -102,8 +96,7 @@ def receptive_field_study(
 
     records, skipped = yield from for_each_image(
         pairs,
-        Measuring,
-        partial(_check_size, patch=patch, shrink=scale if hr else 1),
+        partial(check_input_size, scale=scale if hr else 1, least=patch, hint=SMALLER),
         work,
         plan=plan_of(models, kind="receptive field", patch=patch, depth=depth, hr=hr),
         left_out=left_out,
@@ -121,12 +114,3 @@ def receptive_field_study(
         intervals = np.array([bootstrap_interval(sides, 0) for sides in np.stack(single, axis=1).astype(float)])
         tables.append(extents_table(means).assign(side_low=intervals[:, 0], side_high=intervals[:, 1]))
     return ReceptiveFieldStudy(tuple(fields), pd.concat(tables, ignore_index=True), skipped)
-
-
-def _check_size(path: Path, header: Header, patch: int, shrink: int) -> None:
-    height, width = header.height // shrink, header.width // shrink
-    if min(height, width) < patch:
-        raise UserError(
-            f"{path.name} makes an input of {width} x {height}, less than a patch of {patch} pixels: choose a smaller "
-            "patch, or larger images."
-        )

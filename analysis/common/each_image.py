@@ -6,24 +6,48 @@ import hashlib
 import json
 import pickle
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from promptsr.data.pairs import PairPaths
 from promptsr.imaging import Header, inspect
+from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.files import digest, replacing
 from promptsr.support.ranks import ALONE, Ranks
 from promptsr.zoo.fingerprint import fingerprint
 from promptsr.zoo.sr_model import SRModel
 
-Step = TypeVar("Step")
+SMALLER = "choose a smaller patch, or larger images"
+"""Hint where the size is that of a patch."""
 Record = dict[str, Any]
 """Result of an image: plain values and tensors."""
+
+
+@dataclass(frozen=True)
+class ImageStep:
+    """Progress of the work on a folder of images."""
+
+    image: str
+    done: int
+    """Images finished by this rank or in an earlier run."""
+    total: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Images that could not be used, as far as is known, and why."""
+    model: str = ""
+    """At work on this image; empty before the first one."""
+    progress: Progress | None = None
+    """Of this model; None at its beginning."""
+
+
+Tell = Callable[..., ImageStep]
+"""Makes the step of a model and its progress."""
+Work = Callable[[Path, Path | None, Tell], Generator[ImageStep, None, Record]]
+"""Makes the record of an HR image and its LR image, if there is a file of that."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +83,35 @@ def plan_of(models: Sequence[SRModel], **settings: Any) -> str:
     return _hash(networks, settings)
 
 
+def check_input_size(path: Path, header: Header, scale: int, least: int, hint: str = "leave it out") -> None:
+    """Check that an image makes an input of this many pixels a side at least.
+
+    Args:
+        path: its file.
+        header: of the file.
+        scale: by which it is shrunk; 1 if it is the input itself.
+        least: shorter side, input pixels.
+        hint: what to do otherwise.
+
+    Raises:
+        UserError: it is smaller.
+    """
+    height, width = header.height // scale, header.width // scale
+    if min(height, width) < least:
+        raise UserError(f"{path.name} makes an input of {width} x {height}, less than {least} pixels: {hint}.")
+
+
 def for_each_image(
     pairs: Sequence[PairPaths],
-    step: Callable[..., Step],
     check: Callable[[Path, Header], object],
-    work: Callable[[Path, Path | None, Callable[..., Step]], Generator[Step, None, Record]],
+    work: Work,
     *,
     plan: str,
     left_out: Mapping[str, str],
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
     trim: Callable[[Mapping[int, Record]], object] = lambda found: None,
-) -> Generator[Step, None, tuple[dict[int, Record], dict[str, str]]]:
+) -> Generator[ImageStep, None, tuple[dict[int, Record], dict[str, str]]]:
     """Make the record of every image that can be used; closing the generator stops the work.
 
     All headers are checked before the work begins. Ranks take turns, so that neither their number nor a stop and
@@ -78,10 +119,8 @@ def for_each_image(
 
     Args:
         pairs: HR images and their LR images, see `promptsr.data.pairs.find_pairs`.
-        step: makes an event of the image's name, the images finished by this rank or earlier, their number at the end,
-            and the images left out up to now with the reasons; and of what `work` adds.
         check: raises a `UserError` for an HR image that cannot be used, by its header.
-        work: makes the record of an image; takes the files, and `step` without its first four arguments.
+        work: makes the record of an image.
         plan: of `plan_of`.
         left_out: images that are no pairs, by name, with the reasons.
         log: keeps every record at once. Those in it are reused if plan, file names and contents are the same.
@@ -116,7 +155,7 @@ def for_each_image(
     total = len(pairs) - len(keys) + len(found) + len(mine)
     for done, i in enumerate(mine, start=total - len(mine)):
         hr, lr = pairs[i]
-        at = partial(step, hr.name, done, total, reasons)
+        at = partial(ImageStep, hr.name, done, total, reasons)
         yield at()
         try:
             found[i] = yield from work(hr, lr, at)

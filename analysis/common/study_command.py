@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.common.each_image import ImageLog
+from analysis.common.each_image import ImageLog, ImageStep
 from promptsr.cli.console import follow, log
 from promptsr.cli.left_out import LeftOutLog
 from promptsr.data.pairs import FoundPairs
@@ -16,8 +16,7 @@ Result = TypeVar("Result")
 def run_study(
     found: FoundPairs,
     log_folder: Path,
-    start: Callable[..., Generator[Any, None, Result]],
-    model: Callable[[Any], str],
+    start: Callable[..., Generator[ImageStep, None, Result]],
     **settings: Any,
 ) -> Result | None:
     """Run a study, and name the images that it leaves out.
@@ -25,9 +24,8 @@ def run_study(
     Args:
         found: the images.
         log_folder: keeps every record at once; a stopped study goes on from there.
-        start: the study; takes the pairs, `left_out`, `log`, `ranks` and the settings, as `for_each_image` does, yields
-            steps with `done`, `total`, `image` and `left_out`, and returns a result with `skipped`.
-        model: returns the name of the model at work at a step.
+        start: the study; takes the pairs, `left_out`, `log`, `ranks` and the settings, as `for_each_image` does, and
+            returns a result with `skipped`.
         settings: more arguments of the study.
 
     Returns:
@@ -35,9 +33,9 @@ def run_study(
     """
     left_out = LeftOutLog()
 
-    def describe(step: Any) -> tuple[int, int, str]:
+    def describe(step: ImageStep) -> tuple[int, int, str]:
         left_out.name(step.left_out)
-        return step.done, step.total, f"{step.image} {model(step)}"
+        return step.done, step.total, f"{step.image} {step.model}"
 
     unusable = {path.name: reason for path, reason in found.left_out}
     with joined() as ranks:

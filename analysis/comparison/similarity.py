@@ -7,8 +7,8 @@ study.table
 
 import os
 import zlib
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from itertools import product
@@ -22,16 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.common.each_image import ImageLog, ImageStep, Record, Tell, check_input_size, for_each_image, plan_of
 from analysis.common.image_windows import middle
 from analysis.common.module_flow import Flow, record_modules
 from promptsr.data import load_pair
 from promptsr.data.pairs import PairPaths
-from promptsr.imaging import Header
-from promptsr.support.errors import ConfigError, UserError
+from promptsr.support.errors import ConfigError
 from promptsr.support.files import finite
 from promptsr.support.ranks import ALONE, Ranks
-from promptsr.zoo.sr_model import SRModel, common_scale
+from promptsr.zoo.sr_model import SRModel, check_names, common_scale
 
 MOST_LAYERS = 60
 """Layers of all models together: more are no picture."""
@@ -39,20 +38,6 @@ _PROBE = 64
 """Side of the image on which layers are found, input pixels."""
 _SMALLEST = 32
 """Shorter side of the smallest usable input, pixels."""
-
-
-@dataclass(frozen=True)
-class Relating:
-    """Progress of a study."""
-
-    image: str
-    done: int
-    """Images finished by this rank or in an earlier run."""
-    total: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Images that could not be used, as far as is known, and why."""
-    model: str = ""
-    """Whose features are being computed."""
 
 
 def linear_cka(one: np.ndarray, other: np.ndarray) -> float:
@@ -203,7 +188,7 @@ def similarity_study(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Relating, None, SimilarityStudy]:
+) -> Generator[ImageStep, None, SimilarityStudy]:
     """Compare the features of all layers at the same random pixels; closing the generator stops the work.
 
     Args:
@@ -220,8 +205,7 @@ def similarity_study(
         UserError: impossible settings or models, no image could be used, or the log cannot be written.
     """
     scale = common_scale(models)
-    if len({model.name for model in models}) < len(models):
-        raise ConfigError("Two models have one name: compare different models, or rename one's file.")
+    check_names(models)
     if points < 2:
         raise ConfigError(f"The number of points must be 2 or more, not {points}.")
     if patch < _SMALLEST:
@@ -231,7 +215,7 @@ def similarity_study(
     if len(everything) > MOST_LAYERS:
         raise ConfigError(f"There are {len(everything)} layers, more than {MOST_LAYERS}: choose some with patterns.")
 
-    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Relating]) -> Generator[Relating, None, Record]:
+    def work(hr_path: Path, lr_path: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         image = middle(load_pair(hr_path, scale, lr_path)[1], patch)
         rng = np.random.default_rng(zlib.crc32(os.fsencode(hr_path.name)))  # other images of the folder have no say
         rows, columns = (torch.from_numpy(rng.integers(side, size=points)) for side in image.shape[2:])
@@ -247,8 +231,7 @@ def similarity_study(
 
     records, skipped = yield from for_each_image(
         pairs,
-        Relating,
-        partial(_check_size, scale=scale),
+        partial(check_input_size, scale=scale, least=_SMALLEST),
         work,
         plan=plan_of(models, kind="similarity", layers=everything, points=points, patch=patch),
         left_out=left_out,
@@ -257,11 +240,3 @@ def similarity_study(
     )
     values, chance = (np.array([record[name] for record in records.values()]) for name in ("cka", "chance"))
     return SimilarityStudy(everything, values, chance, points, skipped)
-
-
-def _check_size(path: Path, header: Header, scale: int) -> None:
-    height, width = header.height // scale, header.width // scale
-    if min(height, width) < _SMALLEST:
-        raise UserError(
-            f"{path.name} makes an input of {width} x {height}, less than {_SMALLEST} pixels: leave it out."
-        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, show
+from promptsr.cli.console import HrFolder, JsonOption, LrOption, ModelsOption, check_targets, show
 from promptsr.support.files import write_json
 
 if TYPE_CHECKING:
@@ -18,10 +18,8 @@ _FILES = ("similarity.png", "similarity.pdf", "similarity.csv", "similarity.json
 
 
 def similarity(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    folder: HrFolder,
+    model: ModelsOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}; a stopped run is resumed from it.")
     ],
@@ -37,9 +35,7 @@ def similarity(
     patch: Annotated[
         int, typer.Option(help="Side of the middle of each image that is used at most, input pixels.")
     ] = 128,
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
+    lr: LrOption = None,
     json_target: JsonOption = None,
 ) -> None:
     """Compare the features of all layers of one network or several: 1 for equal ones up to a turn and a factor.
@@ -64,7 +60,7 @@ def similarity(
         models += [networks.untrained(each) for each in models if isinstance(each.network, PromptSR)]
     images = search_pairs(folder, lr, common_scale(models))
     settings = {"layers": layer or (), "points": points, "patch": patch}
-    study = run_study(images, out / "finished", partial(similarity_study, models), lambda step: step.model, **settings)
+    study = run_study(images, out / "finished", partial(similarity_study, models), **settings)
     if study is None:
         return
     figure = draw_similarity(study)

@@ -5,8 +5,8 @@ study = finish(spectrum_study(models, find_pairs(Path("Set14/HR"), None)))
 study.bands, study.images, study.impulses
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,37 +18,21 @@ import scipy
 from torch import Tensor
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
-from analysis.comparison.compare import Comparing, compare
+from analysis.common.each_image import ImageLog, ImageStep, Record, Tell, check_input_size, for_each_image, plan_of
+from analysis.comparison.compare import compare
 from analysis.comparison.impulse import ImpulseResponse, impulse_response
 from promptsr.data import load_pair
 from promptsr.data.pairs import PairPaths
-from promptsr.imaging import Header
 from promptsr.imaging.metrics import luma
-from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.files import finite
 from promptsr.support.progress import map_progress
 from promptsr.support.ranks import ALONE, Ranks
-from promptsr.zoo.sr_model import SRModel, common_scale
+from promptsr.zoo.sr_model import SRModel, check_names, common_scale
 
 BANDS = 4
 """Bands below the input's Nyquist frequency, 0.5 cycles per input pixel; those above are as wide."""
 _SMALLEST = 8
 """Shorter side of the smallest usable input, pixels: narrower ones have no frequency in some bands."""
-
-
-@dataclass(frozen=True)
-class Analysing:
-    """Progress of a study."""
-
-    image: str
-    done: int
-    """Images finished by this rank or in an earlier run."""
-    total: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Images that could not be used, as far as is known, and why."""
-    comparing: Comparing | None = None
-    """Progress on this image; None before the first model."""
 
 
 def band_spectrum(sr: np.ndarray, hr: np.ndarray, scale: int) -> pd.DataFrame:
@@ -149,7 +133,7 @@ def spectrum_study(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Analysing, None, SpectrumStudy]:
+) -> Generator[ImageStep, None, SpectrumStudy]:
     """Upscale every image with each model and split the error on Y; closing the generator stops the work.
 
     Results are rounded to 8 bit and lose a border of `scale` pixels, as for PSNR.
@@ -165,21 +149,19 @@ def spectrum_study(
         UserError: impossible models, no image could be used, or the log cannot be written.
     """
     scale, names = common_scale(models), tuple(model.name for model in models)
-    if len(set(names)) < len(names):
-        raise ConfigError("Two models have one name: compare different models, or rename one's file.")
+    check_names(models)
     impulses = tuple(impulse_response(model) for model in models)
 
-    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Analysing]) -> Generator[Analysing, None, Record]:
+    def work(hr_path: Path, lr_path: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         hr, lr = load_pair(hr_path, scale, lr_path)
-        comparison = yield from map_progress(compare(models, lr, hr), at)
+        comparison = yield from map_progress(compare(models, lr, hr), lambda step: at(step.model, step.progress))
         original = _inner(hr, scale)
         found = [band_spectrum(_inner(result.sr, scale), original, scale) for result in comparison.results]
         return {"image": hr_path.name, "bands": [each.to_dict("list") for each in found]}  # of each model
 
     records, skipped = yield from for_each_image(
         pairs,
-        Analysing,
-        partial(_check_size, scale=scale),
+        partial(check_input_size, scale=scale, least=_SMALLEST),
         work,
         plan=plan_of(models, kind="spectrum", bands=BANDS),
         left_out=left_out,
@@ -213,11 +195,3 @@ def _inner(image: Tensor, border: int) -> np.ndarray:
     """Return Y without a border, in grey levels: 1 x 3 x H x W -> h x w."""
     values: np.ndarray = luma(image)[0, 0, border:-border, border:-border].numpy()
     return values
-
-
-def _check_size(path: Path, header: Header, scale: int) -> None:
-    height, width = header.height // scale, header.width // scale
-    if min(height, width) < _SMALLEST:
-        raise UserError(
-            f"{path.name} makes an input of {width} x {height}, less than {_SMALLEST} pixels: leave it out."
-        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, show
+from promptsr.cli.console import HrFolder, JsonOption, LrOption, ModelsOption, check_targets, show
 from promptsr.support.files import write_json
 
 if TYPE_CHECKING:
@@ -17,16 +17,12 @@ _FILES = ("spectrum.png", "spectrum.pdf", "spectrum.csv", "spectrum_images.csv",
 
 
 def spectrum(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    folder: HrFolder,
+    model: ModelsOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}; a stopped run is resumed from it.")
     ],
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
+    lr: LrOption = None,
     json_target: JsonOption = None,
 ) -> None:
     """Split the error of models by frequency into missing and invented detail, and measure their impulse responses.
@@ -47,7 +43,7 @@ def spectrum(
     models = load_models(model)
     images = search_pairs(folder, lr, common_scale(models))
     work = partial(spectrum_study, models)
-    study = run_study(images, out / "finished", work, lambda step: step.comparing.model if step.comparing else "")
+    study = run_study(images, out / "finished", work)
     if study is None:
         return
     figure = draw_spectrum(study)

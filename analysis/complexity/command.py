@@ -9,7 +9,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, LrOption, check_targets, progress_bar, show
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import finish
 
@@ -25,9 +25,7 @@ def complexity(
     hr: Annotated[
         Path | None, typer.Option(help="Folder of HR images: measure the models on it for the figure.")
     ] = None,
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
+    lr: LrOption = None,
     dataset: Annotated[
         str, typer.Option("--set", help="The benchmark of the figure, which --hr holds: Set5, Set14, BSD100, ...")
     ] = "Urban100",

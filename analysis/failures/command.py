@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, log, show
+from promptsr.cli.console import HrFolder, JsonOption, LrOption, check_targets, log, show
 from promptsr.support.errors import ConfigError
 
 
 def failures(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")],
+    folder: HrFolder,
     model: Annotated[
         str, typer.Option("--model", "-m", help="The model to examine: a name from `promptsr models`, or a checkpoint.")
     ],
@@ -29,9 +29,7 @@ def failures(
         ),
     ] = None,
     scale: Annotated[int | None, typer.Option(help="Checked against the models'.")] = None,
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
+    lr: LrOption = None,
     window: Annotated[int, typer.Option(help="Side of a window, HR pixels.")] = 64,
     stride: Annotated[
         int | None, typer.Option(help="HR pixels between windows.", show_default="a quarter of the window")
@@ -43,7 +41,7 @@ def failures(
     """Find the windows where a model loses most to others; several ranks share the images under torchrun."""
     from analysis.common.study_command import run_study
     from analysis.failures.report import FILES, write_report
-    from analysis.failures.search import Searching, find_failures
+    from analysis.failures.search import find_failures
     from promptsr.cli.left_out import check_none_left_out
     from promptsr.data.pairs import search_pairs
     from promptsr.zoo.listing import first_opponent, list_models
@@ -59,11 +57,8 @@ def failures(
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")
     found = search_pairs(folder, lr, first.scale)
 
-    def model_of(step: Searching) -> str:
-        return step.comparing.model if step.comparing else ""
-
     settings = {"window": window, "stride": stride, "count": count, "per_image": per_image}
-    study = run_study(found, log_folder, partial(find_failures, first, others), model_of, **settings)
+    study = run_study(found, log_folder, partial(find_failures, first, others), **settings)
     if study is None:
         return
     if not study.cases:

@@ -6,8 +6,8 @@ study.cases[0].image, study.cases[0].kind, study.cases[0].loss_db
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +18,9 @@ import scipy
 import torch
 from torch import Tensor
 
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.common.each_image import ImageLog, ImageStep, Record, Tell, for_each_image, plan_of
 from analysis.common.image_windows import Region, pick, starts, window_means
-from analysis.comparison.compare import Comparing, Comparison, compare, luma_error, region_scores
+from analysis.comparison.compare import Comparison, compare, luma_error, region_scores
 from analysis.failures.record import from_case, to_case
 from analysis.failures.study import LEAST_LOSS, Case, FailureStudy, loss_db
 from analysis.failures.texture import detail, gradient, kind_of_loss, texture
@@ -31,26 +31,12 @@ from promptsr.imaging.metrics import SSIM_WINDOW, luma
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.progress import map_progress
 from promptsr.support.ranks import ALONE, Ranks
-from promptsr.zoo.sr_model import SRModel, common_scale
+from promptsr.zoo.sr_model import SRModel, check_names, common_scale
 
 OVERLAP = 0.25
 """Share of its area that a case may have in common with another of the same image."""
 _SURROUNDINGS = 4
 """Side of the surroundings kept with a case, in windows."""
-
-
-@dataclass(frozen=True)
-class Searching:
-    """Progress of a search."""
-
-    image: str
-    done: int
-    """Images finished by this rank or in an earlier run."""
-    total: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Images that could not be used, as far as is known, and why."""
-    comparing: Comparing | None = None
-    """Progress on this image; None before the first model."""
 
 
 def find_failures(
@@ -65,7 +51,7 @@ def find_failures(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Searching, None, FailureStudy]:
+) -> Generator[ImageStep, None, FailureStudy]:
     """Search images for the windows where a model loses most to the best of others; closing the generator stops it.
 
     Windows are where the excess error peaks, ranked by the loss in dB, see `Case.loss_db`. One image is held at a time,
@@ -91,14 +77,13 @@ def find_failures(
     scale = _check(models, window, stride, count, per_image)
     limit = min(count, per_image or count)
 
-    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Searching]) -> Generator[Searching, None, Record]:
+    def work(hr_path: Path, lr_path: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         hr, lr = load_pair(hr_path, scale, lr_path)
-        comparison = yield from map_progress(compare(models, lr, hr), at)
+        comparison = yield from map_progress(compare(models, lr, hr), lambda step: at(step.model, step.progress))
         return _searched(hr_path.name, comparison, hr, window, stride, limit)
 
     found, skipped = yield from for_each_image(
         pairs,
-        Searching,
         partial(_check_size, scale=scale, window=window),
         work,
         plan=plan_of(models, kind="failures", window=window, stride=stride, count=count, per_image=per_image),
@@ -127,9 +112,7 @@ def _check(models: Sequence[SRModel], window: int, stride: int, count: int, per_
     if len(models) < 2:
         raise ConfigError("There is no model to compare against: name at least one.")
     scale = common_scale(models)
-    double, times = Counter(model.name for model in models).most_common(1)[0]
-    if times > 1:
-        raise ConfigError(f"Two models are called {double}: compare different models, or rename one's file.")
+    check_names(models)
     if window < SSIM_WINDOW:
         raise ConfigError(f"A window of {window} pixels is too small to measure SSIM: use {SSIM_WINDOW} or more.")
     for what, value in (("stride", stride), ("number of cases", count), ("number of cases of an image", per_image)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from promptsr.cli.console import JsonOption, check_targets, follow, log, show
+from promptsr.cli.console import JsonOption, ModelsOption, check_targets, follow, log, show
 from promptsr.support.files import write_json
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ _FILES = ("causes.png", "causes.csv", "interventions.csv", "causes.json")
 
 def causes(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    model: ModelsOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}; interventions of PromptSR only.")
     ],

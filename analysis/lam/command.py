@@ -7,16 +7,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, progress_bar, show
+from promptsr.cli.console import JsonOption, ModelsOption, check_targets, progress_bar, show
 from promptsr.support.files import write_json
 from promptsr.support.progress import finish
 
 
 def lam(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    model: ModelsOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for lam.png, lam.json and the maps.")],
     x: Annotated[
         int | None, typer.Option(help="Left end of the window, output pixels.", show_default="the middle")

@@ -4,7 +4,7 @@ models = [load_model("promptsr-tiny-x4"), load_model("IMDN_x4.pth")]
 finish(study(models, find_pairs(Path("Set14/HR"), None))).means
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, plan_of
+from analysis.common.each_image import ImageLog, ImageStep, Record, Tell, plan_of
 from analysis.lam.attribution import AT_ONCE, WINDOW, PathSettings
 from analysis.lam.faithfulness import ORDERS, PARTS, check_faithfulness, infidelity_of, sensitivity_of
 from analysis.lam.method import LocalAttributionMap
 from analysis.lam.patches import find_regions, patch_around
 from analysis.lam.sanity import check_sanity
-from analysis.lam.study import PATCH, Studying, check_plan, seed_of, study_regions
+from analysis.lam.study import PATCH, check_plan, seed_of, study_regions
 from promptsr.data import load_pair
 from promptsr.data.pairs import PairPaths
 from promptsr.inference.upscaler import Progress
@@ -98,7 +98,7 @@ def study(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Studying, None, FaithfulnessStudy]:
+) -> Generator[ImageStep, None, FaithfulnessStudy]:
     """Check the maps of several models on the same random regions of images; closing the generator stops the work.
 
     Arguments and errors as in `analysis.lam.study.study`; maps are made by the adaptive rule.
@@ -106,7 +106,7 @@ def study(
     settings = PathSettings()
     scale = check_plan(models, per_image, window, patch, settings, at_once)
 
-    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Studying]) -> Generator[Studying, None, Record]:
+    def work(hr_path: Path, lr_path: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         hr, lr = load_pair(hr_path, scale, lr_path)
         own_seed = seed_of(hr_path, seed)
         rows, curves = [], []
@@ -114,7 +114,7 @@ def study(
             place = patch_around(region, patch, scale, lr, hr)
             for model in models:
 
-                def tell(progress: Progress, model: SRModel = model) -> Studying:
+                def tell(progress: Progress, model: SRModel = model) -> ImageStep:
                     return at(model.name, progress)
 
                 method = LocalAttributionMap(model)

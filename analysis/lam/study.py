@@ -7,8 +7,8 @@ result.means, result.differences
 
 import os
 import zlib
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +19,17 @@ import pandas as pd
 import torch
 
 from analysis.common.bootstrap import bootstrap_interval
-from analysis.common.each_image import ImageLog, Record, for_each_image, plan_of
+from analysis.common.each_image import (
+    SMALLER,
+    ImageLog,
+    ImageStep,
+    Record,
+    Tell,
+    Work,
+    check_input_size,
+    for_each_image,
+    plan_of,
+)
 from analysis.comparison.compare import Comparing
 from analysis.lam.attribution import AT_ONCE, LARGEST_GAP, WINDOW, PathSettings
 from analysis.lam.backward_memory import check_memory
@@ -29,32 +39,14 @@ from analysis.lam.patches import check_side, find_regions
 from analysis.lam.run import Attributing, Explanation, explain_window
 from promptsr.data import load_pair
 from promptsr.data.pairs import PairPaths
-from promptsr.imaging import Header
-from promptsr.inference.upscaler import Progress
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.files import finite
 from promptsr.support.progress import map_progress
 from promptsr.support.ranks import ALONE, Ranks
-from promptsr.zoo.sr_model import SRModel, common_scale
+from promptsr.zoo.sr_model import SRModel, check_names, common_scale
 
 PATCH = 64
 """Side of the LR patch around each window."""
-
-
-@dataclass(frozen=True)
-class Studying:
-    """Progress of a study."""
-
-    image: str
-    done: int
-    """Images finished by this rank or in an earlier run."""
-    total: int
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Images that could not be used, as far as is known, and why."""
-    model: str = ""
-    """Whose map is being made."""
-    progress: Progress | None = None
-    """Steps of this map; None before the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +128,7 @@ def study(
     left_out: Mapping[str, str] = MappingProxyType({}),
     log: ImageLog | None = None,
     ranks: Ranks = ALONE,
-) -> Generator[Studying, None, LamStudy]:
+) -> Generator[ImageStep, None, LamStudy]:
     """Make the maps of several models on the same random regions of images; closing the generator stops the work.
 
     One image is held at a time. An image that cannot be used, is smaller than a patch or is flat is left out.
@@ -163,7 +155,7 @@ def study(
     scale = check_plan(models, per_image, window, patch, path, at_once)
     names = tuple(model.name for model in models)
 
-    def work(hr_path: Path, lr_path: Path | None, at: Callable[..., Studying]) -> Generator[Studying, None, Record]:
+    def work(hr_path: Path, lr_path: Path | None, at: Tell) -> Generator[ImageStep, None, Record]:
         hr, lr = load_pair(hr_path, scale, lr_path)
         rows: list[dict[str, Any]] = []
         for region in find_regions(lr, scale, count=per_image, window=window, seed=seed_of(hr_path, seed)):
@@ -182,7 +174,7 @@ def study(
     return LamStudy(names, scale, window, patch, seed, path, pd.DataFrame(rows), found.skipped, found.flat)
 
 
-def _tell(at: Callable[..., Studying], step: Comparing | Attributing | Explanation) -> Studying:
+def _tell(at: Tell, step: Comparing | Attributing | Explanation) -> ImageStep:
     return at(step.model, step.progress) if isinstance(step, Attributing) else at()
 
 
@@ -195,8 +187,7 @@ def check_plan(
         UserError: models of one name, of several scales or without gradients, or impossible settings.
     """
     scale = common_scale(models)
-    if len({model.name for model in models}) < len(models):
-        raise ConfigError("Two models have one name: compare different models, or rename one's file.")
+    check_names(models)
     for what, value in (("number of regions of an image", per_image), ("window", window), ("patch", patch)):
         if value < 1:
             raise ConfigError(f"The {what} must be 1 or more, not {value}.")
@@ -221,7 +212,7 @@ class Regions:
 
 def study_regions(
     pairs: Sequence[PairPaths],
-    work: Callable[[Path, Path | None, Callable[..., Studying]], Generator[Studying, None, Record]],
+    work: Work,
     *,
     scale: int,
     window: int,
@@ -230,16 +221,14 @@ def study_regions(
     left_out: Mapping[str, str],
     log: ImageLog | None,
     ranks: Ranks,
-) -> Generator[Studying, None, Regions]:
+) -> Generator[ImageStep, None, Regions]:
     """Study the regions of every image that is large enough, as `for_each_image` does.
 
     Raises:
         UserError: no image has a region, or as `for_each_image`.
     """
-    check = partial(check_size, scale=scale, side=patch)
-    records, skipped = yield from for_each_image(
-        pairs, Studying, check, work, plan=plan, left_out=left_out, log=log, ranks=ranks
-    )
+    check = partial(check_input_size, scale=scale, least=patch, hint=SMALLER)
+    records, skipped = yield from for_each_image(pairs, check, work, plan=plan, left_out=left_out, log=log, ranks=ranks)
     flat = tuple(pairs[i][0].name for i, record in records.items() if not record["rows"])
     skipped |= {name: f"{name} has no textured window of {window} pixels: leave it out." for name in flat}
     if len(flat) == len(records):
@@ -250,13 +239,3 @@ def study_regions(
 def seed_of(image: Path, seed: int) -> int:
     """Return the seed of an image's regions, in which the others of its folder have no say."""
     return zlib.crc32(os.fsencode(f"{seed} {image.name}"))
-
-
-def check_size(path: Path, header: Header, scale: int, side: int) -> None:
-    """Raise a UserError for an HR image whose LR image is smaller than a patch of `side`."""
-    height, width = header.height // scale, header.width // scale
-    if min(height, width) < side:
-        raise UserError(
-            f"{path.name} makes an input of {width} x {height}, less than a patch of {side} pixels: "
-            "choose a smaller patch, or larger images."
-        )

@@ -8,20 +8,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from promptsr.cli.console import JsonOption, check_targets, show
+from promptsr.cli.console import HrFolder, JsonOption, LrOption, ModelsOption, check_targets, show
 
 
 def lam_study(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
-    ],
+    folder: HrFolder,
+    model: ModelsOption,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for study.csv and di.png; a stopped run is resumed from it.")
     ],
-    lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
-    ] = None,
+    lr: LrOption = None,
     per_image: Annotated[int, typer.Option(help="Textured windows of an image at most.")] = 4,
     window: Annotated[int, typer.Option(help="Side of a window, output pixels.")] = 16,
     patch: Annotated[
@@ -54,7 +50,7 @@ def lam_study(
     models, settings = load_models(model), PathSettings(steps, rule=rule)
     images = search_pairs(folder, lr, common_scale(models))
     options = {"per_image": per_image, "window": window, "patch": patch, "settings": settings, "seed": seed}
-    found = run_study(images, log_folder, partial(study, models), lambda step: step.model, **options)
+    found = run_study(images, log_folder, partial(study, models), **options)
     if found is None:
         return
     write_table(found.regions, table_path)

@@ -29,6 +29,13 @@ log = Console(stderr=True, markup=False, emoji=False, highlight=False)
 JsonOption = Annotated[
     str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON to a file, or to stdout with -.")
 ]
+ModelsOption = Annotated[
+    list[str], typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint. Repeatable.")
+]
+HrFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of HR images.")]
+LrOption = Annotated[
+    Path | None, typer.Option(help="Folder of LR images of the same names. Default: bicubic, made from the HR.")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the network. Repeatable.")
 ]

@@ -1,6 +1,7 @@
 """The interface of every model of the zoo."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -90,6 +91,17 @@ def common_scale(models: Sequence[SRModel]) -> int:
                 "scale."
             )
     return models[0].scale
+
+
+def check_names(models: Sequence[SRModel]) -> None:
+    """Check that no two models have the same name.
+
+    Raises:
+        ConfigError: two have.
+    """
+    name, times = Counter(model.name for model in models).most_common(1)[0]
+    if times > 1:
+        raise ConfigError(f"Two models are called {name}: compare different models, or rename one's file.")
 
 
 def find_device(name: str) -> torch.device:

@@ -9,11 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from analysis.common.each_image import ImageStep
 from analysis.common.figure_style import png, publish
 from analysis.common.image_windows import Region
 from analysis.failures.figure import draw_case, draw_texture
 from analysis.failures.report import write_report
-from analysis.failures.search import Searching, find_failures
+from analysis.failures.search import find_failures
 from analysis.failures.study import Case, FailureStudy
 from promptsr.evaluation.evaluate import decibels
 from promptsr.imaging.decode import inspect
@@ -256,8 +257,8 @@ def _check(files: list[str]) -> dict[str, Path]:
     return paths
 
 
-def _tell(job: status.Job, step: Searching) -> tuple[Any, ...]:
-    text = f"{step.image} with {step.comparing.model}" if step.comparing else step.image
+def _tell(job: status.Job, step: ImageStep) -> tuple[Any, ...]:
+    text = f"{step.image} with {step.model}" if step.model else step.image
     return *[gr.skip()] * 4, job.running("", text, Progress(step.done, step.total), "photographs")
 
 

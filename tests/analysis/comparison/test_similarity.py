@@ -163,7 +163,7 @@ def test_refusals(folder: Path, small_model: SRModel, monkeypatch: pytest.Monkey
         finish(similarity_study([small_model], pairs, points=1))
     with pytest.raises(UserError, match="patch must be 32 pixels or more"):
         finish(similarity_study([small_model], pairs, patch=31))
-    with pytest.raises(UserError, match="Two models have one name"):
+    with pytest.raises(UserError, match="Two models are called"):
         finish(similarity_study([small_model, small_model], pairs))
     monkeypatch.setattr("analysis.comparison.similarity.MOST_LAYERS", 4)
     with pytest.raises(UserError, match="There are 5 layers, more than 4"):

@@ -123,7 +123,7 @@ def test_a_study_goes_on_from_its_log(
 
 def test_refusals(folder: Path) -> None:
     bicubic = load_model("bicubic-x4")
-    with pytest.raises(UserError, match="Two models have one name"):
+    with pytest.raises(UserError, match="Two models are called"):
         finish(spectrum_study([bicubic, bicubic], find_pairs(folder, None)))
     with pytest.raises(UserError, match="There is no model"):
         finish(spectrum_study([], find_pairs(folder, None)))

@@ -224,6 +224,6 @@ def test_impossible_requests(against: list[SRModel], settings: dict[str, Any], h
 
 def test_progress_names_every_image_and_model(folder: Path) -> None:
     steps = list(find_failures(NEAREST, [BICUBIC], find_pairs(folder, None), window=WINDOW))
-    begun = [(step.image, step.done, step.total) for step in steps if step.comparing is None]
+    begun = [(step.image, step.done, step.total) for step in steps if not step.model]
     assert begun == [("blur.png", 0, 2), ("checkerboard.png", 1, 2)]
-    assert {step.comparing.model for step in steps if step.comparing} == {"nearest", "bicubic-x2"}
+    assert {step.model for step in steps if step.model} == {"nearest", "bicubic-x2"}

@@ -68,7 +68,7 @@ def test_the_command_writes_and_resumes(analysis: Run, tmp_path: Path) -> None:
 def test_impossible_questions_are_refused(analysis: Run, tmp_path: Path) -> None:
     Image.fromarray(data.astronaut()[:96, :96]).save(tmp_path / "a.png")
     for arguments, message in (
-        (("-m", "bicubic-x4", "-m", "bicubic-x4"), "Two models have one name"),
+        (("-m", "bicubic-x4", "-m", "bicubic-x4"), "Two models are called"),
         (("-m", "bicubic-x4", "-m", "bicubic-x2"), "scale"),
         (("-m", "bicubic-x4", "--patch", "4"), "too small for a window"),
     ):

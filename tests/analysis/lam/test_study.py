@@ -13,10 +13,11 @@ from skimage import data
 from torch import Tensor, nn
 
 from analysis.common.bootstrap import bootstrap_interval
+from analysis.common.each_image import ImageStep
 from analysis.common.image_windows import Region
 from analysis.lam.attribution import PathSettings
 from analysis.lam.method import LocalAttributionMap
-from analysis.lam.study import LamStudy, Studying, study
+from analysis.lam.study import LamStudy, study
 from promptsr.data import load_pair
 from promptsr.data.pairs import find_pairs
 from promptsr.imaging.metrics import psnr_y, quantize
@@ -170,7 +171,7 @@ def test_images_that_do_not_serve_are_skipped(folder: Path, tmp_path: Path) -> N
 def test_progress_and_cancel(folder: Path) -> None:
     watched = model(3)
     assert isinstance(watched.network, Blurring)
-    work: Generator[Studying, None, LamStudy] = study(
+    work: Generator[ImageStep, None, LamStudy] = study(
         [watched], find_pairs(folder, None), per_image=1, window=12, patch=SIDE, settings=PathSettings(20), at_once=4
     )
     first, second = next(work), next(step for step in work if step.progress is not None)
@@ -186,7 +187,7 @@ def test_progress_and_cancel(folder: Path) -> None:
     ("models", "settings", "message"),
     [
         ([], {}, "name at least one"),
-        ([model(3), model(3)], {}, "one name"),
+        ([model(3), model(3)], {}, "are called reach-3"),
         ([model(3), SRModel("x4", 4, Blurring(3))], {}, "one scale"),
         ([SRModel("onnx", 2, Blurring(3), differentiable=False)], {}, "gives no gradients"),
         ([model(3)], {"per_image": 0}, "1 or more"),
