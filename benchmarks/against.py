@@ -41,7 +41,7 @@ class Row:
     job: str
     commit: str
     neighbour: bool
-    """Whether a process that keeps one core busy ran beside it."""
+    """True if a process that keeps one core busy ran beside it."""
     threads: int
     seconds: float
     """Seconds of one pass: the median, over all turns."""

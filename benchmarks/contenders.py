@@ -73,7 +73,7 @@ class Contender:
     network: nn.Module
     """B x 3 x H x W -> B x 3 x sH x sW, in evaluation mode."""
     plain: bool = False
-    """Whether it runs without our kernels, in plain torch."""
+    """True if it runs without our kernels, in plain torch."""
 
     def running(self) -> AbstractContextManager[None]:
         """Return the context in which it runs."""

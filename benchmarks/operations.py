@@ -1,4 +1,4 @@
-"""Where the time and the memory of our network go: torch's profiler, summed by kind of operation.
+"""Time and memory of our network by operation: torch's profiler, summed by kind of operation.
 
     python benchmarks/operations.py    # to benchmarks/results/profile.md
 
@@ -71,7 +71,7 @@ class Phase:
     """Cost of one phase of a pass, by the names of the outermost operations."""
 
     seconds: float = 0.0
-    """Of the whole phase, with the time between operations."""
+    """Time of the whole phase, with that between operations."""
     operations: dict[str, Cost] = field(default_factory=lambda: defaultdict(Cost))
 
     def kinds(self) -> dict[str, Cost]:

@@ -25,7 +25,7 @@ class Settings:
     """
 
     threads: int
-    """Of the CPU."""
+    """Threads of the CPU."""
     device: str = "cpu"
     dtype: str = "float32"
     """bfloat16 is torch's autocast; weights and input stay float32."""
@@ -47,7 +47,7 @@ class PassRow:
 
     model: str
     height: int
-    """Of the LR input, pixels."""
+    """Size of the LR input, pixels."""
     width: int
     threads: int
     device: str

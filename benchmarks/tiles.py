@@ -47,7 +47,7 @@ class Row:
     psnr_y: float
     """Against HR, dB."""
     psnr_y_to_whole: float | None
-    """Of the tiled result against the whole one, dB, over the images that were cut; None without any."""
+    """PSNR of the tiled result against the whole one, dB, over the images that were cut; None without any."""
     seconds: float
     """Per image."""
 

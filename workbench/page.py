@@ -89,7 +89,7 @@ def launch(
     auth = users() if public and login else None
     base = PUBLIC if public else Limits()
     enforce(read_limits(limits, base) if limits else base)
-    # Nobody looks at Gradio's record of events, which it sums up after every one of them.
+    # Keep Gradio's record of events small: Gradio sums it up after every event.
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     # Visitors cannot mend an installation, and a network that needs what is missing says so itself.
     warnings.filterwarnings("ignore", "torchvision was built for another PyTorch")

@@ -88,7 +88,7 @@ class AnchorStudy:
 
     @property
     def answers(self) -> dict[str, dict[str, Separation]]:
-        """That table: for each question the separations by variant; a network of fewer groups has fewer answers."""
+        """The separations by variant, for each question; a network of fewer groups has fewer answers."""
         found = {name: self.features[name].by_question for name in self.shown}
         return {
             question: {name: answers[question] for name, answers in found.items() if question in answers}

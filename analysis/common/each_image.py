@@ -41,7 +41,7 @@ class ImageStep:
     model: str = ""
     """At work on this image; empty before the first one."""
     progress: Progress | None = None
-    """Of this model; None at its beginning."""
+    """Progress of this model; None at its beginning."""
 
 
 Tell = Callable[..., ImageStep]

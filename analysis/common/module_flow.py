@@ -1,4 +1,4 @@
-"""What enters and leaves modules of a network, recorded or held; values inside a module: `promptsr.model.taps`."""
+"""Inputs and outputs of modules of a network, recorded or held; values inside a module: `promptsr.model.taps`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager

@@ -59,7 +59,7 @@ class Row:
     cost: Cost = field(default_factory=Cost)
     sets: dict[str, Evaluation] = field(default_factory=dict)
     printed: dict[str, dict[str, Printed]] = field(default_factory=dict)
-    """Of the method, by set and metric."""
+    """Scores of the method, by set and metric."""
     printed_parameters: Printed | None = None
     table: str = ""
     """Table that prints it, as for `promptsr.paper.tables.published`."""

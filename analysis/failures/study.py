@@ -150,7 +150,7 @@ class FailureStudy:
 
     @property
     def good_news(self) -> str:
-        """What to say of a search without cases, and what to try next."""
+        """Sentence about a search without cases, with what to try next."""
         return (
             f"Good news: {self.model} loses no window to {' or '.join(self.against)} by more than {LEAST_LOSS} dB: "
             "there is no failure to show. To find weaknesses, choose stronger opponents (`promptsr fetch` downloads "

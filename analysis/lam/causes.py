@@ -34,14 +34,14 @@ class Finding:
 
     model: str
     part: str
-    """What is made: result, map, squares or interventions."""
+    """The part at work: result, map, squares or interventions."""
     progress: Progress | None
     """None before the first pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Causes:
-    """What helps and hurts a window."""
+    """Causes of a window: squares and parts that help or hurt it."""
 
     explanation: Explanation
     """Results, HR image, window and maps."""

@@ -23,7 +23,7 @@ _HURTS, _HELPS = "#d9600a", "#1f6fb4"
 _BARS = ("#1f6fb4", "#b0562f", "#3b8f4e", "#7a5aa6")
 _FONT = 8.5
 _SIDE = 2.0
-"""Of a picture, in inches."""
+"""Side of a picture, in inches."""
 _LINEAR, _LARGEST = 0.01, 100.0
 """dB up to which the colours are linear, above it they are logarithmic; and where they end if a loss is infinite."""
 _TITLES = {"blurred": "Each square blurred", "turned": "Each square turned by 180°"}

@@ -43,7 +43,7 @@ _SQUARES = 8  # along a side, for the infidelity
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness:
-    """What a window does as pixels of the input are blurred, and put back, in the order of a map and in others."""
+    """Change of a window as pixels of the input are blurred, and put back, in the order of a map and in others."""
 
     model: str
     curves: pd.DataFrame

@@ -52,7 +52,7 @@ class FaithfulnessStudy:
     regions: pd.DataFrame
     """A row per region and model: image, x, y (output pixels), model, completeness_gap, and `MEASURES`."""
     curves: pd.DataFrame
-    """Of all regions, as `Faithfulness.curves`, and the model."""
+    """Rows of all regions, as `Faithfulness.curves`, and the model."""
     skipped: dict[str, str]
     """Images that could not be used, and why."""
     flat: tuple[str, ...] = ()

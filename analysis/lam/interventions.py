@@ -1,4 +1,4 @@
-"""What do the parts of a PromptSR do to a window? One is replaced inside the network while everything else stays.
+"""Interventions inside a PromptSR: one part is replaced while everything else stays, and the window is compared.
 
 Each intervention is a context manager that replaces what flows through taps; afterwards the network is as it was.
 

@@ -58,7 +58,7 @@ class Occlusion:
 
     model: str
     side: int
-    """Of the squares, in input pixels."""
+    """Side of the squares, in input pixels."""
     effects: pd.DataFrame
     """A row per way of `WAYS` and square, in reading order: way; x, y, width and height of the square; change,
     psnr_lost and detector_lost as in `Effect`; lam, the sum of the map over the square, and attribution, that of the

@@ -29,14 +29,14 @@ class Sanity:
 
     model: str
     shares: tuple[float, ...]
-    """Of the layers that are shuffled."""
+    """Shares of the layers that are shuffled."""
     correlations: tuple[float, ...]
     """Rank correlation (Spearman) of the map with that of the network as it is, over the pixels that have a share in
     either; NaN where one is constant there."""
 
     @property
     def learned(self) -> bool:
-        """Whether the map shows what was learned: with all weights shuffled it is another one."""
+        """True if the map shows what was learned: with all weights shuffled it is another one."""
         return not self.correlations[-1] >= ALIKE
 
     @property

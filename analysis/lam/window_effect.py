@@ -1,4 +1,4 @@
-"""What a change of the input, or inside a network, does to one window of the result, with a sign."""
+"""Effect of a change of the input, or inside a network, on one window of the result, with a sign."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Noise:
-    """What a window does when nothing has happened: the largest effects of inputs that are moved by next to nothing.
+    """Noise floor of a window: the largest effects of inputs that are moved by next to nothing.
 
     PromptSR sorts pixels into categories, so that any change anywhere can make its result jump.
     """

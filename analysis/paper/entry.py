@@ -75,7 +75,7 @@ class Entry:
     title: str
     """Such as `Fig. 1`."""
     shows: str
-    """What it shows, in our words."""
+    """Its subject, in our words."""
     claims: tuple[Claim, ...]
     command: Callable[[Materials], str]
     """Returns the command line that measures the same."""

@@ -1,4 +1,4 @@
-"""What the paper is measured with: models, images, sizes of the studies, and the folder that keeps the results."""
+"""Materials for measuring the paper: models, images, sizes of the studies, and the folder that keeps the results."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from promptsr.zoo.load import load_model, load_models
 from promptsr.zoo.sr_model import SRModel
 
 SCALE = 4
-"""Of all figures, and of all tables but Table I."""
+"""Scale of all figures, and of all tables but Table I."""
 UNTRAINED = "untrained"
 _FULL = ("PromptSR", "PromptSR*")
 
@@ -56,7 +56,7 @@ class Sizes:
     pixels: int
     """Pixels that stand for a photograph in the study over depth."""
     scales: tuple[int, ...]
-    """Of Table I."""
+    """Scales of Table I."""
     peers: bool
     """Count the networks of others, and measure costs on large images, too."""
 

@@ -13,7 +13,7 @@ from promptsr.cli.console import RecipeSettings, log, progress_bar
 
 
 class StopRequest:
-    """Whether a stop was asked for, and by which signal."""
+    """Record of a stop that was asked for, and of its signal."""
 
     signal: int | None = None
 

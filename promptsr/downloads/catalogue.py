@@ -78,7 +78,7 @@ class Entry:
     page: Text
     """Web page that describes it."""
     evidence: Text
-    """Where sizes and checksums come from."""
+    """Source of the sizes and checksums."""
     files: tuple[RemoteFile, ...] = ()
     unpack: Unpacking | None = None
     by_hand: str | None = None
@@ -97,7 +97,7 @@ class Entry:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it ends as a folder with its name, rather than as one file."""
+        """True if it ends as a folder with its name, rather than as one file."""
         return self.unpack is not None or len(self.files) > 1
 
     def path(self, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What a model costs for a result of 1280 x 720, as in Table III: multiply-adds in both conventions, time and memory.
+"""Cost of a model for a result of 1280 x 720, as in Table III: multiply-adds in both conventions, time and memory.
 
 python -m promptsr.evaluation.cost MODEL DEVICE    # prints JSON; `measure_cost` starts it
 """
@@ -32,7 +32,7 @@ class Cost:
     multiply_adds: int | None = None
     published_multiply_adds: int | None = None
     seconds: float | None = None
-    """Of a single pass over the whole image."""
+    """Time of a single pass over the whole image."""
     peak_bytes: int | None = None
     """The most that the pass held beyond what there was before it."""
 

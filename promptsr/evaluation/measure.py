@@ -42,7 +42,7 @@ class Measured:
 @dataclass(frozen=True)
 class _Task:
     key: str
-    """Of its score: tasks for equal files have the same."""
+    """Key of its score: tasks for equal files have the same."""
     model: SRModel
     hr: Path
     lr: Path | None

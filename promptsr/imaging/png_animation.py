@@ -13,7 +13,7 @@ _BACKGROUND, _PREVIOUS, _OVER = 1, 2, 1
 
 @dataclass(frozen=True)
 class _Control:
-    """What a frame's chunk fcTL says."""
+    """Content of a frame's chunk fcTL."""
 
     width: int
     height: int
@@ -21,7 +21,7 @@ class _Control:
     y: int
     delay: int
     units: int
-    """Of the delay, in a second."""
+    """Units of the delay in a second."""
     disposal: int
     blend: int
 

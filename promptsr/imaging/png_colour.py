@@ -36,7 +36,7 @@ class Colour:
     linear: _Curve
     """Values in [0, 1] -> light, 1 for white."""
     matrix: np.ndarray | None
-    """Of linear RGB to that of sRGB; None: the same primaries."""
+    """Matrix of linear RGB to that of sRGB; None: the same primaries."""
     note: str
 
     def converted(self, pixels: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ _FILLING = 40
 
 @dataclass(frozen=True)
 class Estimate:
-    """What upscaling one picture takes."""
+    """Cost of upscaling one picture."""
 
     height: int
     """Pixels of the result; `width` likewise."""

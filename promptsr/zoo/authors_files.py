@@ -31,7 +31,7 @@ class AuthorsFiles:
     package: str = ""
     """Package that reads them; empty if none is needed."""
     large: bool = False
-    """Whether it is one of the large networks of Table III."""
+    """True if it is one of the large networks of Table III."""
 
     def missing(self, models: Iterable[ModelInfo]) -> list[int]:
         """Return the scales for which none of these models is of this method."""

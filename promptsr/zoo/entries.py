@@ -21,7 +21,7 @@ _PLAIN |= {"net", "network", "netg", "networkg", "generator", "g"}
 """Names of entries and prefixes of a network, without their `_state_dict`."""
 _AVERAGES = ("ema", "swa", "averaged", "average")
 _INSERTED = re.compile(r"_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
-"""What PyTorch's own wrappers add to names, at any depth."""
+"""Parts of names that PyTorch's own wrappers add, at any depth."""
 _DEEPEST = 6
 _MOST_PARTS = 8
 """Parts of a network with more parts than this are not tried as networks of their own."""
@@ -46,7 +46,7 @@ class Entry:
     views: tuple[State, ...]
     """The tensors as they are named, then without the first part of their names as long as all share it."""
     parts: tuple["Entry", ...] = ()
-    """What it may consist of, if it is no network as a whole: such as generator and discriminator."""
+    """Its parts, if it is not one network: such as generator and discriminator."""
 
     def shapes(self) -> dict[str, torch.Size]:
         """Return the shapes by name without prefixes, which are equal for two entries of one network."""

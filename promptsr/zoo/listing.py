@@ -177,7 +177,7 @@ def _describe(name: str, path: Path, kept: "_Cache", read_new: bool) -> list[Mod
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a file of another network turned out to be."""
+    """Finding about a file of another network."""
 
     size: int
     changed: int
@@ -190,7 +190,7 @@ class _Seen:
 
 @dataclass
 class _Cache:
-    """What files of other networks turned out to be, by path."""
+    """Findings about files of other networks, by path."""
 
     readers: str
     """Hash of everything that decides how they are read."""

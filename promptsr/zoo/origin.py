@@ -32,7 +32,7 @@ class Score:
     images: str
     """Name of the benchmark set, or which images."""
     source: str
-    """Where the number comes from."""
+    """Source of the number."""
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ class SRModel:
     size_multiple: int = 1
     """The network pads the sides of its input to multiples of this."""
     tiling: Literal["supported", "discouraged", "internal"] = "supported"
-    """Whether an image may be cut into tiles: yes, only if it must be, or never because the network does so itself."""
+    """Use of tiles: allowed, only where memory demands it, or never because the network cuts the image itself."""
     half_precision: bool = False
-    """Whether float16 is known to be safe."""
+    """True if float16 is known to be safe."""
     differentiable: bool = True
-    """Whether gradients reach the image."""
+    """True if gradients reach the image."""
     parameter_count: int | None = None
     """Number of parameters, where `network` does not hold them (ONNX)."""
     max_tile: tuple[int, int] = (sys.maxsize, sys.maxsize)

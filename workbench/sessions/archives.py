@@ -1,4 +1,4 @@
-"""A ZIP file of category folders that somebody sent, unpacked under names of our own."""
+"""A visitor's ZIP file of category folders, unpacked under names of our own."""
 
 import re
 import zipfile

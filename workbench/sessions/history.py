@@ -62,7 +62,7 @@ class History:
 
     @property
     def shown(self) -> Shown:
-        """What is shown: a result beside its own comparison, or beside another result."""
+        """The result that is shown, beside its own comparison or beside another result."""
         shown = self.find(self.after).shown
         if not self.before:
             return shown

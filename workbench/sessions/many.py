@@ -28,12 +28,12 @@ _THUMBNAIL = 96, 72
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photograph."""
+    """Outcome for a photograph."""
 
     file: Path | None = None
     """Its result; None if it failed."""
     size: str = ""
-    """Of the result, in pixels."""
+    """Size of the result, in pixels."""
     notes: tuple[str, ...] = ()
     """Why it failed, or what the result lacks, in sentences."""
 
@@ -52,7 +52,7 @@ class Entry:
 
     photo: Path
     name: str = ""
-    """Of its result; empty if it cannot have one."""
+    """Name of its result; empty if it cannot have one."""
     header: Header | None = None
     note: str | None = None
     """Why it has another name or format, or none."""
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of many photographs.
+    """Settings for many photographs.
 
     Raises:
         UserError: too many photographs, or there is no such model or format.

@@ -1,4 +1,4 @@
-"""What the page tells of models: those on it with their scores and licences, those to fetch, and what was ignored."""
+"""Rows of the tab Models: those on the page with their scores and licences, those to fetch, and what was ignored."""
 
 import os
 from dataclasses import asdict

@@ -139,7 +139,7 @@ class Shown:
     whole: Mapping[Path, Picture]
     """Pictures whose files are smaller than they are, with their pixels in temporary files on the disk."""
     name: str
-    """Of a download, without a suffix."""
+    """Name of a download, without a suffix."""
     picture: Picture
     """All of the result, with its pixels in temporary files on the disk."""
     start: tuple[int, int]

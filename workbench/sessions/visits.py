@@ -1,4 +1,4 @@
-"""What each visitor asked last: a page that is loaded again finds its results, and runs that still go on."""
+"""Latest questions of each visitor: a page that is loaded again finds its results, and runs that still go on."""
 
 import json
 import time
@@ -24,7 +24,7 @@ _PAUSE = 0.2
 
 @dataclass(eq=False)
 class Answer:
-    """What a run has shown so far."""
+    """Outputs of a run so far."""
 
     event: str | None
     """Gradio's event of the run."""

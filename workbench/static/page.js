@@ -1,7 +1,7 @@
 // What the page does by itself; it runs once the header is there, which is `element`.
 const body = document.body;
 
-// Light or dark: as the system has it, until somebody chooses.
+// Light or dark: as the system has it, until one is chosen.
 const LOOK = 'promptsr-look';
 const kept = localStorage.getItem(LOOK);
 if (kept) body.classList.toggle('dark', kept === 'dark');

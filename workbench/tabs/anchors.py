@@ -168,7 +168,7 @@ def warm() -> None:
 def _shipped() -> tuple[Any, ...]:
     question = first_question()
     found = shipped(made_of(question)) if question["model"] else None
-    if found is None:  # of other weights or settings: it is made when somebody asks for it, which takes a minute
+    if found is None:  # of other weights or settings: it is made on demand, which takes a minute
         raise nothing()
     write_crops(found.root, question["per_category"])
     return _answer(found)

@@ -38,7 +38,7 @@ _LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": 
 _NOTEBOOK = Path(__file__).parents[2] / NOTEBOOK
 """There in a checkout alone."""
 _JUPYTER = "http://localhost:8888/lab/tree/"
-"""Where JupyterLab is that `make lab` starts on the visitor's own machine."""
+"""Address of the JupyterLab that `make lab` starts on the visitor's own machine."""
 _UNTRAINED = "> **Untrained**: no weights come with this network yet; the pictures show what chance makes of them."
 
 

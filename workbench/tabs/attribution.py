@@ -308,7 +308,7 @@ def _shipped() -> tuple[Any, ...]:
     photograph = ask(image, question["way"], None, scale)
     networks = models.load_several(question["names"], scale)
     found = shipped(made_of(question), image.stem, networks, photograph, place)
-    if found is None:  # of other models: they are made when somebody asks for them
+    if found is None:  # of other models: they are made on demand
         raise nothing()
     return _answer(found, photograph, view(photograph, scale, place))
 

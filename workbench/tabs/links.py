@@ -54,7 +54,7 @@ class Question:
     asked: tuple[Any, ...]
     """Those that the handler takes."""
     place: Place | None = None
-    """That was handed on, if one was."""
+    """The place that was handed on, if any."""
     lock: Any = field(default_factory=Lock)
     answer: visits.Answer | None = None
     """A run of the same visit that answers it, or did; known once it has arrived."""
@@ -67,11 +67,11 @@ class _Arrival(BaseModel):
 
     visit: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     tab: str | None = None
-    """That the address names."""
+    """Name of the tab in the address."""
 
 
 class _Opening(BaseModel):
-    """What the browser wants a tab to show, as the page is loaded or goes back."""
+    """Request of the browser for what a tab should show, as the page is loaded or goes back."""
 
     visit: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     query: Annotated[str, Field(max_length=16_000)]
@@ -83,7 +83,7 @@ class _Opening(BaseModel):
 
 @dataclass(frozen=True)
 class TabSettings:
-    """What is set in a tab, by the keys of addresses. From them follow what a run is asked, when its result is old, the
+    """Settings of a tab, by the keys of addresses. From them follow what a run is asked, when its result is old, the
     links that open the tab, and the settings that the browser remembers."""
 
     tab: str

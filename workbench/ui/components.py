@@ -79,7 +79,7 @@ def toast(handler: Handler, kind: str = PAGE) -> Handler:
 
 
 _GOING: dict[str, threading.Event] = {}
-"""Runs that go on, by Gradio's event; set for those that somebody stopped."""
+"""Runs that go on, by Gradio's event; set for those that were stopped."""
 
 
 def run(handler: Handler, news: gr.HTML) -> Handler:

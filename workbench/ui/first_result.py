@@ -1,4 +1,4 @@
-"""The result that a tab opens with: made once for everybody, while the page is idle or when somebody comes earlier."""
+"""The result that a tab opens with: made once for all visitors, while the page is idle or for the first of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ class FirstResult:
         """True if it can be shown at once."""
         return self._result is not None and time.time() - self._made <= FRESH
 
-    @on_device  # it is made once, also if somebody comes meanwhile
+    @on_device  # it is made once, also if another visitor comes meanwhile
     def _renew(self) -> None:
         if not self.is_ready:
             self._result = Context().run(self._make)  # its status names no event: it is shown on many pages

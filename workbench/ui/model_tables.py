@@ -32,7 +32,7 @@ LIST = (
 """.replace("LONGEST", str(LONGEST))
     + _END
 )
-"""Of `model_rows.rows`, by scale."""
+"""Template for `model_rows.rows`, by scale."""
 
 MORE = (
     _START
@@ -47,7 +47,7 @@ MORE = (
 """
     + _END
 )
-"""Of `model_rows.to_fetch`."""
+"""Template for `model_rows.to_fetch`."""
 
 IGNORED = (
     _START
@@ -61,7 +61,7 @@ IGNORED = (
 """.replace("OWN_MODELS", OWN_MODELS)
     + _END
 )
-"""Of `model_rows.ignored`."""
+"""Template for `model_rows.ignored`."""
 
 RENAME = """element.addEventListener('change', ({target}) => {
   if (!target.dataset.model) return;

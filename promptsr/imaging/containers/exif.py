@@ -10,7 +10,7 @@ ORIENTATION = 0x0112
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _THUMBNAIL, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _WIDTHS, _HEIGHTS = {0x0100, 0xA002, 0x1001}, {0x0101, 0xA003, 0x1002}
-"""Of the image, of EXIF, and of the interoperability directory."""
+"""Tags of the image, of EXIF, and of the interoperability directory."""
 DENSITY = (_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT)
 DESCRIPTIVE = (
     *(0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C),  # DocumentName to HostComputer

@@ -1,4 +1,4 @@
-"""What CAMixerSR predicts for its mixers: which windows get attention, where keys come from, and weights."""
+"""Predictor of CAMixerSR for its mixers: which windows get attention, where keys come from, and weights."""
 
 import torch
 import torch.nn.functional as F

@@ -24,7 +24,7 @@ class Peer(nn.Module):
     """Peak memory of a forward pass for each LR pixel, measured on the CPU and rounded up."""
     scale: int
     scales: tuple[int, ...] = ()
-    """Of a network that has several: all that its weights serve."""
+    """All scales that its weights serve, of a network that has several."""
 
     @classmethod
     def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
