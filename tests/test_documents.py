@@ -83,6 +83,19 @@ def test_scores_are_the_measured_ones() -> None:
     assert rows == measured
 
 
+def test_checks_of_maps_are_the_measured_ones() -> None:
+    told = re.findall(
+        r"^\| (?:Bicubic|PromptSR \(tiny\)|IMDN|SMFANet\+|HPINet-M|CRAFT) \| (.*) \|$", README, re.MULTILINE
+    )
+    results = (ROOT / "benchmarks/results/lam-check.md").read_text()
+    measured = []
+    for measure in ("far / distance", "far / gradient", "sanity"):
+        rows = re.findall(rf"^\| {measure} \| (.*) \|$", results, re.MULTILINE)
+        measured.append([row.replace("none", "–").split(" | ") for row in rows])  # of Set14 and of the comics
+    models = zip(*(column for per_set in zip(*measured, strict=True) for column in per_set), strict=True)
+    assert told == [" | ".join(model) for model in models] and len(told) == 6
+
+
 @pytest.mark.parametrize("row", THREATS, ids=[row[0] for row in THREATS])
 def test_every_threat_has_a_defence_and_tests(row: list[str]) -> None:
     hazard, defence, tests = row
