@@ -40,8 +40,12 @@ def test_it_opens_with_a_finished_result(page: Page) -> None:
 
 def test_sample_to_figure(page: Page) -> None:
     open_tab(page, "Compare")
+    slider = page.locator("#compare-slider img")
+    expect(slider).to_have_count(2, timeout=PATIENCE)
+    before = source(page, 1)  # of the same sample, with which the tab opens
     page.locator(".gallery-item:visible").nth(1).click()
     expect(page.locator("#compare-status .done[data-run]")).to_be_visible(timeout=PATIENCE)
+    expect(slider.nth(1)).not_to_have_attribute("src", before, timeout=PATIENCE)
     rows = page.locator("#compare-table tbody tr")
     expect(rows).to_have_count(2, timeout=PATIENCE)
     bicubic, trained = (re.findall(r"[\d.]+", " ".join(row.locator("td").all_inner_texts())) for row in rows.all())
@@ -50,7 +54,6 @@ def test_sample_to_figure(page: Page) -> None:
     assert float(trained[2]) > float(bicubic[2]) and float(trained[3]) < float(bicubic[3]) < 1  # MS-SSIM, GMSD
     assert page.locator("#compare-table b").all_inner_texts() == trained[:4]
 
-    slider = page.locator("#compare-slider img")
     expect(slider).to_have_count(2)
     assert [natural_size(side) for side in slider.all()] == [(384, 252)] * 2
     assert "bicubic-x4.png" in source(page, 0) and "bicubic" not in source(page, 1)
