@@ -78,7 +78,8 @@ def check_sanity(
     shuffled = deepcopy(model.network)
     layers = _in_order(shuffled, lr)
     chance = torch.Generator().manual_seed(seed)
-    reference = LocalAttributionMap(model).explain(lr, region, PathSettings.quick(), at_once=at_once).map
+    settings = PathSettings.quick()
+    reference = LocalAttributionMap(model).explain(lr, region, settings, at_once=at_once).map
     yield Progress(1, len(stages) + 1)
     correlations, done = [], 0
     for count, share in enumerate(stages, start=2):
@@ -88,11 +89,8 @@ def check_sanity(
                 order = torch.randperm(weight.numel(), generator=chance).to(weight.device)
                 weight.data = weight.data.flatten()[order].view_as(weight)
         done = until
-        found = (
-            LocalAttributionMap(replace(model, network=shuffled))
-            .explain(lr, region, PathSettings.quick(), at_once=at_once)
-            .map
-        )
+        method = LocalAttributionMap(replace(model, network=shuffled))
+        found = method.explain(lr, region, settings, at_once=at_once).map
         correlations.append(rank_correlation_of_parts(reference, found))
         yield Progress(count, len(stages) + 1)
     return Sanity(model.name, tuple(stages), tuple(correlations))

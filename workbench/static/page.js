@@ -119,6 +119,7 @@ const texts = (value) => { // of a setting; a photograph is a sample and its sid
     return /^\d+$/.test(folder) ? `${name.replace(/\.\w+$/, '')}-${folder}` : `${folder}/${name}`;
   }), {photo: all.some((each) => each.path)});
 };
+const isPlace = (key) => key === 'x' || key === 'y';
 const queryOf = (pairs) => new URLSearchParams(pairs
   .filter(([key, now, first]) => now.photo || String(now) !== String(first))
   .flatMap(([key, now]) => (now.length ? now.map((text) => [key, text]) : [[key, '']]))).toString();
@@ -213,7 +214,7 @@ window.settingsNow = (tab, first, asked, opened, values) => {
   known.now = queryOf(pairs.slice(0, asked));
   known.view = queryOf(pairs.slice(asked));
   if (known.first === undefined) known.first = known.now;
-  else store(localStorage, SETTINGS + tab, queryOf(pairs.filter(([key, now]) => !['x', 'y'].includes(key) && !now.photo)));
+  else store(localStorage, SETTINGS + tab, queryOf(pairs.filter(([key, now]) => !isPlace(key) && !now.photo)));
   if (opened) known.awaited = false;
   belong();
 };
@@ -230,7 +231,7 @@ const reveal = (results) => {
   if (top > 0.6 * innerHeight || top < -0.4 * innerHeight) results.scrollIntoView({behavior: 'smooth'});
 };
 const viewOf = ({asked, shown, view}) => { // of a run that begins; the place may lie outside of another result
-  const leaves = (key) => shown !== undefined && asked !== shown && ['x', 'y'].includes(key);
+  const leaves = (key) => shown !== undefined && asked !== shown && isPlace(key);
   return new URLSearchParams([...new URLSearchParams(view)].filter(([key]) => !leaves(key))).toString();
 };
 const FILES = ':is([id$="-download"]:not(#many-download), [id$="-files"], [id$="-report"], [id$="-drawn"])';
