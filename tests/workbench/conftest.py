@@ -46,6 +46,10 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PATIENCE = 60_000  # milliseconds: the processor may be shared
+LEFT = """addEventListener('beforeunload', () => {
+  console.error = () => {};
+  addEventListener('unhandledrejection', event => event.preventDefault());
+});"""  # Gradio aborts there what it still waits for, and complains of it to a page that is on its way out
 
 
 huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process
@@ -207,6 +211,7 @@ def blank(browser: BrowserContext) -> Iterator[Page]:
     complaints: list[str] = []
     with watched(browser) as outside:
         page = browser.new_page()
+        page.add_init_script(LEFT)
         page.set_viewport_size({"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
