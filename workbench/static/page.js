@@ -173,6 +173,7 @@ window.opening = (tab) => {
   of(tab).awaited = query !== '' && how === 'link';
   return JSON.stringify({visit, query, how, open: linked() === tab});
 };
+window.unlessAwaited = (tab, values) => (of(tab).awaited ? ['awaited', ...values.slice(1)] : values); // not as at first
 addEventListener('popstate', () => {
   const there = going = linked(), same = [address(there), `?tab=${there}`, ''].includes(location.search);
   const query = same ? '' : location.search.slice(1);

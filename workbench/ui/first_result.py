@@ -44,11 +44,11 @@ class FirstResult:
             self._made = time.time()
 
     def show(self, tab: gr.Tab, unchanged: Sequence[Any], outputs: Any) -> Dependency:
-        """Show it when the tab is opened; its `success` is where to go on from.
+        """Show it when the tab is opened, but not by a link; its `success` is where to go on from.
 
         Args:
             tab: the tab.
-            unchanged: components that have another value as soon as something is asked in the tab.
+            unchanged: components that have another value as soon as something is asked in the tab; the first is HTML.
             outputs: of the tab.
         """
         initial = [each.value for each in unchanged]
@@ -62,5 +62,6 @@ class FirstResult:
             make(*values)  # by now something may have been asked
             return self()
 
-        making = tab.select(toast(make), list(unchanged), None, **PRIVATE | {"show_progress": "minimal"})
+        js = f"(...values) => window.unlessAwaited('{tab.id}', values)"
+        making = tab.select(toast(make), list(unchanged), None, js=js, **PRIVATE | {"show_progress": "minimal"})
         return making.success(toast(show), list(unchanged), outputs, **PRIVATE)
