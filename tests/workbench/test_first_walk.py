@@ -14,6 +14,7 @@ def test_from_opening_to_a_downloaded_figure(browser: BrowserContext, server: Se
     with watched(browser) as outside:
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 900})
+        page.add_init_script("localStorage['promptsr-settings-lam'] = 'steps=4'")
         page.goto(server.url)
         seconds = walk(page, tmp_path)
     assert outside == []

@@ -15,7 +15,7 @@ SETTINGS = {
     "compare": ("#compare-tile", "8", "whole", "#compare-table table"),
     "lam": ("#lam-steps", "200", "3", "#lam-table table"),
     "failures": ("#failures-bar ~ * label:has-text('Show the worst')", "5", "1", "#failures-details"),
-    "anchors": ("#anchors-images", "200", "3", "#anchors-plot svg"),
+    "anchors": ("#anchors-images", "40", "2", "#anchors-plot svg"),
 }
 """A field of each tab, a value that makes it work long, one that does not, and its result."""
 

@@ -53,6 +53,9 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
     for score in scores:  # the same window of the same models
         assert f"{score.split()[1]} dB" in details.inner_text()
 
+    open_tab(page, "Attribution")
+    fill(page.locator("#lam-steps input"), "2")
+    open_tab(page, "Failures")
     page.locator("#failures-to-lam").click()
     expect(page.locator("#lam-table tbody th")).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)
     expect(page.locator("#lam-status .done")).to_be_visible(timeout=PATIENCE)
