@@ -23,6 +23,7 @@ from promptsr.paper.tables import DATASETS, LATER, published, published_value
 from promptsr.support.errors import UserError
 from promptsr.support.progress import finish
 from promptsr.zoo.listing import Listing, ModelInfo, search_models
+from tests.support.commands import Run
 
 MODELS = ("bicubic-x4", "promptsr-tiny-x4")
 
@@ -40,18 +41,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(bench: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of `promptsr evaluate --table-one`."""
     out = tmp_path_factory.mktemp("table") / "out"
-    command(bench, out)
+    done = subprocess.run([sys.executable, "-m", "promptsr", *asked(bench, out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return out
 
 
-def command(bench: Path, out: Path, *options: str | Path) -> None:
+def asked(bench: Path, out: Path) -> list[str | Path]:
     models = [part for name in MODELS for part in ("--model", name)]
-    done = evaluate_command("--table-one", bench, "--scale", "4", *models, "--out", out, *options)
-    assert done.returncode == 0, done.stderr
-
-
-def evaluate_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "promptsr", "evaluate", *arguments], capture_output=True, text=True)
+    return ["evaluate", "--table-one", bench, "--scale", "4", *models, "--out", out]
 
 
 def test_scores_and_costs_are_those_of_every_other_road(bench: Path, made: Path) -> None:
@@ -73,10 +70,10 @@ def test_scores_and_costs_are_those_of_every_other_road(bench: Path, made: Path)
     assert "promptsr-tiny-x4" in (made / FILES[1]).read_text() and not (made / FILES[1]).read_text().count("nan")
 
 
-def test_a_second_run_measures_nothing(bench: Path, made: Path) -> None:
+def test_a_second_run_measures_nothing(bench: Path, made: Path, promptsr: Run) -> None:
     kept = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     assert any(path.parent.name == "costs" for path in kept) and any(path.suffix == ".jsonl" for path in kept)
-    command(bench, made)
+    assert promptsr(*asked(bench, made))[0] == 0
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == kept
 
 
@@ -158,7 +155,7 @@ def test_a_failing_process_is_one_sentence() -> None:
         measure_cost("nothing-x4")
 
 
-def test_impossible_questions_are_refused(bench: Path, tmp_path: Path) -> None:
+def test_impossible_questions_are_refused(bench: Path, tmp_path: Path, promptsr: Run) -> None:
     cases: list[tuple[list[str | Path], str]] = [
         (["--hr", bench], "--table-one takes no --hr"),
         (["--scale", "7"], "x2, x3 and x4, not x7"),
@@ -166,8 +163,8 @@ def test_impossible_questions_are_refused(bench: Path, tmp_path: Path) -> None:
         (["--set", "Set15"], "holds no set Set15"),
     ]
     for options, message in cases:
-        done = evaluate_command("--table-one", bench, "--out", tmp_path, *options)
-        assert done.returncode == 2 and message in " ".join(done.stderr.split()), done.stderr
+        code, _, err = promptsr("evaluate", "--table-one", bench, "--out", tmp_path, *options)
+        assert code == 2 and message in " ".join(err.split()), err
 
 
 def test_the_page_is_sorted_by_its_heads(made: Path, chromium_path: str) -> None:
@@ -196,9 +193,9 @@ def psnr(made: Path, name: str) -> float:
     return float(table.loc[name, "Set5 psnr_y"])
 
 
-def test_json_has_the_rows(bench: Path, made: Path, tmp_path: Path) -> None:
+def test_json_has_the_rows(bench: Path, made: Path, tmp_path: Path, promptsr: Run) -> None:
     target = tmp_path / "table.json"
-    command(bench, made, "--json", target)
+    assert promptsr(*asked(bench, made), "--json", target)[0] == 0
     rows = json.loads(target.read_text())["rows"]
     assert [row["model"] for row in rows] == list(MODELS)
     assert set(DATASETS) & {key.split()[0] for key in rows[0]} == {"Set5"}
