@@ -71,6 +71,8 @@ def _build(kind: type[Peer], path: Path, state: Mapping[str, Tensor], scales: Se
         return None
     try:
         settings = kind.settings(state)
+        if settings.get("width", 0) % settings.get("heads", 1):  # heads share the channels
+            return None
         with torch.device("meta"):  # takes no memory, whatever the file asks for
             outlines = {scale: kind(scale, **settings) for scale in scales}
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):

@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from promptsr.zoo.peers.parts import ChannelNorm, count, mean_colour
-from promptsr.zoo.peers.peer import Peer
+from promptsr.zoo.peers.parts import ChannelNorm
+from promptsr.zoo.peers.residual_groups import ResidualGroups
 from promptsr.zoo.peers.window_correlation import Correlation
 
 _WINDOWS = (4, 8, 16, 32, 48, 64)
 """Side of the windows of each block of a group."""
 
 
-class HiTSRF(Peer):
+class HiTSRF(ResidualGroups):
     """Upscale images of any size from 1 x 1 on: HiT-SRF, and by other settings HiT-SIR and HiT-SNG.
 
     Each block pads its features by reflection, here as often as it takes. The original is not defined for very small
@@ -24,12 +24,7 @@ class HiTSRF(Peer):
 
     TITLE = "HiT-SR"
     NAMES: ClassVar[dict[str, str]] = {
-        "conv_first.": "encoder.",
-        "conv_after_body.": "convolution.",
-        "patch_embed.norm.": "first_norm.",
-        "upsample.": "decoder.",
-        "layers.": "groups.",
-        ".residual_group.": ".",
+        **ResidualGroups.NAMES,
         ".ngram_window_partition.ngram_context.": ".context.",
         ".pos.pos_proj.": ".bias.0.",
         **{f".pos.pos{i}.{j}.": f".bias.{3 * i - 2 + j}." for i in (1, 2, 3) for j in (0, 2)},
@@ -51,35 +46,19 @@ class HiTSRF(Peer):
         context: bool = False,
     ) -> None:
         """Args: scale and sizes; HiT-SRF has `local` feed-forward networks, HiT-SNG `context`, HiT-SIR neither."""
-        super().__init__()
+        super().__init__(scale, width, (Group(width, depth, heads, hidden, local, context) for depth in depths))
         self._letters = "SNG" if context else "SRF" if local else "SIR"
-        self.encoder = nn.Conv2d(3, width, 3, padding=1)
-        self.first_norm = ChannelNorm(width)
-        self.groups = nn.Sequential(*(Group(width, depth, heads, hidden, local, context) for depth in depths))
-        self.norm = ChannelNorm(width)
-        self.convolution = nn.Conv2d(width, width, 3, padding=1)
-        self.decoder = nn.Sequential(nn.Conv2d(width, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     @classmethod
     def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read the sizes from names and shapes."""
         block = "groups.0.blocks.0."
-        return {
-            "width": len(state["encoder.weight"]),
-            "depths": [count(state, f"groups.{i}.blocks.") for i in range(count(state, "groups."))],
+        return super().settings(state) | {
             "heads": len(state[f"{block}correlation.bias.9.weight"]),
             "hidden": len(state[f"{block}mlp.fc1.weight"]),
             "local": f"{block}mlp.local.weight" in state,
             "context": f"{block}correlation.context.merge.weight" in state,
         }
-
-    def forward(self, image: Tensor) -> Tensor:
-        """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-        mean = mean_colour(image)
-        shallow = self.encoder(image - mean)
-        x = self.norm(self.groups(self.first_norm(shallow)))
-        out: Tensor = self.decoder(self.convolution(x) + shallow) + mean
-        return out
 
     def _get_name(self) -> str:
         return f"HiT{self._letters}"

@@ -8,25 +8,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from promptsr.zoo.peers.parts import ChannelNorm, count, gate, mean_colour
-from promptsr.zoo.peers.peer import Peer
+from promptsr.zoo.peers.parts import ChannelNorm, gate
+from promptsr.zoo.peers.residual_groups import ResidualGroups
 from promptsr.zoo.peers.selective_scan import selective_scan
 
 _WAYS = 4
 """Orders in which the scan visits the pixels."""
 
 
-class MambaIR(Peer):
+class MambaIR(ResidualGroups):
     """Upscale images of any size from 1 x 1 on. The authors cut those of 200 pixels and more into overlapping parts."""
 
     TITLE = "MambaIR-light"
     NAMES: ClassVar[dict[str, str]] = {
-        "conv_first.": "encoder.",
-        "conv_after_body.": "convolution.",
-        "patch_embed.norm.": "first_norm.",
-        "upsample.": "decoder.",
-        "layers.": "groups.",
-        ".residual_group.": ".",
+        **ResidualGroups.NAMES,
         ".self_attention.": ".scan.",
         **{f".conv_blk.cab.5.attention.{i}.": f".channels.{i - 1}." for i in (1, 3)},
         ".conv_blk.cab.": ".local.",
@@ -43,34 +38,18 @@ class MambaIR(Peer):
         states: int = 10,
         local: int = 30,
     ) -> None:
-        super().__init__()
-        self.encoder = nn.Conv2d(3, width, 3, padding=1)
-        self.first_norm = ChannelNorm(width)
-        self.groups = nn.Sequential(*(Group(depth, width, inner, rank, states, local) for depth in depths))
-        self.norm = ChannelNorm(width)
-        self.convolution = nn.Conv2d(width, width, 3, padding=1)
-        self.decoder = nn.Sequential(nn.Conv2d(width, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+        super().__init__(scale, width, (Group(depth, width, inner, rank, states, local) for depth in depths))
 
     @classmethod
     def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read the sizes from names and shapes."""
         block = "groups.0.blocks.0."
-        return {
-            "width": len(state["encoder.weight"]),
-            "depths": [count(state, f"groups.{i}.blocks.") for i in range(count(state, "groups."))],
+        return super().settings(state) | {
             "inner": state[f"{block}scan.dt_projs_weight"].shape[1],
             "rank": state[f"{block}scan.dt_projs_weight"].shape[2],
             "states": state[f"{block}scan.A_logs"].shape[1],
             "local": len(state[f"{block}local.0.weight"]),
         }
-
-    def forward(self, image: Tensor) -> Tensor:
-        """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-        mean = mean_colour(image)
-        shallow = self.encoder(image - mean)
-        x = self.norm(self.groups(self.first_norm(shallow)))
-        out: Tensor = self.decoder(self.convolution(x) + shallow) + mean
-        return out
 
 
 class Group(nn.Module):

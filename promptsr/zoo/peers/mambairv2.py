@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from promptsr.zoo.padding import mirror_to
 from promptsr.zoo.peers.category_scan import CategoryScan
-from promptsr.zoo.peers.parts import count, from_windows, mean_colour, shift_mask, to_windows
-from promptsr.zoo.peers.peer import Peer
+from promptsr.zoo.peers.parts import from_windows, shift_mask, to_windows
+from promptsr.zoo.peers.residual_groups import ResidualGroups
 from promptsr.zoo.peers.swinirng import Attention
 
 _WINDOW = 16
 
 
-class MambaIRv2(Peer):
+class MambaIRv2(ResidualGroups):
     """Upscale images of any size from 1 x 1 on, padded to multiples of the window. The authors cut those of 200 pixels
     and more into overlapping parts.
 
@@ -27,12 +27,8 @@ class MambaIRv2(Peer):
 
     TITLE = "MambaIRv2-light"
     NAMES: ClassVar[dict[str, str]] = {
-        "conv_first.": "encoder.",
-        "conv_after_body.": "convolution.",
-        "patch_embed.norm.": "first_norm.",
-        "upsample.": "decoder.",
         ".residual_group.layers.": ".blocks.",
-        "layers.": "groups.",
+        **ResidualGroups.NAMES,
         ".wqkv.": ".attention.qkv.",
         ".win_mhsa.": ".attention.",
         ".convffn": ".feed",
@@ -51,22 +47,13 @@ class MambaIRv2(Peer):
     def __init__(
         self, scale: int, width: int = 48, depths: Sequence[int] = (5,) * 4, heads: int = 4, **sizes: int
     ) -> None:
-        super().__init__()
-        self.scale = scale
-        self.encoder = nn.Conv2d(3, width, 3, padding=1)
-        self.first_norm = nn.LayerNorm(width)
-        self.groups = nn.ModuleList(Group(width, depth, heads, **sizes) for depth in depths)
-        self.norm = nn.LayerNorm(width)
-        self.convolution = nn.Conv2d(width, width, 3, padding=1)
-        self.decoder = nn.Sequential(nn.Conv2d(width, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+        super().__init__(scale, width, (Group(width, depth, heads, **sizes) for depth in depths))
 
     @classmethod
     def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read the sizes from names and shapes."""
         block = "groups.0.blocks.0."
-        return {
-            "width": len(state["encoder.weight"]),
-            "depths": [count(state, f"groups.{i}.blocks.") for i in range(count(state, "groups."))],
+        return super().settings(state) | {
             "heads": state[f"{block}attention.relative_position_bias_table"].shape[1],
             "inner": len(state[f"{block}scan.in_proj.weight"]),
             "rank": state[f"{block}scan.dt_projs_weight"].shape[2],
@@ -75,16 +62,14 @@ class MambaIRv2(Peer):
             "prompts": len(state[f"{block}scan.prompts"]),
         }
 
-    def forward(self, image: Tensor) -> Tensor:
-        """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-        height, width = image.shape[2:]
-        mean, random = mean_colour(image), torch.Generator().manual_seed(0)
-        shallow = self.encoder(mirror_to(image, _WINDOW) - mean)
-        x = self.first_norm(shallow.movedim(1, -1))
+    def _pad(self, image: Tensor) -> Tensor:
+        return mirror_to(image, _WINDOW)
+
+    def _deepen(self, features: Tensor) -> Tensor:
+        x, random = features.movedim(1, -1), torch.Generator().manual_seed(0)
         for group in self.groups:
             x = group(x, random)
-        out: Tensor = self.decoder(self.convolution(self.norm(x).movedim(-1, 1)) + shallow) + mean
-        return out[..., : self.scale * height, : self.scale * width]
+        return x.movedim(-1, 1)
 
 
 class Group(nn.Module):

@@ -8,23 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from promptsr.zoo.padding import mirror_to
-from promptsr.zoo.peers.parts import count, from_windows, mean_colour, relative_places, shift_mask, to_windows
-from promptsr.zoo.peers.peer import Peer
+from promptsr.zoo.peers.parts import from_windows, relative_places, shift_mask, to_windows
+from promptsr.zoo.peers.residual_groups import ResidualGroups
 
 _WINDOW, _GRAM = 8, 2
 
 
-class SwinIRNG(Peer):
+class SwinIRNG(ResidualGroups):
     """Upscale images of any size from 1 x 1 on, padded to multiples of the window, and to two windows at least."""
 
     TITLE = "SwinIR-NG"
     NAMES: ClassVar[dict[str, str]] = {
-        "conv_first.": "encoder.",
-        "conv_after_body.": "convolution.",
-        "patch_embed.norm.": "first_norm.",
-        "upsample.": "decoder.",
-        "layers.": "groups.",
-        ".residual_group.": ".",
+        **ResidualGroups.NAMES,
         ".ngram_window_partition.ngram_context.": ".context.",
         ".mlp.fc1.": ".mlp.0.",
         ".mlp.fc2.": ".mlp.2.",
@@ -36,33 +31,22 @@ class SwinIRNG(Peer):
     def __init__(
         self, scale: int, width: int = 60, depths: Sequence[int] = (6,) * 4, heads: int = 6, hidden: int = 120
     ) -> None:
-        super().__init__()
-        self.scale = scale
-        self.encoder = nn.Conv2d(3, width, 3, padding=1)
-        self.first_norm = nn.LayerNorm(width)
-        self.groups = nn.Sequential(*(Group(width, depth, heads, hidden) for depth in depths))
-        self.norm = nn.LayerNorm(width)
-        self.convolution = nn.Conv2d(width, width, 3, padding=1)
-        self.decoder = nn.Sequential(nn.Conv2d(width, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+        super().__init__(scale, width, (Group(width, depth, heads, hidden) for depth in depths))
 
     @classmethod
     def settings(cls, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Read the sizes from names and shapes."""
-        return {
-            "width": len(state["encoder.weight"]),
-            "depths": [count(state, f"groups.{i}.blocks.") for i in range(count(state, "groups."))],
+        return super().settings(state) | {
             "heads": state["groups.0.blocks.0.attn.relative_position_bias_table"].shape[1],
             "hidden": len(state["groups.0.blocks.0.mlp.0.weight"]),
         }
 
-    def forward(self, image: Tensor) -> Tensor:
-        """B x 3 x H x W in [0, 1] -> B x 3 x sH x sW, not clamped."""
-        height, width = image.shape[2:]
-        mean = mean_colour(image)
-        shallow = self.encoder(mirror_to(image, _WINDOW, 2 * _WINDOW) - mean)
-        x = self.norm(self.groups(self.first_norm(shallow.movedim(1, -1)))).movedim(-1, 1)
-        out: Tensor = self.decoder(self.convolution(x) + shallow) + mean
-        return out[..., : self.scale * height, : self.scale * width]
+    def _pad(self, image: Tensor) -> Tensor:
+        return mirror_to(image, _WINDOW, 2 * _WINDOW)
+
+    def _deepen(self, features: Tensor) -> Tensor:
+        out: Tensor = self.groups(features.movedim(1, -1))
+        return out.movedim(-1, 1)
 
 
 class Group(nn.Module):

@@ -103,6 +103,20 @@ def test_a_network_that_was_saved_here_is_known_again(kind: type[Peer], tmp_path
     torch.testing.assert_close(again(image), model(image))
 
 
+@pytest.mark.parametrize("kind", [SwinIRNG, MambaIRv2, HiTSRF], ids=lambda kind: kind.__name__)
+def test_heads_that_cannot_share_the_channels_are_refused(kind: type[Peer], tmp_path: Path) -> None:
+    state, heads = build(kind).network.state_dict(), {}
+    for name, value in state.items():
+        if name.endswith("relative_position_bias_table"):
+            heads[name] = value.repeat(1, 3)[:, :5]
+        if "correlation.bias.9." in name:
+            heads[name] = value.repeat(3, *[1] * (value.ndim - 1))[:5]
+    assert heads
+    torch.save({**state, **heads}, tmp_path / "forged.pth")
+    with pytest.raises(CheckpointError, match="forged.pth holds"):
+        load_model(tmp_path / "forged.pth")
+
+
 @pytest.mark.parametrize("length", [1, 2, 9, 30])
 def test_the_scan_is_the_recurrence(length: int) -> None:
     draw = torch.Generator().manual_seed(length)
