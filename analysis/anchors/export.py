@@ -62,9 +62,7 @@ def write_plane(folder: Path) -> None:
         )
         planes = Planes(stored["plane_all"], stored["plane_groups"], float(stored["perplexity"]))
     write_table(_tsne_table(points, planes), folder / "tsne.csv")
-    figure = draw_tsne(points, planes)
-    publish(figure, folder / "tsne.png")
-    publish(figure, folder / "tsne.svg")
+    publish(draw_tsne(points, planes), folder / "tsne.png", folder / "tsne.svg")
 
 
 def _tsne_table(points: Points, planes: Planes) -> pd.DataFrame:

@@ -81,9 +81,7 @@ def attention(
             bar.update(task, completed=len(study.table), note="")
         finite = study.table.astype(object).where(study.table.notna(), None)
         result["depth"] = finite.to_dict("records")
-    figure = draw_attention(seen, image.name)
-    for name in ("attention.png", "attention.svg"):
-        publish(figure, out / name)
+    publish(draw_attention(seen, image.name), out / "attention.png", out / "attention.svg")
     seen.save(out / "attention.npz")
     if study is not None:
         write_table(study.table, out / "depth.csv")
@@ -134,9 +132,7 @@ def categories(
     lr = load_input(image, loaded.scale, hr)
     study = superpixel_study(network, lr, segments)
     photo = to_array(lr)
-    figure = draw_categories(study.maps, photo)
-    publish(figure, out / "categories.png")
-    publish(figure, out / "categories.svg")
+    publish(draw_categories(study.maps, photo), out / "categories.png", out / "categories.svg")
     publish(draw_agreement(study), out / "agreement.png")
     publish(draw_mean_patches(study.maps, photo), out / "patches.png")
     write_table(study.table, out / "categories.csv")

@@ -43,9 +43,7 @@ def stability(
     lr = middle(load_input(image, loaded.scale, hr), patch)
     work = follow_step([loaded, untrained(loaded)], lr, step=step, draws=draws)
     study = follow(work, "passes", lambda moving: (moving.done, moving.total, moving.model))
-    figure = draw_stability(study, image.name)
-    publish(figure, out / "stability.png")
-    publish(figure, out / "stability.pdf")
+    publish(draw_stability(study, image.name), out / "stability.png", out / "stability.pdf")
     write_table(study.layers, out / "stability.csv")
     write_table(study.steps, out / "stability_steps.csv")
     result = {"image": image.name, "hr": hr, **study.to_dict()}

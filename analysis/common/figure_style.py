@@ -41,14 +41,15 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def publish(figure: Figure, path: Path) -> None:
-    """Write a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of the path.
+def publish(figure: Figure, *paths: Path) -> None:
+    """Write a figure for a paper, on a white ground: PNG of 300 dots per inch, PDF or SVG by the suffix of each path.
 
     Raises:
-        UserError: the path cannot be written.
+        UserError: a path cannot be written.
     """
-    with replacing(path) as temporary:
-        draw(figure, temporary, dpi=_PRINT_DPI, facecolor="white")
+    for path in paths:
+        with replacing(path) as temporary:
+            draw(figure, temporary, dpi=_PRINT_DPI, facecolor="white")
 
 
 def soften(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:

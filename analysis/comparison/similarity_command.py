@@ -63,9 +63,7 @@ def similarity(
     study = run_study(images, out / "finished", partial(similarity_study, models), **settings)
     if study is None:
         return
-    figure = draw_similarity(study)
-    publish(figure, out / "similarity.png")
-    publish(figure, out / "similarity.pdf")
+    publish(draw_similarity(study), out / "similarity.png", out / "similarity.pdf")
     write_table(study.table, out / "similarity.csv")
     result = study.to_dict()
     write_json(out / "similarity.json", result)

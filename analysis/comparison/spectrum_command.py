@@ -46,9 +46,7 @@ def spectrum(
     study = run_study(images, out / "finished", work)
     if study is None:
         return
-    figure = draw_spectrum(study)
-    publish(figure, out / "spectrum.png")
-    publish(figure, out / "spectrum.pdf")
+    publish(draw_spectrum(study), out / "spectrum.png", out / "spectrum.pdf")
     write_table(study.bands, out / "spectrum.csv")
     write_table(study.images, out / "spectrum_images.csv")
     result = study.to_dict()
