@@ -3,7 +3,7 @@
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, fill, finished, open_tab
+from tests.workbench.conftest import fill, finished, open_tab
 from workbench.ui.tab_header import TABS
 
 READY = {
@@ -53,8 +53,8 @@ def test_every_tab_fits_a_phone_without_a_finding(page: Page) -> None:
         if empty:
             page.locator(f"#{tab}-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
             finished(page, tab)
-        expect(page.locator(result).first).to_be_visible(timeout=PATIENCE)
-        expect(page.locator(f"#{tab}-status .running")).to_have_count(0, timeout=PATIENCE)
+        expect(page.locator(result).first).to_be_visible()
+        expect(page.locator(f"#{tab}-status .running")).to_have_count(0)
         page.set_viewport_size({"width": 390, "height": 900})
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
