@@ -170,7 +170,7 @@ window.openTabs = () => {
 };
 window.opening = (tab) => {
   const {query, how} = wanted(tab);
-  of(tab).awaited = query !== '' && how === 'link';
+  of(tab).awaited = query !== '' && how !== 'remembered';
   return JSON.stringify({visit, query, how, open: linked() === tab});
 };
 window.unlessAwaited = (tab, values) => (of(tab).awaited ? ['awaited', ...values.slice(1)] : values); // not as at first

@@ -165,7 +165,7 @@ def build() -> TabSettings:
     for each in runs:
         each.success(*offering, **PRIVATE)
         each.success(toast(present), [x, y, size, limit, signed, shown], views, **PRIVATE)
-    first_result.show(panel, [news, x], [*outputs, *views]).success(*offering, **PRIVATE)
+    first_result.show(panel, [news, settings.question, x], [*outputs, *views]).success(*offering, **PRIVATE)
 
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(lambda: (None, None), None, [x, y], **PRIVATE)

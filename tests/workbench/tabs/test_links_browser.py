@@ -239,6 +239,28 @@ def test_a_reload_finds_the_run_that_goes_on(blank: Page, server: Server, garden
     finished(page, "upscale")
 
 
+def test_the_opening_result_does_not_come_between_a_reload_and_its_run(
+    blank: Page, server: Server, garden: Path
+) -> None:
+    page = another(blank, f"{server.url}?tab=compare")
+    rows = page.locator("#compare-table tbody tr")
+    expect(rows).to_have_count(2)  # of what the tab opens with
+    send(page, garden, "compare")
+    expect(page.locator("#compare-image img")).to_have_attribute("src", re.compile("garden"))
+    page.locator("#compare-way").get_by_text("without scores").click()
+    fill(page.locator("#compare-tile").locator("input, textarea").first, "8")
+    page.locator("#compare-start").click()
+    status = page.locator("#compare-status .running")
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of \d+ tiles"))
+    run = status.get_attribute("data-run")
+    page.reload()
+    expect(page.locator(f"#compare-status .running[data-run='{run}']")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(rows).to_have_count(0)
+    page.locator("#compare-cancel").click()
+    expect(page.locator("#compare-status")).to_have_text("Stopped.")
+
+
 def test_settings_are_remembered_and_models_that_are_gone_are_not(page: Page, server: Server) -> None:
     choose(page, "upscale-model", "own-tiny")
     fill(field(page, "upscale-tile"), "24")
