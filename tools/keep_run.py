@@ -2,8 +2,9 @@
 
     python tools/keep_run.py runs/mine    # to trained/mine.safetensors, -raw.safetensors and .md, replacing them
 
-The run goes on from there by init=trained/mine-raw.safetensors (a new run, whose momenta start from nothing), and a
-release branches off from the averaged weights.
+The run goes on from there by init=trained/mine-raw.safetensors and another seed (a new run, which counts from 0 and
+whose momenta start from nothing; the same seed would draw the same crops again), and a release branches off from the
+averaged weights. `--after 1505` keeps such a run: its steps are counted on, and its page is mine-after-1505.md.
 """
 
 import csv
@@ -28,19 +29,21 @@ _ROOT = Path(__file__).resolve().parents[1]
 def keep_run(
     folder: Annotated[Path, typer.Argument(help="Of the run.")],
     to: Annotated[Path, typer.Option(help="Folder for the weights.")] = _ROOT / "trained",
+    after: Annotated[int, typer.Option(min=0, help="Steps of the weights that it began with.")] = 0,
 ) -> None:
     """Write weights and a page about them."""
     state = load_state(folder / LAST)
     recipe = dict(state["recipe"])
     config = ModelConfig.from_dict(recipe["model"])
-    info = {"train": provenance(recipe), "step": state["step"]}
+    info = {"train": provenance(recipe), "step": after + state["step"]}
     for name, weights in (("", state["average"]), ("-raw", state["network"])):
         save_checkpoint(to / f"{folder.name}{name}.safetensors", config, weights, info)
-    write_text(to / f"{folder.name}.md", page(folder, recipe, state["step"]))
+    name = f"{folder.name}-after-{after}" if after else folder.name
+    write_text(to / f"{name}.md", page(folder, recipe, state["step"], after))
 
 
-def page(folder: Path, recipe: dict[str, object], step: int) -> str:
-    """Describe a run, with the validations of its log.
+def page(folder: Path, recipe: dict[str, object], step: int, after: int) -> str:
+    """Describe a run of so many steps that began after others, with the validations of its log.
 
     Raises:
         UserError: there is no log.
@@ -52,9 +55,12 @@ def page(folder: Path, recipe: dict[str, object], step: int) -> str:
     scored = [row for row in rows if row["psnr_y"]]
     shown = ("patch", "batch", "optimizer", "lr", "matrix_lr", "ema", "loss", "warmup", "clip", "seed")
     settings = " ".join(f"{key}={recipe[key]}" for key in shown)
-    table = markdown([{"step": row["step"], "PSNR-Y (dB)": f"{float(row['psnr_y']):.3f}"} for row in scored])
+    table = markdown(
+        [{"step": str(after + int(row["step"])), "PSNR-Y (dB)": f"{float(row['psnr_y']):.3f}"} for row in scored]
+    )
     return (
-        f"# {folder.name}, step {step}\n\nAveraged weights (`{folder.name}.safetensors`) and trained ones (`-raw`).\n\n"
+        f"# {folder.name}, step {after + step}\n\n"
+        f"Averaged weights (`{folder.name}.safetensors`) and trained ones (`-raw`).\n\n"
         f"`{settings}` (torch {torch.__version__.split('+')[0]})\n\nValidation, averaged weights, on the first "
         f"{recipe['validation_images']} images of the validation set:\n\n{table}"
     )

@@ -1,10 +1,12 @@
 """Files kept of a run: the weights of its last state, and the validations of its log."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from promptsr.model.network import build_model
@@ -32,6 +34,11 @@ def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
     assert all(torch.equal(averaged[name], value) for name, value in average.items())
     text = (tmp_path / "kept" / "mine.md").read_text()
     assert text.startswith("# mine, step 70\n") and "| 70 | 27.456 |" in text and "| 50 |" not in text
+    keep_run(run, tmp_path / "kept", after=1000)
+    text = (tmp_path / "kept" / "mine-after-1000.md").read_text()
+    assert text.startswith("# mine, step 1070\n") and "| 1070 | 27.456 |" in text
+    with safe_open(tmp_path / "kept" / "mine.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["info"])["step"] == 1070
     (run / "log.csv").unlink()
     with pytest.raises(UserError, match=r"has no log\.csv"):
         keep_run(run, tmp_path / "kept")
