@@ -39,7 +39,7 @@ def keep_run(
     for name, weights in (("", state["average"]), ("-raw", state["network"])):
         save_checkpoint(to / f"{folder.name}{name}.safetensors", config, weights, info)
     name = f"{folder.name}-after-{after}" if after else folder.name
-    write_text(to / f"{name}.md", page(folder, recipe, state["step"], after))
+    write_text(to / f"{name}.md", page(folder, provenance(recipe), state["step"], after))
 
 
 def page(folder: Path, recipe: dict[str, object], step: int, after: int) -> str:
@@ -53,14 +53,13 @@ def page(folder: Path, recipe: dict[str, object], step: int, after: int) -> str:
     except OSError as error:
         raise UserError(f"{folder} has no log.csv: name the folder of a run.") from error
     scored = [row for row in rows if row["psnr_y"]]
-    shown = ("patch", "batch", "optimizer", "lr", "matrix_lr", "ema", "loss", "warmup", "clip", "seed")
-    settings = " ".join(f"{key}={recipe[key]}" for key in shown)
+    sizes, rates = ("init", "steps", "patch", "batch"), ("optimizer", "lr", "matrix_lr", "warmup", "halve_at", "clip")
+    settings = " ".join(f"{key}={recipe[key]}" for key in (*sizes, *rates, "ema", "loss", "seed"))
     table = markdown(
         [{"step": str(after + int(row["step"])), "PSNR-Y (dB)": f"{float(row['psnr_y']):.3f}"} for row in scored]
     )
     return (
         f"# {folder.name}, step {after + step}\n\n"
-        f"Averaged weights (`{folder.name}.safetensors`) and trained ones (`-raw`).\n\n"
         f"`{settings}` (torch {torch.__version__.split('+')[0]})\n\nValidation, averaged weights, on the first "
         f"{recipe['validation_images']} images of the validation set:\n\n{table}"
     )
