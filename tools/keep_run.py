@@ -35,11 +35,12 @@ def keep_run(
     state = load_state(folder / LAST)
     recipe = dict(state["recipe"])
     config = ModelConfig.from_dict(recipe["model"])
-    info = {"train": provenance(recipe), "step": after + state["step"]}
+    settings = provenance(recipe)
+    info = {"train": settings, "step": after + state["step"]}
     for name, weights in (("", state["average"]), ("-raw", state["network"])):
         save_checkpoint(to / f"{folder.name}{name}.safetensors", config, weights, info)
     name = f"{folder.name}-after-{after}" if after else folder.name
-    write_text(to / f"{name}.md", page(folder, provenance(recipe), state["step"], after))
+    write_text(to / f"{name}.md", page(folder, settings, state["step"], after))
 
 
 def page(folder: Path, recipe: dict[str, object], step: int, after: int) -> str:

@@ -51,7 +51,7 @@ LEFT = """addEventListener('beforeunload', () => {
   addEventListener('unhandledrejection', event => event.preventDefault());
 });"""  # Gradio aborts there what it still waits for, and complains of it to a page that is on its way out
 
-expect.set_options(timeout=PATIENCE)
+
 huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process
 
 
@@ -314,6 +314,6 @@ def click_at(image: Locator, across: float, down: float) -> tuple[float, float]:
 def finished(page: Page, tab: str) -> Locator:
     """The status of a result of a run of one's own, once it is there and belongs to the settings."""
     status = page.locator(f"#{tab}-status .done[data-run]:not([data-run=''])")
-    expect(status).to_be_visible()
-    expect(page.locator(f"#tab-{tab}")).not_to_have_attribute("data-old", "")
+    expect(status).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(f"#tab-{tab}")).not_to_have_attribute("data-old", "", timeout=PATIENCE)
     return status

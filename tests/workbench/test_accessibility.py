@@ -3,7 +3,7 @@
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import fill, finished, open_tab
+from tests.workbench.conftest import PATIENCE, fill, finished, open_tab
 from workbench.ui.tab_header import TABS
 
 READY = {
@@ -31,11 +31,10 @@ def findings(page: Page, place: str) -> list[str]:
     found = []
     # Half-faded colours are those of no look.
     page.add_style_tag(content="*, ::before, ::after { transition: none !important }")
-    colors = {"runOnly": ["color-contrast", "link-in-text-block"]}  # in nothing else both looks differ
-    for look, rules, least in (("dark", colors, 1), ("light", {}, 10)):
+    for look in ("dark", "light"):
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", look == "dark")
-        report = Axe().run(page, options={"resultTypes": ["violations"]} | rules).response
-        assert len(report["passes"]) >= least  # it has looked
+        report = Axe().run(page).response
+        assert len(report["passes"]) > 10  # it has looked
         found += [
             f"{place}, {look}: {rule['id']}: {node['html'][:200]}"
             for rule in report["violations"]
@@ -53,8 +52,8 @@ def test_every_tab_fits_a_phone_without_a_finding(page: Page) -> None:
         if empty:
             page.locator(f"#{tab}-image").locator("xpath=..").locator(".gallery-item").nth(4).click()
             finished(page, tab)
-        expect(page.locator(result).first).to_be_visible()
-        expect(page.locator(f"#{tab}-status .running")).to_have_count(0)
+        expect(page.locator(result).first).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(f"#{tab}-status .running")).to_have_count(0, timeout=PATIENCE)
         page.set_viewport_size({"width": 390, "height": 900})
         page.wait_for_timeout(400)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab

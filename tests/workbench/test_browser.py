@@ -9,6 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from promptsr.zoo.load import list_models
 from tests.workbench.conftest import (
+    PATIENCE,
     Server,
     choose,
     click_at,
@@ -30,7 +31,7 @@ def test_upscale_compare_magnify_download(page: Page, server: Server, deep_photo
     open_advanced(page)
     page.locator("#upscale-tile input, #upscale-tile textarea").fill("32")
     page.get_by_role("button", name="Upscale").click()
-    expect(page.locator("#upscale-status .done")).to_contain_text("208 × 144")
+    expect(page.locator("#upscale-status .done")).to_contain_text("208 × 144", timeout=PATIENCE)
 
     sides = page.locator("#upscale-slider img")
     expect(sides).to_have_count(2)
@@ -70,14 +71,14 @@ def test_the_result_is_seen_while_it_grows(page: Page, tmp_path: Path) -> None:
     fill(page.locator("#upscale-tile").locator("input, textarea"), "16")
     page.locator("#upscale-start").click()
     growing, finished = page.locator("#upscale-growing img"), page.locator("#upscale-slider")
-    expect(growing).to_be_visible()
+    expect(growing).to_be_visible(timeout=PATIENCE)
     expect(finished).to_be_hidden()
     assert natural_size(growing) == (600, 520)  # half of 1200 x 1040
     assert float(growing.evaluate("i => getComputedStyle(i).opacity")) == 1
     before = growing.get_attribute("src") or ""
-    expect(growing).not_to_have_attribute("src", before)
+    expect(growing).not_to_have_attribute("src", before, timeout=PATIENCE)
     page.locator("#upscale-cancel").click()
-    expect(page.locator("#upscale-status")).to_have_text("Stopped.")
+    expect(page.locator("#upscale-status")).to_have_text("Stopped.", timeout=PATIENCE)
     expect(growing).to_be_hidden()
     expect(finished).to_be_visible()  # the result before, which is marked as old
     expect(page.locator("#tab-upscale")).to_have_attribute("data-old", "")
@@ -98,7 +99,7 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
         if tab == "compare":
             page.locator("#compare-way").get_by_text("without scores").click()  # of all its pixels, which takes longer
         if tab == "lam":
-            expect(page.locator("#lam-x input")).to_have_value("51")  # the middle
+            expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
             take_all_steps(page)
         if tab == "upscale":
             open_advanced(page)
@@ -106,7 +107,7 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
         status, cancel = page.locator(f"#{tab}-status"), page.locator(f"#{tab}-cancel")
         expect(cancel).to_be_hidden()
         page.locator(f"#{tab}-start").click()
-        expect(status).to_contain_text(re.compile(running))
+        expect(status).to_contain_text(re.compile(running), timeout=PATIENCE)
         cancel.click()
         expect(status).to_have_text("Stopped.")
         expect(cancel).to_be_hidden()
@@ -135,7 +136,7 @@ def test_a_stopped_run_says_nothing_about_the_next(
     send(page, garden, tab)
     expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile("garden"))
     if tab == "lam":
-        expect(page.locator("#lam-x input")).to_have_value("51")  # the middle
+        expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
         take_all_steps(page)
     if tab == "upscale":
         open_advanced(page)
@@ -143,12 +144,12 @@ def test_a_stopped_run_says_nothing_about_the_next(
     start, status = page.locator(f"#{tab}-start"), page.locator(f"#{tab}-status")
     fill(setting, slow)
     start.click()
-    expect(status).to_contain_text(re.compile(r"[1-9]\d* of \d+"))
+    expect(status).to_contain_text(re.compile(r"[1-9]\d* of \d+"), timeout=PATIENCE)
     setting.fill(quick)
     page.locator(f"#{tab}-cancel").click()
-    expect(status).to_have_text("Stopped.")
+    expect(status).to_have_text("Stopped.", timeout=PATIENCE)
     start.click()
-    expect(status.locator(".done")).to_be_visible()
+    expect(status.locator(".done")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(6000)
     expect(status.locator(".done")).to_be_visible()
 
@@ -186,7 +187,7 @@ def test_what_browsers_do_not_know_can_be_seen(page: Page, tmp_path: Path) -> No
 def test_architecture_shows_every_box(page: Page, plain_photo: Path) -> None:
     page.get_by_role("tab", name="Architecture").click()
     views, heading = page.locator("#tour-views img"), page.locator("#tour-text h2")
-    expect(heading).to_have_text("Shallow feature encoder")
+    expect(heading).to_have_text("Shallow feature encoder", timeout=PATIENCE)
     expect(page.locator("#tour-text .katex-display")).to_be_visible()
     choose(page, "tour-model", "own-tiny")
     for label, title, pictures in (
@@ -196,20 +197,20 @@ def test_architecture_shows_every_box(page: Page, plain_photo: Path) -> None:
     ):
         button = page.locator(".diagram button", has_text=label)
         button.click()
-        expect(heading).to_have_text(title)
+        expect(heading).to_have_text(title, timeout=PATIENCE)
         expect(button).to_have_attribute("aria-pressed", "true")
         expect(views).to_have_count(pictures)
         assert all(natural_size(view)[0] > 300 for view in views.all())
     expect(page.locator("#tour-text")).not_to_contain_text("Untrained")
 
     send(page, plain_photo, "tour")
-    expect(page.locator("#tour-x input")).to_have_value("20")
+    expect(page.locator("#tour-x input")).to_have_value("20", timeout=PATIENCE)
     expected = click_at(page.locator("#tour-image img"), 0.9, 0.1)
     expect(page.locator("#tour-y input")).not_to_have_value("12")
     assert numbers(page, "tour", *"xy") == pytest.approx(expected, abs=2)
     name = next(model.name for model in list_models() if not model.has_weights)
     choose(page, "tour-model", f"{name} (untrained)")
-    expect(page.locator("#tour-text")).to_contain_text("Untrained")
+    expect(page.locator("#tour-text")).to_contain_text("Untrained", timeout=PATIENCE)
 
 
 def test_browser_reaches_nobody_else(browser: BrowserContext) -> None:

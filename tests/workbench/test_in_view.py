@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import fill, open_advanced, open_tab, send, take_all_steps
+from tests.workbench.conftest import PATIENCE, fill, open_advanced, open_tab, send, take_all_steps
 from workbench.ui.tab_header import TABS
 
 SIZES = [(1440, 900), (1280, 720), (390, 844)]
@@ -46,7 +46,7 @@ def choose_photograph(page: Page, tab: str, photo: Path) -> None:
     if tab == "compare":
         page.locator("#compare-way").get_by_text("without scores").click()
     if tab == "lam":
-        expect(page.locator("#lam-x input")).to_have_value("51")  # the middle
+        expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)  # the middle
         take_all_steps(page)
 
 
@@ -65,26 +65,26 @@ def test_button_progress_and_result_are_in_sight(page: Page, garden: Path, tab: 
         assert_in_view(page, start)
         start.click()
         if tab == "failures":  # which is done too soon
-            expect(status.locator(".status")).to_be_visible()
+            expect(status.locator(".status")).to_be_visible(timeout=PATIENCE)
             assert_in_view(page, start, status)
         else:
-            expect(status.locator(".running")).to_be_visible()
+            expect(status.locator(".running")).to_be_visible(timeout=PATIENCE)
             assert_in_view(page, start, cancel, status.locator(".bar"))
             cancel.click()
-            expect(status).to_have_text("Stopped.")
+            expect(status).to_have_text("Stopped.", timeout=PATIENCE)
             assert_in_view(page, start, status)
-        expect(status.locator(".running")).to_have_count(0)
+        expect(status.locator(".running")).to_have_count(0, timeout=PATIENCE)
         fill(field, quick)
         start.click()
-        expect(status.locator(".done")).to_be_visible()
-        expect(page.locator(result).first).to_be_in_viewport()
+        expect(status.locator(".done")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(result).first).to_be_in_viewport(timeout=PATIENCE)
         assert page.locator(f"#tab-{tab}").get_attribute("data-old") is None
 
 
 def test_a_click_is_seen_to_be_computed(page: Page, garden: Path) -> None:
     """In the tabs without a button a line moves at the upper edge; Gradio's own numbers are on no tab."""
     open_tab(page, "Attention")
-    expect(page.locator("#attention-maps img").first).to_be_visible()
+    expect(page.locator("#attention-maps img").first).to_be_visible(timeout=PATIENCE)
     page.evaluate(
         """() => {
           window.lines = [];
@@ -98,7 +98,7 @@ def test_a_click_is_seen_to_be_computed(page: Page, garden: Path) -> None:
         }"""
     )
     send(page, garden, "attention")
-    expect(page.locator("#attention-facts")).to_contain_text("96 × 68")
+    expect(page.locator("#attention-facts")).to_contain_text("96 × 68", timeout=PATIENCE)
     assert set(page.evaluate("window.lines")) == {"fixed 0px"}
 
 
@@ -133,20 +133,20 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, p
     assert_old(True)
     tile.fill("7")  # refused
     start.click()
-    expect(page.locator(".toast-body")).to_contain_text("Tiles of 7 pixels are too small")
+    expect(page.locator(".toast-body")).to_contain_text("Tiles of 7 pixels are too small", timeout=PATIENCE)
     expect(status).to_have_text("Stopped.")
     assert_old(True)
     tile.fill("8")
     start.click()
-    expect(status).to_contain_text(re.compile(r"\d+ of \d+ tiles"))
+    expect(status).to_contain_text(re.compile(r"\d+ of \d+ tiles"), timeout=PATIENCE)
     assert_old(True)
     page.locator("#upscale-cancel").click()
-    expect(status).to_have_text("Stopped.")
+    expect(status).to_have_text("Stopped.", timeout=PATIENCE)
     assert_old(True)
     tile.fill("32")
     start.click()
     tile.fill("16")  # while it runs
-    expect(status.locator(".done")).to_have_count(1)
+    expect(status.locator(".done")).to_have_count(1, timeout=PATIENCE)
     assert_old(True)
     tile.fill("32")
     assert_old(False)
@@ -161,7 +161,7 @@ def test_a_sample_runs_by_itself(page: Page, tab: str) -> None:
         fill(page.locator("#lam-steps input"), "2")
     page.locator(f"#tab-{tab} .gallery-item").nth(4).click()
     # The result that the page opens with is of no run.
-    expect(page.locator(f"#{tab}-status .done[data-run]")).to_be_visible()
+    expect(page.locator(f"#{tab}-status .done[data-run]")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(f"#tab-{tab}")).not_to_have_attribute("data-old", "")
     expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile("china"))
 
@@ -175,4 +175,4 @@ def test_the_time_of_a_run_is_told_before_if_it_is_known(page: Page, garden: Pat
     expect(estimate).to_be_empty()
     page.locator("#upscale-tile").locator("input, textarea").fill("auto")
     send(page, garden)
-    expect(estimate).to_have_text(re.compile(r"About \d+ s on this machine\."))
+    expect(estimate).to_have_text(re.compile(r"About \d+ s on this machine\."), timeout=PATIENCE)

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.conftest import QUIET
-from tests.workbench.conftest import Server
+from tests.workbench.conftest import PATIENCE, Server
 
 
 def call(server: Server, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
@@ -82,7 +82,7 @@ def test_snippets_work_as_they_stand(page: Page, plain_photo: Path, tmp_path: Pa
     docs.get_by_text("Python", exact=True).click()
     for endpoint, width in (("/upscale", 160), ("/enlarge", 160)):
         block = docs.locator(".endpoint-container", has_text=f"API name: {endpoint}")
-        expect(block.first).to_be_visible()
+        expect(block.first).to_be_visible(timeout=PATIENCE)
         code = block.first.locator("pre").first.inner_text().replace("print(result)", _CHECK.format(width=width))
         assert "handle_file('photo.png')" in code
         command, environment = [sys.executable, "-c", code], os.environ | QUIET

@@ -3,7 +3,7 @@
 import numpy as np
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import choose, fill, natural_size, open_tab
+from tests.workbench.conftest import PATIENCE, choose, fill, natural_size, open_tab
 
 
 def study(page: Page, each: int = 3) -> Locator:
@@ -14,8 +14,8 @@ def study(page: Page, each: int = 3) -> Locator:
     fill(page.locator("#anchors-perplexity input"), "5")
     page.locator("#anchors-start").click()
     plot = page.locator("#anchors-plot")
-    expect(plot.locator("circle[data-point]")).to_have_count(4 * 6 * each)
-    expect(page.locator("#anchors-status .done")).to_be_visible()
+    expect(plot.locator("circle[data-point]")).to_have_count(4 * 6 * each, timeout=PATIENCE)
+    expect(page.locator("#anchors-status .done")).to_be_visible(timeout=PATIENCE)
     return plot
 
 
@@ -46,7 +46,7 @@ def test_it_opens_with_a_study_whose_dots_can_be_clicked(page: Page) -> None:
     page.mouse.move(*middle(dot))
     assert svg.evaluate("svg => getComputedStyle(svg).cursor") == "pointer"
     svg.press("ArrowLeft")  # without a mouse
-    expect(shown).to_have_count(6)
+    expect(shown).to_have_count(6, timeout=PATIENCE)
     for picture in shown.all():
         assert natural_size(picture) == (128, 128)
     expect(page.locator("#anchors-facts")).to_contain_text("Residual group")
@@ -98,7 +98,7 @@ def test_points_are_hidden_zoomed_dragged_and_lead_to_their_images(page: Page) -
     expect(plot.locator("output")).to_have_text(group)
     page.mouse.click(*middle(dot))
     shown = page.locator("#anchors-shown")
-    expect(shown.locator("img")).to_have_count(6)
+    expect(shown.locator("img")).to_have_count(6, timeout=PATIENCE)
     expect(shown.locator(".caption-label").first).to_have_text(f"The chosen point: {group.lower()}")
     expect(page.locator("#anchors-facts")).to_contain_text("Neighbours of the same group")
     assert plot.locator(".ring").get_attribute("data-chosen") == number

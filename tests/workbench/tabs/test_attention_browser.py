@@ -5,39 +5,39 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import choose, click_at, numbers, open_tab, send
+from tests.workbench.conftest import PATIENCE, choose, click_at, numbers, open_tab, send
 
 
 def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plain_photo: Path) -> None:
     open_tab(page, "Attention")
     maps = page.locator("#attention-maps img")
-    expect(maps).to_have_count(13)  # of the sample that is there at first
+    expect(maps).to_have_count(13, timeout=PATIENCE)  # of the sample that is there at first
     first = maps.nth(5).get_attribute("src") or ""
     choose(page, "attention-model", "own-tiny")
-    expect(maps.nth(5)).not_to_have_attribute("src", first)
+    expect(maps.nth(5)).not_to_have_attribute("src", first, timeout=PATIENCE)
     send(page, plain_photo, "attention")
-    expect(page.locator("#attention-facts")).to_contain_text("40 × 24")
+    expect(page.locator("#attention-facts")).to_contain_text("40 × 24", timeout=PATIENCE)
     assert numbers(page, "attention", *"xy") == (20, 12)
     facts, composed = page.locator("#attention-facts"), page.locator("#attention-maps img").nth(5)
     before = composed.get_attribute("src") or ""
     across, down = click_at(page.locator("#attention-whole img"), 0.8, 0.3)
     wanted = (int(across // 12), int(down // 12))
-    expect(facts).to_contain_text("{}, {}".format(*wanted))
+    expect(facts).to_contain_text("{}, {}".format(*wanted), timeout=PATIENCE)
     assert numbers(page, "attention", *"xy") == wanted
     expect(composed).not_to_have_attribute("src", before)
     sub_tab(page, "Numbers")
     expect(page.locator("#attention-table tbody tr")).to_have_count(11)
 
     page.locator("#attention-jacobian input").uncheck()
-    expect(page.locator("#attention-table tbody tr")).to_have_count(10)
+    expect(page.locator("#attention-table tbody tr")).to_have_count(10, timeout=PATIENCE)
     expect(facts).not_to_contain_text("rank correlation")
 
     sub_tab(page, "Figure and files")
     page.locator("#attention-draw").click()
-    expect(page.locator("#attention-files a")).to_have_count(3)
+    expect(page.locator("#attention-files a")).to_have_count(3, timeout=PATIENCE)
     for title, result in (("Over depth", "#attention-depth img"), ("Categories", "#attention-ari img")):
         sub_tab(page, title)  # which is enough
-        expect(page.locator(result)).to_be_visible()
+        expect(page.locator(result)).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#attention-categories img")).to_have_count(16)
     expect(page.locator("#attention-finding")).to_contain_text("untrained networks")
 
@@ -45,31 +45,31 @@ def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plai
 def test_the_place_goes_by_keys_and_by_suggestion(page: Page) -> None:
     open_tab(page, "Attention")
     facts = page.locator("#attention-facts")
-    expect(facts).to_contain_text("48, 32")
+    expect(facts).to_contain_text("48, 32", timeout=PATIENCE)
     picture = page.get_by_role("button", name="Place: the arrow keys move it")
     picture.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Shift+ArrowDown")
-    expect(facts).to_contain_text("47, 42")
+    expect(facts).to_contain_text("47, 42", timeout=PATIENCE)
     for _ in range(5):
         page.keyboard.press("Shift+ArrowDown")
-    expect(facts).to_contain_text("47, 63")  # the last row
+    expect(facts).to_contain_text("47, 63", timeout=PATIENCE)  # the last row
     expect(picture).to_be_focused()
     page.locator("#attention-suggest-disagreement").click()
-    expect(facts).not_to_contain_text("47, 63")
+    expect(facts).not_to_contain_text("47, 63", timeout=PATIENCE)
     assert numbers(page, "attention", *"xy") != (47, 63)
 
 
 @pytest.mark.parametrize("title", ["Over depth", "Categories"])
 def test_an_answer_about_another_photograph_comes_too_late(page: Page, garden: Path, title: str) -> None:
     open_tab(page, "Attention")
-    expect(page.locator("#attention-maps img").first).to_be_visible()
+    expect(page.locator("#attention-maps img").first).to_be_visible(timeout=PATIENCE)
     answers: list[str] = []
     page.on("response", lambda response: answers.append(response.url) if "queue/data" in response.url else None)
     sub_tab(page, title)
     page.wait_for_timeout(300)  # it is at work
     send(page, garden, "attention")
-    expect(page.locator("#attention-facts")).to_contain_text("96 × 68")
+    expect(page.locator("#attention-facts")).to_contain_text("96 × 68", timeout=PATIENCE)
     page.wait_for_timeout(3000)
     assert answers
     expect(page.locator(":is(#attention-depth, #attention-ari) img")).to_have_count(0)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import choose, natural_size, numbers, open_tab, pixels, send
+from tests.workbench.conftest import PATIENCE, choose, natural_size, numbers, open_tab, pixels, send
 from tests.workbench.test_accessibility import findings
 from tests.workbench.test_in_view import assert_in_view
 
@@ -29,7 +29,7 @@ def test_it_opens_with_a_finished_result(page: Page) -> None:
     for width, height in ((1440, 900), (1280, 720)):
         page.set_viewport_size({"width": width, "height": height})
         open_tab(page, "Compare")
-        expect(page.locator("#compare-table tbody tr")).to_have_count(2)
+        expect(page.locator("#compare-table tbody tr")).to_have_count(2, timeout=PATIENCE)
         expect(page.locator("#compare-slider img")).to_have_count(2)
         assert_in_view(page, *(page.locator(f"#compare-{part}") for part in ("start", "table", "slider")))
     expect(page.locator("#tab-compare")).not_to_have_attribute("data-old", "")
@@ -41,13 +41,13 @@ def test_it_opens_with_a_finished_result(page: Page) -> None:
 def test_sample_to_figure(page: Page) -> None:
     open_tab(page, "Compare")
     slider = page.locator("#compare-slider img")
-    expect(slider).to_have_count(2)
+    expect(slider).to_have_count(2, timeout=PATIENCE)
     before = source(page, 1)  # of the same sample, with which the tab opens
     page.locator(".gallery-item:visible").nth(1).click()
-    expect(page.locator("#compare-status .done[data-run]")).to_be_visible()
-    expect(slider.nth(1)).not_to_have_attribute("src", before)
+    expect(page.locator("#compare-status .done[data-run]")).to_be_visible(timeout=PATIENCE)
+    expect(slider.nth(1)).not_to_have_attribute("src", before, timeout=PATIENCE)
     rows = page.locator("#compare-table tbody tr")
-    expect(rows).to_have_count(2)
+    expect(rows).to_have_count(2, timeout=PATIENCE)
     bicubic, trained = (re.findall(r"[\d.]+", " ".join(row.locator("td").all_inner_texts())) for row in rows.all())
     assert rows.nth(0).locator("th").inner_text() == "bicubic-x4"
     assert float(trained[0]) > float(bicubic[0]) > 20 and float(trained[1]) > float(bicubic[1]) > 0.5
@@ -71,14 +71,14 @@ def test_sample_to_figure(page: Page) -> None:
     expect(page.locator("#compare-files")).to_be_hidden()
     page.locator("#compare-draw").click()
     links = page.locator("#compare-files a")
-    expect(links).to_have_count(3)
+    expect(links).to_have_count(3, timeout=PATIENCE)
     with page.expect_download() as downloading:
         links.last.click()
     assert downloading.value.suggested_filename == "chelsea-comparison.svg"
     expect(page.locator("#compare-export-files")).to_be_hidden()
     page.locator("#compare-export").click()
     exported = page.locator("#compare-export-files a")
-    expect(exported).to_have_count(2)
+    expect(exported).to_have_count(2, timeout=PATIENCE)
     with page.expect_download() as downloading:
         exported.first.click()
     assert downloading.value.suggested_filename == "chelsea-images.zip"
@@ -104,7 +104,7 @@ def place_of(page: Page) -> tuple[int, ...]:
 
 def test_loupe_shows_the_same_place_of_all(page: Page) -> None:
     open_tab(page, "Compare")
-    expect(page.locator("#compare-table tbody tr")).to_have_count(2)
+    expect(page.locator("#compare-table tbody tr")).to_have_count(2, timeout=PATIENCE)
     open_subtab(page, "loupe")
     captions, wholes = page.locator("#compare-loupe figcaption"), page.locator("#compare-loupe .whole")
     expect(captions).to_have_count(3)
@@ -162,7 +162,7 @@ def test_loupe_shows_the_same_place_of_all(page: Page) -> None:
     assert_shown(384 - 65, 252 - 64 - 17, 24)
     page.locator("#compare-x input").fill("900")
     page.locator("#compare-x input").press("Enter")
-    expect(page.locator(".toast-body").first).to_contain_text("does not lie in the 384 x 252 image")
+    expect(page.locator(".toast-body").first).to_contain_text("does not lie in the 384 x 252 image", timeout=PATIENCE)
 
     hr, bicubic, trained = (image @ [65.481, 128.553, 24.966] / 255 for image in images)
     steps = [np.diff(hr, axis=axis, prepend=hr.take([0], axis)) for axis in (0, 1)]
@@ -180,7 +180,7 @@ def test_loupe_shows_the_same_place_of_all(page: Page) -> None:
 
 def test_every_subtab_fits_a_phone_without_a_finding(page: Page) -> None:
     open_tab(page, "Compare")
-    expect(page.locator("#compare-slider img")).to_have_count(2)
+    expect(page.locator("#compare-slider img")).to_have_count(2, timeout=PATIENCE)
     for name in ("slider", "loupe", "differences", "files"):
         page.set_viewport_size({"width": 390, "height": 844})
         open_subtab(page, name)
@@ -207,5 +207,5 @@ def test_choices_follow_scale_and_way(page: Page, plain_photo: Path) -> None:
     expect(page.locator("#compare-hr")).to_be_hidden()
     send(page, plain_photo, "compare")
     page.locator("#compare-start").click()
-    expect(page.locator("#compare-status .done")).to_contain_text("160 × 96")
+    expect(page.locator("#compare-status .done")).to_contain_text("160 × 96", timeout=PATIENCE)
     expect(page.locator("#compare-table td").first).to_have_text("–")

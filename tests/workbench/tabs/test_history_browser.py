@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from promptsr.imaging import decode
-from tests.workbench.conftest import Server, choose, numbers, open_advanced, send
+from tests.workbench.conftest import PATIENCE, Server, choose, numbers, open_advanced, send
 
 
 def test_results_are_shown_again_with_all_that_belongs_to_them(
@@ -30,10 +30,10 @@ def test_results_are_shown_again_with_all_that_belongs_to_them(
     for number, name in ((2, "own-tiny"), (3, "bicubic-x4")):
         choose(page, "upscale-model", name)
         page.locator("#upscale-start").click()
-        expect(strip).to_have_count(number)
+        expect(strip).to_have_count(number, timeout=PATIENCE)
     expect(strip.locator("b")).to_have_text(["bicubic-x4", "own-tiny", "promptsr-tiny-x4"])
     assert [buttons(entry) for entry in strip.all()] == [["Pin"], ["Before", "Pin", "Drop"], ["Pin", "Drop"]]
-    expect(facts.locator(".done")).to_contain_text("bicubic-x4")
+    expect(facts.locator(".done")).to_contain_text("bicubic-x4", timeout=PATIENCE)
     bicubic = sources()
 
     press(2, "choose")

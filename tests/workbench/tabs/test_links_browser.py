@@ -1,6 +1,7 @@
 """Addresses and the history: links open what they name, Back stays in the page, a reload finds the run again."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -8,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.workbench.conftest import (
+    PATIENCE,
     Server,
     choose,
     click_at,
@@ -19,6 +21,14 @@ from tests.workbench.conftest import (
     send,
 )
 from workbench.ui.tab_header import TABS
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """The processor may be shared."""
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=5000)
 
 
 def another(page: Page, address: str) -> Page:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from promptsr.imaging import decode
-from tests.workbench.conftest import click_at, natural_size, numbers, open_tab
+from tests.workbench.conftest import PATIENCE, click_at, natural_size, numbers, open_tab
 
 RESULT, SLIDER = "#magnifier-result", "#upscale-slider"
 
@@ -95,7 +95,7 @@ def test_a_picture_that_is_shown_smaller_is_clicked_on_in_pixels_of_the_result(p
 
 def test_the_border_of_a_slider_goes_by_keys_and_is_dragged(page: Page) -> None:
     open_tab(page, "Compare")
-    expect(page.locator("#compare-slider img")).to_have_count(2)
+    expect(page.locator("#compare-slider img")).to_have_count(2, timeout=PATIENCE)
     for slider in ("#compare-slider", SLIDER):
         border, after = page.locator(f"{slider} [role=slider]").first, page.locator(f"{slider} img").nth(1)
         if slider == SLIDER:

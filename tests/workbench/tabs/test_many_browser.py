@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import Server, choose, open_advanced, open_tab
+from tests.workbench.conftest import PATIENCE, Server, choose, open_advanced, open_tab
 
 DROP = """(place, files) => {
   const dropped = new DataTransfer();
@@ -36,10 +36,10 @@ def test_drop_cancel_go_on_retry_download(page: Page, server: Server, photos: li
     page.locator("#upscale-image").locator("button, img").first.evaluate(DROP, files)  # which opens the tab for many
     items = page.locator("#many-list li")
     states = page.locator("#many-list .state")
-    expect(items).to_have_count(4)
+    expect(items).to_have_count(4, timeout=PATIENCE)
     expect(states).to_have_text(["waiting", "failed", "waiting", "waiting"])
     expect(items.nth(1)).to_contain_text("notes.png is not an image we read")
-    expect(items.locator("img")).to_have_count(3)
+    expect(items.locator("img")).to_have_count(3, timeout=PATIENCE)
     expect(page.locator("#many-download")).to_be_hidden()
     choose(page, "many-model", "own-tiny")
     open_advanced(page, "many")
@@ -47,22 +47,22 @@ def test_drop_cancel_go_on_retry_download(page: Page, server: Server, photos: li
     page.locator("#many-tile").locator("input, textarea").press("Tab")
 
     page.locator("#many-start").click()
-    expect(states.nth(0)).to_have_text("done")
-    expect(states.nth(2)).to_have_text("at work")
+    expect(states.nth(0)).to_have_text("done", timeout=PATIENCE)
+    expect(states.nth(2)).to_have_text("at work", timeout=PATIENCE)
     expect(items.locator("button")).to_have_count(2)
     expect(items.locator("button").first).to_be_hidden()
     page.locator("#many-cancel").click()
-    expect(page.locator("#many-status")).to_have_text("Stopped.")
-    expect(states).to_have_text(["done", "failed", "waiting", "waiting"])
+    expect(page.locator("#many-status")).to_have_text("Stopped.", timeout=PATIENCE)
+    expect(states).to_have_text(["done", "failed", "waiting", "waiting"], timeout=PATIENCE)
     assert names_in_download(page) == ["first.png"]  # what is finished is kept
 
     items.nth(3).get_by_role("button", name="Upscale last.png").click()
-    expect(states).to_have_text(["done", "failed", "waiting", "done"])
+    expect(states).to_have_text(["done", "failed", "waiting", "done"], timeout=PATIENCE)
     page.locator("#many-start").click()
-    expect(states).to_have_text(["done", "failed", "done", "done"])
-    expect(page.locator("#many-status .done")).to_contain_text("3 of 4")
+    expect(states).to_have_text(["done", "failed", "done", "done"], timeout=PATIENCE)
+    expect(page.locator("#many-status .done")).to_contain_text("3 of 4", timeout=PATIENCE)
     items.nth(1).get_by_role("button", name="Retry notes.png").press("Enter")
-    expect(page.locator("#many-status .done")).to_contain_text("3 of 4")
+    expect(page.locator("#many-status .done")).to_contain_text("3 of 4", timeout=PATIENCE)
     expect(states.nth(1)).to_have_text("failed")
     with page.expect_download() as downloading:
         page.locator("#many-download").click()
@@ -82,7 +82,7 @@ def names_in_download(page: Page) -> list[str]:
 
 def test_it_opens_with_the_samples(page: Page) -> None:
     open_tab(page, "Many photographs")
-    expect(page.locator("#many-list .state")).to_have_text(["done"] * 6)
+    expect(page.locator("#many-list .state")).to_have_text(["done"] * 6, timeout=PATIENCE)
     expect(page.locator("#many-status .done")).to_contain_text("6 of 6")
     expect(page.locator("#tab-many")).not_to_have_attribute("data-old", "")
     assert len(names_in_download(page)) == 6

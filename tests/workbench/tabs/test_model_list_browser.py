@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import Server, open_tab
+from tests.workbench.conftest import PATIENCE, Server, open_tab
 from tests.zoo.conftest import write_promptsr
 
 _DROP = """([name, content, target]) => {
@@ -27,7 +27,7 @@ def test_a_checkpoint_is_dropped_anywhere_and_is_a_choice_everywhere(page: Page,
     write_promptsr(path)
     drop(page, path, "#upscale-image")
     row = page.locator("#models-table tr", has_text="dropped")
-    expect(row).to_have_count(1)
+    expect(row).to_have_count(1, timeout=PATIENCE)
     expect(row).to_contain_text("PromptSR, added")
     name = row.locator("input").get_attribute("data-model") or ""
     toast = page.locator(".toast-body")
@@ -51,7 +51,7 @@ def test_a_checkpoint_is_dropped_anywhere_and_is_a_choice_everywhere(page: Page,
 
     path.write_bytes(path.read_bytes()[:700])
     drop(page, path, "body")
-    expect(toast).to_contain_text("is truncated or not a safetensors file")
+    expect(toast).to_contain_text("is truncated or not a safetensors file", timeout=PATIENCE)
     expect(page.locator("#models-file .file-preview")).to_have_count(0)  # ready for the next
     expect(row).to_have_count(1)
 
@@ -59,7 +59,7 @@ def test_a_checkpoint_is_dropped_anywhere_and_is_a_choice_everywhere(page: Page,
 def test_choices_are_in_groups_with_what_matters(page: Page) -> None:
     options = page.locator("#upscale-model [role=option]")
     page.locator("#upscale-model input").click()
-    expect(options.first).to_have_attribute("data-about", "×2 · 262 K · 37.39 dB on Set5")
+    expect(options.first).to_have_attribute("data-about", "×2 · 262 K · 37.39 dB on Set5", timeout=PATIENCE)
     scales = [(option.get_attribute("data-about") or "")[:2] for option in options.all()]
     assert scales == sorted(scales) and {"×2", "×3", "×4"} <= set(scales)
     expect(page.locator("#upscale-model .next-scale")).to_have_count(len(set(scales)) - 1)
@@ -68,7 +68,7 @@ def test_choices_are_in_groups_with_what_matters(page: Page) -> None:
 def test_a_name_in_figures_lasts_for_the_visit(page: Page, server: Server) -> None:
     open_tab(page, "Models")
     field = page.locator('#models-table input[data-model="own-tiny"]')
-    expect(field).to_have_value("own-tiny")
+    expect(field).to_have_value("own-tiny", timeout=PATIENCE)
     field.fill("<i>ours</i>")
     field.press("Enter")
     expect(page.locator(".toast-body")).to_contain_text("A name in figures has up to 40 characters")
@@ -79,7 +79,7 @@ def test_a_name_in_figures_lasts_for_the_visit(page: Page, server: Server) -> No
     expect(page.locator("#models-table input:focus")).to_have_count(1)  # the next, as people expect
     expect(field).not_to_have_attribute("data-asked", "")
     page.reload()
-    expect(field).to_have_value("PromptSR (ours)")
+    expect(field).to_have_value("PromptSR (ours)", timeout=PATIENCE)
     field.fill("")
     field.press("Enter")
     expect(field).to_have_value("own-tiny")
@@ -89,7 +89,7 @@ def test_ignored_files_and_weights_to_fetch_are_listed(page: Page) -> None:
     open_tab(page, "Models")
     open_tab(page, "Ignored files")
     ignored = page.locator("#models-ignored tbody tr")
-    expect(ignored).to_have_count(1)
+    expect(ignored).to_have_count(1, timeout=PATIENCE)
     expect(ignored).to_have_text(
         "broken.safetensors is truncated or not a safetensors file: download it again, or train anew"
     )
