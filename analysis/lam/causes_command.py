@@ -25,7 +25,7 @@ def causes(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The input; with --hr the image it is shrunk from.")],
     model: ModelsOption,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}; interventions of PromptSR only.")
+        Path, typer.Option("--out", "-o", help=f"Folder for {', '.join(_FILES)}; other networks have no interventions.")
     ],
     x: Annotated[
         int | None, typer.Option(help="Left end of the window, output pixels.", show_default="the middle")
@@ -70,8 +70,7 @@ def causes(
     found = follow(work, "passes", _describe)
     publish(draw_causes(found, image.name), out / "causes.png")
     write_table(found.squares, out / "causes.csv")
-    if len(found.interventions):
-        write_table(found.interventions, out / "interventions.csv")
+    write_table(found.interventions, out / "interventions.csv")
     result = {"image": image.name, **found.to_dict()}
     write_json(out / "causes.json", result)
     show(result, _table(found), json_target)

@@ -12,6 +12,7 @@ from skimage import data
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = ("--around", 16, "--window", 8)
+FILES = {"causes.png", "causes.csv", "interventions.csv", "causes.json"}
 
 
 @pytest.fixture
@@ -33,8 +34,7 @@ def test_two_models_with_hr(causes: Run, photo: Path, tmp_path: Path) -> None:
     models = ("-m", "promptsr-tiny-x4", "-m", "bicubic-x4")
     code, stdout, err = causes(photo, *models, "--hr", *SMALL, "--x", 48, "--y", 40, "--other", photo, "-o", out)
     assert code == 0, err
-    names = {"causes.png", "causes.csv", "interventions.csv", "causes.json"}
-    assert {path.name for path in out.iterdir()} == names and "promptsr-tiny-x4" in stdout
+    assert {path.name for path in out.iterdir()} == FILES and "promptsr-tiny-x4" in stdout
     table = pd.read_csv(out / "causes.csv")
     assert table.groupby(["model", "way"], sort=False).size().tolist() == [4] * 4
     assert table[["x", "y"]].drop_duplicates().values.tolist() == [[5, 3], [13, 3], [5, 11], [13, 11]]
@@ -57,10 +57,14 @@ def test_two_models_with_hr(causes: Run, photo: Path, tmp_path: Path) -> None:
 
 
 def test_one_model_without_hr(causes: Run, photo: Path, tmp_path: Path) -> None:
-    code, stdout, err = causes(photo, "-m", "bicubic-x4", *SMALL, "-o", tmp_path / "out", "--json", "-")
+    table = tmp_path / "out" / "interventions.csv"
+    table.parent.mkdir()
+    table.write_text("those of an earlier run")
+    code, stdout, err = causes(photo, "-m", "bicubic-x4", *SMALL, "-o", table.parent, "--json", "-")
     assert code == 0, err
     result = json.loads(stdout)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["causes.csv", "causes.json", "causes.png"]
+    assert {path.name for path in table.parent.iterdir()} == FILES
+    assert table.read_text().strip() == "model,intervention,change,psnr_lost,detector_lost"  # no rows
     assert result["window"] == {"x": 188, "y": 156, "size": 8}  # the middle
     assert result["interventions"] == [] and not result["hr"]
     for row in result["squares"]:
