@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import gradio as gr
+import matplotlib
 from starlette.middleware import Middleware
 
 from promptsr.support.errors import UserError
@@ -91,6 +92,9 @@ def launch(
     enforce(read_limits(limits, base) if limits else base)
     # Keep Gradio's record of events small: Gradio sums it up after every event.
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+    # Gradio switches the backend around every event, and fails while another one imports pyplot.
+    if not hasattr(sys, "ps1"):  # notebooks draw in a way of their own
+        matplotlib.use("agg")
     # Visitors cannot mend an installation, and a network that needs what is missing says so itself.
     warnings.filterwarnings("ignore", "torchvision was built for another PyTorch")
     if mcp:

@@ -51,6 +51,21 @@ print(*sys.modules)"""
     assert done.stderr == ""
 
 
+def test_an_event_ends_while_another_imports_pyplot(compact: dict[str, str]) -> None:
+    program = """import sys, types, gradio, workbench.page as page
+def stop(public): raise KeyboardInterrupt
+page.build = stop
+try:
+    page.launch()
+except KeyboardInterrupt:
+    sys.modules["matplotlib.pyplot"] = types.ModuleType("matplotlib.pyplot")  # as far as another thread is
+    with gradio.utils.MatplotlibBackendMananger():
+        print("ended")"""
+    command, environment = [sys.executable, "-c", program], os.environ | compact | {"MPLBACKEND": "Agg"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
 def test_the_console_shows_the_address_alone(tmp_path: Path, compact: dict[str, str]) -> None:
     """Though spandrel imports a torchvision that may be incomplete."""
     with served.serving(tmp_path, *COMMAND, **compact) as workbench:
