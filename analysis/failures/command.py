@@ -25,7 +25,9 @@ def failures(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            "--against", "-a", help="A model to lose to. Repeatable. Default: the largest other network, or bicubic."
+            "--against",
+            "-a",
+            help="A model to lose to. Repeatable. Default: the largest network, one of another architecture first.",
         ),
     ] = None,
     scale: Annotated[int | None, typer.Option(help="Checked against the models'.")] = None,
@@ -51,7 +53,7 @@ def failures(
     check_targets([*(out / name for name in FILES), log_folder / "x.pt"], json_target)
     if not against:
         own = load_model(model)
-        against = [first_opponent(list_models(), own.scale, {model, own.name})]
+        against = [first_opponent(list_models(), own.scale, {model, own.name}, own.architecture)]
     first, *others = load_models([model, *against])
     if scale is not None and scale != first.scale:
         raise ConfigError(f"{model} upscales x{first.scale}, not x{scale}: choose a model for x{scale}.")

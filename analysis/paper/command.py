@@ -22,7 +22,9 @@ def paper(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            "--against", "-a", help="A model of others. Repeatable. Default: the largest other network, or bicubic."
+            "--against",
+            "-a",
+            help="A model of others. Repeatable. Default: the largest network of another architecture, or bicubic.",
         ),
     ] = None,
     images: Annotated[

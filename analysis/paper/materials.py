@@ -21,7 +21,7 @@ from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.files import digest
 from promptsr.zoo.checkpoints import save_checkpoint
 from promptsr.zoo.listing import first_opponent, list_models
-from promptsr.zoo.load import load_model, load_models
+from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import SRModel
 
 SCALE = 4
@@ -173,7 +173,7 @@ def prepare(
     Args:
         out: folder of all results.
         model: a PromptSR for x4.
-        against: other models for x4; by default the largest other network that is here, or bicubic.
+        against: other models for x4; by default the largest network of another architecture that is here, or bicubic.
         photographs: folder of HR images; the bundled samples by default.
         categories: folder of category folders; crops of the samples by default.
         bench: folder of benchmark sets, see `promptsr.evaluation.benchmark_sets.find_sets`.
@@ -185,7 +185,8 @@ def prepare(
     """
     sizes = QUICK if quick else FULL
     if not against:
-        against = [first_opponent(list_models(), SCALE, {model, load_model(model).name})]
+        others_methods = (each for each in list_models() if each.architecture != "PromptSR")
+        against = [first_opponent(others_methods, SCALE, (), "PromptSR")]
     names = (model, *against)
     own, *others = load_models(names)
     for each in (own, *others):

@@ -102,17 +102,21 @@ def search_models(read_new: bool = True) -> Listing:
     )
 
 
-def first_opponent(models: Iterable[ModelInfo], scale: int, besides: Container[str]) -> str:
-    """Return the model to compare with by default: the largest network of a scale with weights, else bicubic.
+def first_opponent(models: Iterable[ModelInfo], scale: int, besides: Container[str], architecture: str) -> str:
+    """Return the model to compare with by default: the largest network with weights of another architecture.
+
+    Without one it is the largest of the same architecture, and without that bicubic.
 
     Args:
         models: those to choose from.
         scale: of the model in question.
         besides: names that it has, which are not taken.
+        architecture: of the model in question.
     """
     networks = [each for each in models if each.has_weights and each.scale == scale and each.parameters]
     others = [each for each in networks if each.name not in besides]
-    return max(others, key=lambda each: each.parameters).name if others else f"bicubic-x{scale}"
+    largest = max(others, key=lambda each: (each.architecture != architecture, each.parameters), default=None)
+    return largest.name if largest else f"bicubic-x{scale}"
 
 
 def find_checkpoint(name: str) -> Path | None:

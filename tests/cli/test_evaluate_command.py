@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on_with_any_number_of_ranks(bench: Path, tmp_path: Pa
         (["-m", "bicubic-x2", "--bench", "{bench}", "--out", "FILE"], "FILE"),
         (["-m", "bicubic-x2", "--bench", "{bench}", "--device", "gpu"], 'device "gpu" is not available'),
         (["-m", "bicubic-x2", "--hr", "nowhere"], "nowhere is not a folder"),
-        (["-m", "promptsr-x4", "--hr", "nowhere"], "promptsr train"),
+        (["-m", "promptsr-star-x4", "--hr", "nowhere"], "promptsr train"),
         (["-m", "bicubic-x2", "--hr", ".", "--scale", "4"], "x2"),
         (["-m", "bicubic-x2", "--bench", "{bench}", "--stability"], "--stability takes the images by --hr"),
         (["-m", "bicubic-x2", "--hr", "{bench}/Set5", "--lr", "{bench}/Kodak24"], "no LR image called 3.png: add it"),

@@ -12,7 +12,7 @@ from promptsr.imaging.resize import upscale
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import CheckpointError
 from promptsr.zoo import listing
-from promptsr.zoo.listing import PRESETS_LISTED, SCALES, ModelInfo, list_models, search_models
+from promptsr.zoo.listing import PRESETS_LISTED, SCALES, ModelInfo, first_opponent, list_models, search_models
 from promptsr.zoo.load import load_model
 from tests.zoo.conftest import CONFIG, refused, write_promptsr
 
@@ -111,6 +111,19 @@ def test_a_preset_without_weights_says_how_to_get_them(name: str) -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(CheckpointError, match=r"bicubic-x2, bicubic-x3, bicubic-x4|no weights file"):
         load_model(name)
+
+
+def test_the_first_opponent_is_the_largest_network_of_others() -> None:
+    def opponent(*others: ModelInfo) -> str:
+        return first_opponent([own, bicubic, *others], 4, {"own"}, "PromptSR")
+
+    own, bicubic = ModelInfo("own", 4, 50, True, {}), ModelInfo("bicubic-x4", 4, 0, True, {}, "Bicubic")
+    small, large = ModelInfo("small", 4, 20, True, {}), ModelInfo("large", 4, 40, True, {})
+    peer, larger_peer = ModelInfo("peer", 4, 10, True, {}, "IMDN"), ModelInfo("larger", 4, 30, True, {}, "CRAFT")
+    untrained, x2 = ModelInfo("untrained", 4, 99, False, {}, "IMDN"), ModelInfo("x2", 2, 99, True, {}, "IMDN")
+    assert opponent(peer, large, larger_peer, untrained, x2) == "larger"
+    assert opponent(small, large, untrained, x2) == "large"
+    assert opponent(untrained, x2) == "bicubic-x4"
 
 
 def test_own_models_are_listed_and_loaded_by_name(own: Path) -> None:

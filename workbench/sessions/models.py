@@ -138,14 +138,14 @@ def rivals(name: str) -> list[str]:
 
 
 def first_rival(name: str) -> str:
-    """Return the one of `rivals` that a comparison starts with: the largest network, if there is one.
+    """Return the one of `rivals` that a comparison starts with, see `first_opponent`.
 
     It stays the same while the page is open, so networks that are found or added later are not taken.
 
     Raises:
         UserError: no such name.
     """
-    best = first_opponent(_listing(not _postponed).models, scale_of(name), {name})
+    best = first_opponent(_listing(not _postponed).models, scale_of(name), {name}, known()[name].architecture)
     return best if best in rivals(name) else BICUBIC
 
 

@@ -66,10 +66,11 @@ def test_no_failure_is_good_news(failures: Run, photos: Path, tmp_path: Path) ->
     folder, out_folder = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
     shutil.copy(photos / "cat.png", folder)
-    code, out, err = failures(folder, "-m", "promptsr-tiny-x4", "-o", out_folder, "--window", 128, "--json", "-")
+    models = ("-m", "promptsr-tiny-x4", "-a", "bicubic-x4")
+    code, out, err = failures(folder, *models, "-o", out_folder, "--window", 128, "--json", "-")
     assert code == 0, err
     result = json.loads(out)
-    assert (result["against"], result["cases"]) == (["bicubic-x4"], [])  # there is no other network
+    assert (result["against"], result["cases"]) == (["bicubic-x4"], [])
     report = (out_folder / "report.html").read_text()
     for text in (err, report):
         assert "promptsr-tiny-x4 loses no window to bicubic-x4" in text and "choose stronger opponents" in text
@@ -81,7 +82,13 @@ def test_the_largest_other_network_is_the_default_opponent(
     own = tmp_path / "models" / "own.safetensors"
     own.parent.mkdir()
     shutil.copy(WEIGHTS / "promptsr-tiny-x4.safetensors", own)
-    for model, expected in (("bicubic-x4", "promptsr-tiny-x4"), (own, "promptsr-tiny-x4"), ("promptsr-tiny-x4", "own")):
+    cases = (
+        ("bicubic-x4", "promptsr-x4"),
+        (own, "promptsr-x4"),
+        ("promptsr-x4", "promptsr-tiny-x4"),
+        ("promptsr-tiny-x4", "promptsr-x4"),
+    )
+    for model, expected in cases:
         monkeypatch.setenv("PROMPTSR_MODELS", str(own.parent))
         code, out, err = failures(photos, "-m", model, "-o", tmp_path / expected / str(model == own), "--json", "-")
         assert code == 2 and json.loads(out)["against"] == [expected], err
