@@ -11,7 +11,7 @@ READY = {
     "many": (False, "#many-list img"),
     "compare": (False, "#compare-slider img"),
     "lam": (True, "#lam-maps img"),
-    "failures": (False, "#failures-details .status"),
+    "failures": (False, "#failures-details :is(.status, dl)"),
     "attention": (False, "#attention-maps img"),
     "anchors": (False, "#anchors-plot svg"),
     "architecture": (False, "#tour-views img"),
