@@ -1,6 +1,8 @@
 """Draw PSNR-Y over the pixels that a chain of runs was trained on, from the pages of `tools/keep_run.py`.
 
-python -m tools.training_curve    # trained/*.md to docs/training.png
+    python -m tools.training_curve    # trained/*.md to docs/training.png
+
+A run whose first weights came from another one has seen the pixels of both.
 """
 
 import re
@@ -96,21 +98,19 @@ def draw_curve(stretches: list[Stretch]) -> Figure:
     """Draw them over a logarithmic axis."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    named = set()
+    lines, largest = {}, max(stretch.crops for stretch in stretches)
     for stretch in stretches:
         kind = "rates that fall to zero" if stretch.decays else "constant rates"
-        label = f"{kind}, crops of {stretch.crops}"
-        style = "--" if stretch.crops < max(each.crops for each in stretches) else "-"
-        shown = None if label in named else label
-        axes.semilogx(stretch.pixels, stretch.psnr_y, style, color=_COLORS[kind], label=shown, marker=".")
-        named.add(label)
+        style = "--" if stretch.crops < largest else "-"
+        (line,) = axes.semilogx(stretch.pixels, stretch.psnr_y, style, color=_COLORS[kind], marker=".")
+        lines[f"{kind}, crops of {stretch.crops}"] = line
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("LR pixels of all crops (millions)")
     axes.set_ylabel("PSNR-Y (dB)")
     soften(axes)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(list(lines.values()), list(lines), frameon=False, fontsize=9)
     return figure
 
 

@@ -185,8 +185,8 @@ def prepare(
     """
     sizes = QUICK if quick else FULL
     if not against:
-        others_methods = (each for each in list_models() if each.architecture != "PromptSR")
-        against = [first_opponent(others_methods, SCALE, (), "PromptSR")]
+        peers = (each for each in list_models() if each.architecture != "PromptSR")
+        against = [first_opponent(peers, SCALE, (), "PromptSR")]
     names = (model, *against)
     own, *others = load_models(names)
     for each in (own, *others):

@@ -145,7 +145,9 @@ def first_rival(name: str) -> str:
     Raises:
         UserError: no such name.
     """
-    best = first_opponent(_listing(not _postponed).models, scale_of(name), {name}, known()[name].architecture)
+    check(name)
+    own = known()[name]
+    best = first_opponent(_listing(not _postponed).models, own.scale, {name}, own.architecture)
     return best if best in rivals(name) else BICUBIC
 
 

@@ -103,3 +103,10 @@ def test_a_damaged_measurement_is_made_again(own: Materials, damage: str) -> Non
 def test_impossible_materials_are_refused(settings: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         prepare(tmp_path, quick=True, **settings)  # type: ignore[arg-type]
+
+
+def test_another_promptsr_is_no_network_of_others(
+    small_x4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROMPTSR_MODELS", raising=False)  # the bundled networks are there
+    assert prepare(tmp_path, model=str(small_x4), quick=True).names == (str(small_x4), "bicubic-x4")
