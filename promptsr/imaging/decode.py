@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 import pyvips
 
 from promptsr.imaging import png_animation
+from promptsr.imaging.colour import Colour, png_colour
 from promptsr.imaging.containers import exif, gif, jpeg, png, tiff, webp
 from promptsr.imaging.formats import format_of
+from promptsr.imaging.heif import HeifImage, in_full_range
 from promptsr.imaging.netpbm import NetpbmImage
-from promptsr.imaging.picture import Density, Header, Metadata, Picture
+from promptsr.imaging.picture import Header, Metadata, Picture
 from promptsr.imaging.pillow_formats import PillowImage
-from promptsr.imaging.png_colour import colour_of
 from promptsr.support.errors import ImageError
 from promptsr.support.resources import free_memory
 
@@ -27,7 +29,6 @@ _LOADERS = {
     "TIFF": "tiffload_source",
     "GIF": "gifload_source",
     "AVIF": "heifload_source",
-    "HEIC": "heifload_source",
 }
 """Operations of libvips; only these of its readers are ever run."""
 _READERS = {"PNG": png.read, "JPEG": jpeg.read, "WebP": webp.read, "GIF": gif.read}
@@ -52,7 +53,7 @@ class _File:
 
 
 def inspect(source: Path | bytes) -> Header:
-    """Read the header of an image file; no pixel is decoded (but the preview of a HEIC, to see if there is a decoder).
+    """Read the header of an image file; no pixel is decoded.
 
     Raises:
         ImageError: no such file, not one of the formats of `decode`, with a damaged header, or with pixels that
@@ -65,8 +66,6 @@ def inspect(source: Path | bytes) -> Header:
         return Header(file.format, plain.width, plain.height, depth, channels < 3, channels in (2, 4))
     try:
         image = _load(file)
-        if file.format == "HEIC":  # libvips reads its header without a decoder too
-            _load(file, thumbnail=True).avg()
         upright = image.autorot()
         width, height = upright.width, upright.height
     except _FAILURES as error:
@@ -87,12 +86,13 @@ def inspect(source: Path | bytes) -> Header:
 
 
 def decode(source: Path | bytes, *, frame: int = 0, max_pixels: int | None = None) -> Picture:
-    """Read a PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC (where libvips has a decoder), BMP, PPM, PGM, PBM, PAM or TGA file.
+    """Read a PNG, JPEG, WebP, TIFF, GIF, AVIF, HEIC, BMP, PPM, PGM, PBM, PAM or TGA file.
 
     The format is told by the content, never by the suffix, but for TGA. The picture comes upright: a rotation in the
     EXIF data is applied, and its tag reset. Palettes and 1-bit images are expanded to 8 bit. CMYK is converted to sRGB
     by its own profile (a generic one if it has none), which is then dropped; colours that a PNG describes by gAMA, cHRM
-    or cICP are converted to sRGB; every other profile is kept and the values stay as they are.
+    or cICP, and an AVIF or a HEIC by code points (nclx), are converted to sRGB; every other profile is kept and the
+    values stay as they are.
 
     Args:
         source: a file, or the bytes of one.
@@ -178,7 +178,7 @@ def _png_frames(file: _File, max_pixels: int | None) -> Iterator[Picture]:
         metadata = _metadata(file, image, 0)
         animation = png_animation.animation_of(file.data)
         alpha = image.bands in (2, 4) or (animation is not None and animation.alpha)
-        color = colour_of(file.data, grey=image.bands < 3)
+        color = png_colour(file.data, grey=image.bands < 3)
 
         def rgba(data: bytes) -> np.ndarray:
             part = _load(replace(file, data=data))
@@ -195,9 +195,15 @@ def _png_frames(file: _File, max_pixels: int | None) -> Iterator[Picture]:
         _refuse(file, error)
 
 
-def _plain(file: _File) -> NetpbmImage | PillowImage:
+def _plain(file: _File) -> HeifImage | NetpbmImage | PillowImage:
     try:
-        return NetpbmImage(file.data) if file.format == "PPM" else PillowImage(file.format, file.data)
+        match file.format:
+            case "HEIC":
+                return HeifImage(file.data)
+            case "PPM":
+                return NetpbmImage(file.data)
+            case _:
+                return PillowImage(file.format, file.data)
     except ValueError as error:
         if file.format == "TGA":
             _refuse_foreign(file.name, error)
@@ -208,16 +214,17 @@ def _plain_picture(file: _File, max_pixels: int | None) -> Picture:
     image = _plain(file)
     _check_size(file.name, image.width, image.height, image.channels * (1 + image.deep), max_pixels)
     try:
-        return _of_pixels(image.pixels(), image.metadata())
+        found = _of_pixels(image.pixels(), _upright(image.metadata()))
     except ValueError as error:
         _refuse(file, error)
+    return _in_srgb(found, image.colour() if isinstance(image, HeifImage) else None)
 
 
 def _refuse(file: _File, error: Exception) -> NoReturn:
     pyvips.vips_lib.vips_error_clear()  # pyvips leaves a message that it cannot decode, before all later ones
     if file.format == "HEIC":
         raise ImageError(
-            f"{file.name} is a HEIC image that cannot be read here; convert it to PNG, JPEG, WebP or TIFF."
+            f"{file.name} is a HEIC image that is damaged or of a rare kind; export it again, as JPEG, PNG or TIFF."
         ) from error
     raise ImageError(f"{file.name} is damaged or incomplete; download it or export it again.") from error
 
@@ -258,13 +265,11 @@ def _content(path: Path, max_pixels: int | None) -> bytes:
         raise ImageError(f"{path} cannot be opened ({error.strerror}); check the path and its rights.") from error
 
 
-def _load(file: _File, page: int = 0, *, count: int = 1, thumbnail: bool = False) -> pyvips.Image:
+def _load(file: _File, page: int = 0, *, count: int = 1) -> pyvips.Image:
     # "error" rather than "truncated": the latter lets an uncompressed TIFF that was cut short pass as black.
     options: dict[str, Any] = {"access": "sequential", "fail_on": "error"}
     if file.format in ("TIFF", "GIF", "WebP"):
         options |= {"page": page, "n": count}
-    if thumbnail:
-        options |= {"thumbnail": True}
     return pyvips.Operation.call(_LOADERS[file.format], pyvips.Source.new_from_memory(file.data), **options)
 
 
@@ -313,19 +318,20 @@ def _metadata(file: _File, image: pyvips.Image, page: int) -> Metadata:
     else:
         block = _blob(image, "exif-data")
         found = Metadata(exif=block and block.removeprefix(b"Exif\0\0"), xmp=_blob(image, "xmp-data"))
+    turned = _number(image, "orientation", 1) in (5, 6, 7, 8)
+    return _upright(replace(found, icc=_blob(image, "icc-profile-data")), turned=turned)
+
+
+def _upright(found: Metadata, *, turned: bool = False) -> Metadata:
+    """Remove what no longer fits; turned: rows became columns."""
     block = found.exif and exif.clean(found.exif)
+    density = found.density or (block and exif.density_of(block)) or None
     return replace(
         found,
-        icc=_blob(image, "icc-profile-data"),
         exif=block,
         xmp=found.xmp and exif.upright_xmp(found.xmp),
-        density=_upright_density(found.density or (block and exif.density_of(block)) or None, image),
+        density=replace(density, x=density.y, y=density.x) if density and turned else density,
     )
-
-
-def _upright_density(density: Density | None, image: pyvips.Image) -> Density | None:
-    turned = _number(image, "orientation", 1) in (5, 6, 7, 8)
-    return replace(density, x=density.y, y=density.x) if density and turned else density
 
 
 def _picture(file: _File, image: pyvips.Image, metadata: Metadata) -> Picture:
@@ -334,16 +340,23 @@ def _picture(file: _File, image: pyvips.Image, metadata: Metadata) -> Picture:
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
         metadata = replace(metadata, icc=None, notes=(*metadata.notes, "Its CMYK was converted to sRGB."))
     pixels = _array(image)
-    bits = _number(image, "bits-per-sample", 16)
-    if file.format in ("AVIF", "HEIC") and pixels.dtype == np.uint16 and bits < 16:
-        top = pixels >> (16 - bits)  # libvips leaves the lower bits 0, and white less than white
-        pixels = top << (16 - bits) | top >> (2 * bits - 16)
-    color = colour_of(file.data, grey=pixels.shape[2] < 3) if file.format == "PNG" else None
-    found = _of_pixels(pixels, metadata)
+    color = None
+    if file.format == "PNG":
+        color = png_colour(file.data, grey=pixels.shape[2] < 3)
+    elif file.format == "AVIF":
+        with suppress(ValueError):
+            color = HeifImage(file.data).colour()  # libvips keeps it to itself
+        if pixels.dtype == np.uint16:
+            pixels = in_full_range(pixels, _number(image, "bits-per-sample", 16))
+    return _in_srgb(_of_pixels(pixels, metadata), color)
+
+
+def _in_srgb(picture: Picture, color: Colour | None) -> Picture:
+    """Convert the colours that a file has instead of a profile; a cICP goes before a profile."""
     if color is None:
-        return found
-    metadata = replace(metadata, icc=None, notes=(*metadata.notes, color.note))  # cICP goes before a profile
-    return replace(found, color=color.converted(found.color), metadata=metadata)
+        return picture
+    metadata = replace(picture.metadata, icc=None, notes=(*picture.metadata.notes, color.note))
+    return replace(picture, color=color.converted(picture.color), metadata=metadata)
 
 
 def _of_pixels(pixels: np.ndarray, metadata: Metadata) -> Picture:

@@ -1,6 +1,7 @@
 """Find the image files of a folder, by content."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +73,10 @@ def _reason_against(path: Path) -> str | None:
         return f"cannot be read ({error.strerror})"
     if not head:
         return "is empty (0 bytes)"
-    kind = format_of(head)
-    if kind == "HEIC" or (kind is None and path.suffix.lower() == ".tga"):
+    known = format_of(head) is not None
+    if not known and path.suffix.lower() == ".tga":  # which has no signature
         from promptsr.imaging.decode import inspect  # which loads libvips
 
-        try:
-            inspect(path)
-        except ImageError:
-            return "is a HEIC image, for which there is no decoder here" if kind else "is not an image we read"
-        return None
-    return None if kind is not None else "is not an image we read"
+        with suppress(ImageError):
+            known = bool(inspect(path))
+    return None if known else "is not an image we read"

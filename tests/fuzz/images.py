@@ -17,7 +17,7 @@ from promptsr.imaging import Density, Metadata, Picture, decode, decode_frames, 
 from promptsr.support.errors import ImageError
 from tests.fuzz.mutations import damaged, repair_png, spliced
 from tests.fuzz.target import Target
-from tests.imaging.conftest import file_of
+from tests.imaging.conftest import SRGB, file_of, heic_of
 from tests.imaging.test_bombs import bomb, png_chunk
 
 MAX_PIXELS = 2**16
@@ -91,6 +91,10 @@ def _frames() -> list[Image.Image]:
     return [Image.fromarray(_RANDOM.integers(0, 256, (18, 20, 4), np.uint8, endpoint=False)) for _ in range(3)]
 
 
+def _pixels(channels: int) -> np.ndarray:
+    return np.asarray(_frames()[0])[..., :channels].copy()
+
+
 def _of_pillow(kind: str, mode: str = "RGB", **options: Any) -> bytes:
     return file_of(_frames()[0].convert(mode), kind, **options)
 
@@ -126,6 +130,10 @@ def _gamma() -> bytes:
 _MORE: dict[str, Callable[[], list[bytes]]] = {
     "bmp": lambda: [_of_pillow("BMP", mode) for mode in ("RGB", "RGBA", "P", "L", "1")],
     "avif": lambda: [_of_pillow("AVIF"), _of_pillow("AVIF", "RGBA"), _of_pillow("AVIF", exif=_EXIF[6:])],
+    "heic": lambda: [
+        heic_of(_pixels(3)), heic_of(_pixels(4), "RGBA"), heic_of(_pixels(1), "L", exif=_EXIF, xmp=_XMP),
+        heic_of(_pixels(3), icc_profile=SRGB), heic_of(_pixels(3), tile_size=16, color_primaries=12),
+    ],
     "ppm": lambda: [
         *(_of_pillow("PPM", mode) for mode in ("RGB", "L", "1")),
         b"P1\n# x\n3 2\n1 0 1\n010", b"P2 3 1 15\n0 7 15", b"P3 1 1 255\n255 0 9\n", b"P5 2 1 1023\n\3\xff\0\0",

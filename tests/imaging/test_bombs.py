@@ -7,12 +7,13 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from promptsr.imaging import decode
 from promptsr.support.errors import ImageError
-from tests.imaging.conftest import file_of
+from tests.imaging.conftest import file_of, heic_of
 
 _BOMB = 256 * 2**20
 """Bytes that a compressed part of a file unpacks to."""
@@ -73,8 +74,16 @@ def huge_avif() -> bytes:
     return bytes(data)
 
 
+def huge_heic() -> bytes:
+    """A HEIC whose property for the size of the image says 60000 x 60000."""
+    data = bytearray(heic_of(np.zeros((64, 64, 3), np.uint8)))
+    size = data.index(b"ispe") + 8
+    data[size : size + 8] = struct.pack(">II", 60000, 60000)
+    return bytes(data)
+
+
 HUGE = {"png": huge_png(), "jpeg": huge_jpeg(), "webp": huge_webp(), "tiff": huge_tiff(), "gif": huge_gif()}
-HUGE |= {"bmp": huge_bmp(), "ppm": b"P6 60000 60000 255\n", "avif": huge_avif()}
+HUGE |= {"bmp": huge_bmp(), "ppm": b"P6 60000 60000 255\n", "avif": huge_avif(), "heic": huge_heic()}
 
 
 @pytest.mark.parametrize("kind", HUGE)

@@ -7,7 +7,7 @@ import pytest
 
 from promptsr.imaging import find_images, search_images
 from promptsr.support.errors import UserError
-from tests.imaging.conftest import file_of
+from tests.imaging.conftest import file_of, heic_of
 
 NOISE = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 
@@ -20,6 +20,7 @@ def fill(folder: Path) -> None:
     }.items():  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(file_of(NOISE, kind))
+    (folder / "h.HEIC").write_bytes(heic_of(NOISE))
     (folder / "empty.png").touch()
     (folder / "page.jpg").write_text("<html>Not found</html>")
     (folder / "page.tga").write_text("<html>Not found</html>")
@@ -29,7 +30,7 @@ def fill(folder: Path) -> None:
 
 def test_images_are_found_by_content(tmp_path: Path) -> None:
     fill(tmp_path)
-    flat = ["a.jfif", "b.PNG", "c.bmp", "d.avif", "e.ppm", "f.tga", "g.tif", "none", "wrong.txt"]
+    flat = ["a.jfif", "b.PNG", "c.bmp", "d.avif", "e.ppm", "f.tga", "g.tif", "h.HEIC", "none", "wrong.txt"]
     reasons = {
         "dead.png": "is a link to nothing",
         "empty.png": "is empty (0 bytes)",

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect
@@ -172,8 +173,9 @@ def test_wrong_files_make_a_toast(page: Page, tmp_path: Path) -> None:
 
 
 def test_what_browsers_do_not_know_can_be_seen(page: Page, tmp_path: Path) -> None:
+    pillow_heif.register_heif_opener()  # so that Pillow writes it
     image = page.locator("#upscale-image img")
-    for width, name in enumerate(("scan.tif", "scan.tga", "scan.bmp", "scan.ppm", "scan"), start=48):
+    for width, name in enumerate(("scan.tif", "scan.tga", "scan.bmp", "scan.ppm", "scan.heic", "scan"), start=48):
         photo = tmp_path / name
         Image.linear_gradient("L").resize((width, 32)).convert("RGB").save(photo, None if photo.suffix else "JPEG")
         send(page, photo)

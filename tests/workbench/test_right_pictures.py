@@ -15,6 +15,7 @@ from playwright.sync_api import Page
 from analysis.common.samples import write_samples
 from promptsr import Upscaler, load_model
 from promptsr.imaging import Metadata, Picture, decode, encode
+from tests.imaging.conftest import heic_of
 from tests.workbench.conftest import Server, ask
 
 HEIGHT, WIDTH, SCALE = 20, 28, 4
@@ -51,6 +52,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "rotated.jpg": oriented,
     "rotated-2.png": oriented,
     "cmyk.jpg": lambda path: Image.fromarray(LIGHT).convert("CMYK").save(path),
+    "phone.heic": lambda path: path.write_bytes(heic_of(LIGHT)),
     "profiled.png": lambda path: encode(Picture(LIGHT, metadata=Metadata(icc=WIDE)), path),
     "profiled-16-bit.png": lambda path: encode(Picture(DEEP, ALPHA, metadata=Metadata(icc=WIDE)), path),
 }

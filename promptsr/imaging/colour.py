@@ -1,4 +1,4 @@
-"""Colours of a PNG file that has no ICC profile: gAMA, cHRM and cICP, converted into sRGB."""
+"""Colours of files without an ICC profile, converted into sRGB: gAMA, cHRM and cICP of PNG, nclx of AVIF and HEIC."""
 
 import struct
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class Colour:
         return found
 
 
-def colour_of(data: bytes, *, grey: bool) -> Colour | None:
+def png_colour(data: bytes, *, grey: bool) -> Colour | None:
     """Return the colour of a PNG file; None if its values are those of sRGB, or of an ICC profile."""
     found: dict[bytes, bytes] = {}
     for kind, body in read_chunks(data):
@@ -60,7 +60,8 @@ def colour_of(data: bytes, *, grey: bool) -> Colour | None:
             break
         found.setdefault(kind, body)
     if len(found.get(b"cICP", b"")) == 4:
-        return _of_code_points(*found[b"cICP"], grey=grey)
+        primaries, transfer, _, full = found[b"cICP"]
+        return coded_colour(primaries, transfer, full=bool(full), grey=grey, name="cICP")
     if b"iCCP" in found or b"sRGB" in found:
         return None
     gamma = int.from_bytes(found[b"gAMA"], "big") / 100000 if len(found.get(b"gAMA", b"")) == 4 else 0.0
@@ -76,15 +77,26 @@ def colour_of(data: bytes, *, grey: bool) -> Colour | None:
     return Colour(_decoded if same_gamma else lambda values: values ** (1 / gamma), matrix, note)
 
 
-def _of_code_points(primaries: int, transfer: int, _: int, full: int, *, grey: bool) -> Colour | None:
-    """Return the meaning of the code points of ITU-T H.273; unknown ones are those of sRGB."""
+def coded_colour(primaries: int, transfer: int, *, full: bool = True, grey: bool, name: str) -> Colour | None:
+    """Return the meaning of the code points of ITU-T H.273; unknown ones are those of sRGB.
+
+    Args:
+        primaries: code point of the primaries.
+        transfer: that of the transfer.
+        full: whether black is 0 and white the largest value, or they are those of video.
+        grey: whether the image has one channel, which primaries do not change.
+        name: of what holds them in the file, for the note.
+
+    Returns:
+        None if the values are those of sRGB.
+    """
     curve = _CURVES.get(transfer, _decoded)
     matrix = None if grey else _matrix(_PRIMARIES.get(primaries, _SRGB))
     if full and matrix is None and curve is _decoded:
         return None
     linear = curve if full else lambda values: curve(((values * 255 - 16) / 219).clip(0, 1))
     clipped = "; light above its white was cut off" if transfer in (16, 18) else ""
-    return Colour(linear, matrix, f"Its colours (cICP) were converted to sRGB{clipped}.")
+    return Colour(linear, matrix, f"Its colours ({name}) were converted to sRGB{clipped}.")
 
 
 def _matrix(places: tuple[float, ...]) -> np.ndarray | None:
