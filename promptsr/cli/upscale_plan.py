@@ -15,7 +15,7 @@ FRAMES = "frames"
 """Format of a folder of PNG files, one for each frame."""
 _OWN = {"JPEG": ".jpg", "TIFF": ".tif", "WebP": ".webp"}
 """Suffix of a result by the format of an input whose own suffix cannot be written; else PNG."""
-_IMAGE_SUFFIXES = {*SUFFIXES, ".jfif", ".jpe", ".gif", ".apng", ".bmp", ".avif", ".heic", ".heif", ".tga"}
+_IMAGE_SUFFIXES = {*SUFFIXES, ".jfif", ".jpe", ".gif", ".apng", ".bmp", ".avif", ".heic", ".heif", ".hif", ".tga"}
 _IMAGE_SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm", ".pam"}
 
 

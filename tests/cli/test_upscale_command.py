@@ -20,6 +20,7 @@ from promptsr.imaging import Metadata, Picture, decode, encode
 from promptsr.inference.self_ensemble import self_ensemble
 from promptsr.support.errors import ImageError
 from promptsr.zoo.sr_model import SRModel
+from tests.imaging.conftest import heic_of
 from tests.support.commands import Run
 from tests.support.ranks import run_ranks
 
@@ -93,13 +94,15 @@ def test_files_are_chosen_by_content_and_sub_folders_are_kept(result: Result, ph
     image = Image.open(photo)
     for name, kind in (("noext", "PNG"), ("b.jfif", "JPEG"), ("c.bmp", "BMP"), ("d.PPM", "PPM"), ("e.v2", "WEBP")):
         image.save(source / name, kind)
+    (source / "DSC01.HIF").write_bytes(heic_of(np.asarray(image.convert("RGB"))))
     (source / "wrong.jpg").write_bytes(photo.read_bytes())
     (source / "page.jpg").write_text("<html>")
     (source / ".hidden.png").write_bytes(photo.read_bytes())
     (source / "sub" / "deep").mkdir(parents=True)
     image.save(source / "sub" / "deep" / "f.png")
     found = result("upscale", source, "-o", out, "-m", "bicubic-x2", "--recursive")
-    expected = ["b.jpg", "c.png", "d.png", "e.v2.webp", "noext.png", "photo.png", "sub/deep/f.png", "wrong.jpg"]
+    expected = ["DSC01.png", "b.jpg", "c.png", "d.png", "e.v2.webp", "noext.png", "photo.png", "sub/deep/f.png"]
+    expected += ["wrong.jpg"]
     assert _names(out) == expected and len(found["images"]) == len(expected)
     assert [entry["input"] for entry in found["left_out"]] == [str(source / "page.jpg")]
     assert {Image.open(path).size for path in out.rglob("*.*") if path.is_file()} == {(40, 28)}
