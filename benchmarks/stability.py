@@ -25,7 +25,7 @@ from promptsr.support.markdown_tables import markdown
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import SRModel
 
-_MODELS = ("promptsr-tiny-x4", "bicubic-x4")
+_MODELS = ("promptsr-tiny-x4", "promptsr-x4", "bicubic-x4")
 
 
 def without_kernels(model: SRModel, image: Tensor) -> Tensor:
