@@ -30,7 +30,7 @@ from promptsr.support.progress import finish
 from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 
-MODELS = ("promptsr-tiny-x2", "promptsr-tiny-x3", "promptsr-tiny-x4", "promptsr-x4")
+MODELS = ("promptsr-tiny-x4", "promptsr-x4")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from analysis.common.figure_style import png
 from analysis.tour.boxes import NOTEBOOK, Box, boxes
 from analysis.tour.figure import draw_view
 from analysis.tour.walk import Stop, Tour, shrink, walk
+from promptsr.imaging import inspect
 from promptsr.support.errors import UserError
 from workbench.server.arguments import Text, Whole
 from workbench.server.device import on_device
@@ -34,6 +35,9 @@ LONGEST_SIDE = 128
 _SAMPLE_SIDE = SIDES[2]
 """Pixels that fill the place of the photograph: a smaller one is not enlarged, or clicks would miss."""
 _FIRST_BOX = "encoder"
+_ORDERED: dict[str, Any] = {"concurrency_id": "tour", "concurrency_limit": 1}
+"""Arguments of events that set what is looked at: they are answered in the order in which people acted, or on a busy
+machine the answer to a new network could come after that to a click, and undo it."""
 _LATEX: list[dict[str, str | bool]] = [{"left": "$$", "right": "$$", "display": True}]
 _NOTEBOOK = Path(__file__).parents[2] / NOTEBOOK
 """There in a checkout alone."""
@@ -84,12 +88,13 @@ def build() -> TabSettings:
     )
     walking = toast(architecture), list(settings.asked.values()), [text, views]
     again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
-    picked = picture.click(toast(_pick), model, [picture, box, group, block], **CLICK)
+    picked = picture.click(toast(_pick), model, [picture, box, group, block], **CLICK, **_ORDERED)
     picked.then(*walking, api_name="architecture", **{**again, "api_visibility": "public"})
-    model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE).success(*walking, **again)
-    image.select(toast(point), None, [x, y], **CLICK).then(*walking, **again)
+    chosen = model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE, **_ORDERED)
+    chosen.success(*walking, **again)
+    image.select(toast(point), None, [x, y], **CLICK, **_ORDERED).then(*walking, **again)
     for new_image in (sent.success, taken.load_input_event.then):
-        new_image(toast(_middle), image, [x, y], **PRIVATE).success(*walking, **again)
+        new_image(toast(_middle), image, [x, y], **PRIVATE, **_ORDERED).success(*walking, **again)
     shown = [picture, *walking[2]]
     opened.select(toast(_opened), [text, settings.question, *settings.asked.values()], shown, **again)
     settings.answer(_architecture_asked, shown, **again)
@@ -254,5 +259,5 @@ def _counted(model: Text) -> tuple[gr.Number, gr.Number]:
 
 
 def _middle(image: Text | None) -> tuple[int, int]:
-    picture = read_photograph(image)
-    return picture.width // 2, picture.height // 2
+    header = inspect(sent_file(image))
+    return header.width // 2, header.height // 2

@@ -82,6 +82,16 @@ def test_nothing_but_runs_writes_into_a_status() -> None:
             assert "run.<locals>" in function.fn.__code__.co_qualname, function.name
 
 
+def test_what_is_looked_at_is_set_in_the_order_of_the_acts() -> None:
+    """Else the answer to a new network can come after that to a click, on a busy machine, and undo it."""
+    page = build()
+    ids = {block._id for block in page.blocks.values() if block.elem_id in ("tour-diagram", "tour-box", "tour-x")}
+    acts = [each for each in page.fns.values() if each.name in ("_pick", "_restart", "point", "_middle")]
+    acts = [each for each in acts if ids & {block._id for block in each.outputs}]
+    assert sorted(str(each.name) for each in acts) == ["_middle", "_middle", "_pick", "_restart", "point"]
+    assert len({each.concurrency_id for each in acts}) == 1 and {each.concurrency_limit for each in acts} == {1}
+
+
 def test_no_click_is_dropped() -> None:
     """By default Gradio drops events while the last one is being answered: only buttons that draw or open may do so."""
     for function in build().fns.values():
