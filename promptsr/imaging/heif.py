@@ -8,6 +8,7 @@ import pi_heif
 
 from promptsr.imaging.colour import Colour, coded_colour
 from promptsr.imaging.picture import Metadata
+from promptsr.support.errors import as_value_errors
 
 _CHANNELS = {"L": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _LIGHT = (4, 5, 8, 16, 18)
@@ -24,13 +25,9 @@ class HeifImage:
     """
 
     def __init__(self, data: bytes) -> None:
-        try:
+        with as_value_errors():
             file = pi_heif.open_heif(data, convert_hdr_to_8bit=False)
             self._image = file[file.primary_index]
-        except MemoryError:
-            raise
-        except Exception as error:  # libheif's errors come as several types
-            raise ValueError(str(error)) from error
         self.width, self.height = self._image.size  # upright: what the boxes say of turning is done by libheif
         mode, _, bits = self._image.mode.partition(";")
         if mode not in _CHANNELS:
@@ -60,12 +57,8 @@ class HeifImage:
         Raises:
             ValueError: they are damaged or cut short.
         """
-        try:
+        with as_value_errors():
             values = np.frombuffer(self._image.data, np.uint16 if self.deep else np.uint8)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(str(error)) from error
         values = values.reshape(self.height, self.width, self.channels)
         # A copy, since libheif's memory goes with the image.
         return in_full_range(values, self._image.info["bit_depth"]) if self.deep else values.copy()

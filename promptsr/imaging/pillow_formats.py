@@ -6,6 +6,7 @@ import numpy as np
 from PIL import BmpImagePlugin, ImageFile, TgaImagePlugin
 
 from promptsr.imaging.picture import Density, Metadata
+from promptsr.support.errors import as_value_errors
 
 _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
@@ -25,12 +26,8 @@ class PillowImage:
     deep = False
 
     def __init__(self, kind: str, data: bytes) -> None:
-        try:
+        with as_value_errors():
             self._image = _PLUGINS[kind](io.BytesIO(data))
-        except MemoryError:
-            raise
-        except Exception as error:  # of any type: Pillow's readers do not agree on one
-            raise ValueError(str(error)) from error
         self.width, self.height = self._image.size
         if self._image.mode not in _MODES:
             raise ValueError(f"pixels of mode {self._image.mode}")
@@ -47,9 +44,5 @@ class PillowImage:
         Raises:
             ValueError: they are damaged or cut short.
         """
-        try:
+        with as_value_errors():
             return np.asarray(self._image.convert(self._mode)).reshape(self.height, self.width, self.channels)
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise ValueError(str(error)) from error

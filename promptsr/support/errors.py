@@ -4,7 +4,8 @@ Every message is one sentence (or two) that tells the user what to do next. The 
 with code 2, the workbench shows it as a toast; neither ever shows a traceback for these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -25,6 +26,17 @@ class DownloadError(UserError):
 
 class ConfigError(UserError, ValueError):
     """A setting that does not exist or has an impossible value."""
+
+
+@contextmanager
+def as_value_errors() -> Iterator[None]:
+    """Turn errors of a decoder into ValueError, since libraries do not agree on a type; lack of memory stays itself."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(str(error)) from error
 
 
 def missing_package(error: ModuleNotFoundError) -> str:

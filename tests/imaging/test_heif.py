@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, ImageOps
 from promptsr.imaging import decode, encode, inspect
 from promptsr.support.errors import ImageError
 from tests.imaging.conftest import SRGB, exif_with, file_of, heic_of
-from tests.imaging.test_bombs import png_chunk
+from tests.imaging.test_metadata import png_with
 
 NOISE = np.random.default_rng(0).integers(0, 256, (32, 40, 4), dtype=np.uint8)
 COLOR = NOISE[..., :3].copy()
@@ -92,17 +92,13 @@ def coded_avif(primaries: int, transfer: int) -> bytes:
     return bytes(data)
 
 
-def coded_png(pixels: np.ndarray, primaries: int, transfer: int) -> bytes:
-    data = file_of(pixels, "PNG")
-    return data[:33] + png_chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + data[33:]
-
-
 @pytest.mark.parametrize("kind", [coded_heic, coded_avif])
 @pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (9, 16), (9, 18), (1, 8)])
 def test_colours_by_code_points(kind: Callable[[int, int], bytes], primaries: int, transfer: int) -> None:
     plain = decode(kind(1, 13))
     assert plain.metadata.notes == ()
-    found, reference = decode(kind(primaries, transfer)), decode(coded_png(plain.color, primaries, transfer))
+    code_points = (b"cICP", bytes([primaries, transfer, 0, 1]))
+    found, reference = decode(kind(primaries, transfer)), decode(png_with(code_points, pixels=plain.color))
     np.testing.assert_array_equal(found.color, reference.color)
     assert not np.array_equal(found.color, plain.color)
     assert [note.replace("nclx", "cICP") for note in found.metadata.notes] == list(reference.metadata.notes)
