@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from promptsr.config import ModelConfig
 from promptsr.model.global_prompting import GlobalAnchorPromptingLayer
 from promptsr.model.local_prompting import LocalPromptingLayer
+from promptsr.model.token_layers import full_precision
 
 
 class CascadePromptingBlock(nn.Module):
@@ -35,7 +36,8 @@ class CascadePromptingBlock(nn.Module):
         if isinstance(self.global_prompting, LocalPromptingLayer):
             x = self.global_prompting(x)
             return self.fine_prompting(self.coarse_prompting(x)), None
-        x, prompts, coarse, fine = self.global_prompting(x, previous)
+        with full_precision(x):  # categories are the largest similarities: in half precision many would be ties
+            x, prompts, coarse, fine = self.global_prompting(x, previous)
         x = self.coarse_prompting(x, coarse)
         x = self.fine_prompting(x, coarse if self.fine_source == "coarse" else fine)
         return x, prompts

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from promptsr.config import ModelConfig, preset
 from promptsr.imaging.resize import upscale
 from promptsr.model.cascade import CascadePromptingBlock
+from promptsr.model.token_layers import full_precision
 from promptsr.support.errors import UserError
 
 
@@ -48,12 +49,14 @@ class PromptSR(nn.Module):
             raise UserError(f"The network takes images of shape B x 3 x H x W, not {tuple(image.shape)}.")
         height, width = image.shape[2:]
         padded = pad_to_multiple(image, self.config.size_multiple)
-        shallow = self.encoder(padded)  # eq. 1, B x C x H x W
+        # Under autocast the convolution gives half precision, and so would all that is added to it later.
+        shallow = self.encoder(padded).to(image.dtype)  # eq. 1, B x C x H x W
         x = shallow
         for group in self.groups:
             x = group(x)  # eq. 2
-        deep = self.fusion(x)  # eq. 3
-        out = self.decoder(deep + shallow)  # eq. 4
+        with full_precision(x):
+            deep = self.fusion(x)  # eq. 3
+            out = self.decoder(deep + shallow)  # eq. 4
         s = self.config.scale
         out = out[:, :, : s * height, : s * width]
         return out + upscale(image, s) if self.config.bicubic_skip else out

@@ -3,11 +3,19 @@
 The kernels run no hooks. With hooks, on another device or in another precision the plain modules run.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from promptsr.kernels import token_operators as kernels
 from promptsr.kernels.calls import usable
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Leave autocast: within this context layers compute in the precision of x and of their weights."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 class FeedForward(nn.Sequential):

@@ -43,6 +43,8 @@ def launch(device: str, precision: Literal["fp32", "bf16"]) -> tuple[Fabric, tup
     if precision == "bf16" and chosen.type == "cuda" and not torch.cuda.is_bf16_supported():
         precision = "fp32"
         notes.append(f"{torch.cuda.get_device_name()} has no bfloat16, so the network is trained in float32.")
+    if precision == "bf16" and chosen.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # what stays in float32 needs no more digits than TF32 has
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # Torch stores the gradient of a depthwise kernel in another order than the kernel; copying these few costs nothing.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")

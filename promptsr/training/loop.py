@@ -60,8 +60,8 @@ def train(
     check_writable(out / LAST)
     if (out / LAST).exists() and not (resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))):
         raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     fabric, notes = launch(recipe.device, recipe.precision)
-    threads = torch.get_num_threads()
     try:
         if recipe.smallest_batch < recipe.accumulate * fabric.world_size:
             raise ConfigError(
@@ -83,6 +83,7 @@ def train(
         return (yield from _steps(run, validation, batches, (*remarks, *validation.notes, *notes), should_stop))
     finally:
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
         leave()
 
 
