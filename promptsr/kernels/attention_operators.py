@@ -1,6 +1,6 @@
 """The attention kernels as torch operators with gradients.
 
-Float32 tensors on the CPU only.
+Float32 tensors on the CPU; those within groups also half precision on a GPU.
 """
 
 import ctypes
@@ -113,12 +113,13 @@ def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Te
     to_scale = None
     if ctx.needs_input_grad[2]:  # s = scale q k^T, and the gradient of q is scale ds k
         c = qkv.shape[1] // 3
-        to_scale = ((qkv[:, :c] * to_qkv[:, :c]).sum() / scale).reshape(scale.shape)
+        to_scale = ((qkv[:, :c].float() * to_qkv[:, :c].float()).sum() / scale).reshape(scale.shape)
     return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
 
 
 def _results_of_groups(qkv: Tensor, members: Tensor, _scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
-    return qkv.new_empty(len(qkv), qkv.shape[1] // 3), qkv.new_empty(len(members), heads, members.shape[1])
+    logsum = qkv.new_empty(len(members), heads, members.shape[1], dtype=torch.float32)
+    return qkv.new_empty(len(qkv), qkv.shape[1] // 3), logsum
 
 
 @operator(_results_of_groups, _differentiate_groups, _keep_groups)
@@ -223,6 +224,19 @@ def attend_groups_backward(
         pointer("to_bias", *((None, ()) if bias is None else (to_bias, bias.shape))),
     )
     return to_qkv, to_bias
+
+
+def _on_gpu(name: str) -> Any:
+    def run(*arguments: Any) -> Any:
+        from promptsr.kernels import group_attention_gpu  # needs Triton
+
+        return getattr(group_attention_gpu, name)(*arguments)
+
+    return run
+
+
+for _name in ("attend_groups", "attend_groups_backward"):
+    torch.library.impl(f"promptsr::{_name}", "cuda", _on_gpu(_name))
 
 
 # For torch's flop counter: forward two products; backward five, since the similarities are computed again.

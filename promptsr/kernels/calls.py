@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +12,8 @@ from promptsr.kernels.build import library, why_not
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """Types that float32 holds without loss."""
+_TRITON = find_spec("triton") is not None  # it comes with torch for a GPU
+_LARGEST_GROUP = 256  # its similarities to 64 queries just fit into the registers of a GPU
 R = TypeVar("R")
 
 
@@ -56,6 +59,11 @@ def empty_like(tensor: Tensor) -> Tensor:
 def usable(tensor: Tensor) -> bool:
     """Return whether the kernels can take such a tensor here, as float32: it is on the CPU, and there are kernels."""
     return tensor.device.type == "cpu" and tensor.dtype in _DTYPES and why_not() is None
+
+
+def groups_on_gpu(tensor: Tensor, size: int) -> bool:
+    """Return whether the kernels can take groups of this size on a GPU: in half precision, if Triton is installed."""
+    return tensor.device.type == "cuda" and tensor.dtype in _DTYPES[1:] and size <= _LARGEST_GROUP and _TRITON
 
 
 class Pointer(ctypes.c_void_p):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from promptsr.kernels import attention_operators as kernels
-from promptsr.kernels.calls import usable
+from promptsr.kernels.calls import groups_on_gpu, usable
 from promptsr.model.groups import Groups
 from promptsr.model.taps import MapTap
 
@@ -47,6 +47,10 @@ def attend_all(
         wanted = kernels.KEY_OF_QUERY if choose == "key" else kernels.QUERY_OF_KEY
         out, _, choice = kernels.attend_all(q.float(), k.float(), v.float(), scale, wanted)
         return out.to(q.dtype), choice
+    if torch.is_grad_enabled() and not _is_cpu(q) and len(q) * q.shape[1] * k.shape[1] <= _GPU_CHUNK_ELEMENTS:
+        # Training on a GPU: so few similarities are stored in less time than it takes to compute them twice.
+        similarities = similarity(q, k, scale)
+        return similarities.softmax(-1) @ v, similarities.detach().argmax(2 if choose == "key" else 1)
     out = attend(q[:, None], k[:, None], v[:, None], scale)[:, 0]
     return out, nearest(q, k) if choose == "key" else nearest(k, q)
 
@@ -79,11 +83,12 @@ def attend_groups(
             logits = logits + groups.masks[groups.mask_of_group()][:, None]
         weights = tap(tap.softmax(logits).unflatten(0, (-1, groups.per_image)))
         return groups.join(weights.flatten(0, 1) @ v)
-    if usable(qkv):
+    on_gpu = groups_on_gpu(qkv, groups.members.shape[1])
+    if on_gpu or usable(qkv):
         out, _ = kernels.attend_groups(
-            qkv.float(),
+            qkv if on_gpu else qkv.float(),
             groups.members.contiguous(),
-            torch.as_tensor(scale, dtype=torch.float32),
+            scale.float() if isinstance(scale, Tensor) else torch.full((), scale, device=qkv.device),
             heads,
             groups.per_image,
             groups.fillers,

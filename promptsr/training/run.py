@@ -103,27 +103,29 @@ class Run:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit, foreach=True)
         for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self.acceleration.forget()
         self.average.update(self.network, self.step)
         self.step += 1
         return loss, norm
 
     def _backward(self, lr: Tensor, hr: Tensor, share: float, *, last: bool) -> Tensor:
         """Add the gradients of a part that is this share of the batch; return its share of the loss."""
-        compared = _LOSSES[self.recipe.loss]
-        targets = [(1.0, hr)]
+        targets = [hr]
         if self._teacher is not None:
             with torch.no_grad():
-                taught = self._teacher(lr).clamp(0, 1)
-            targets = [(1 - self.recipe.teacher_share, hr), (self.recipe.teacher_share, taught)]
-
-        def loss_of(sr: Tensor) -> Tensor:
-            return torch.stack([part * compared(sr, target) for part, target in targets]).sum()
-
+                targets.append(self._teacher(lr).clamp(0, 1))
         # Devices average their gradients, where their sum is wanted.
-        weight = share * self.fabric.world_size
-        loss = self.acceleration.backward(lambda network: weight * loss_of(network(lr)), last=last)  # eq. 5
+        weight = torch.full((), share * self.fabric.world_size, device=self.fabric.device)
+        loss = self.acceleration.backward(self._loss, lr, weight, *targets, last=last)
         return loss / self.fabric.world_size
+
+    def _loss(self, network: nn.Module, lr: Tensor, weight: Tensor, hr: Tensor, taught: Tensor | None = None) -> Tensor:
+        """Return the loss of eq. 5, a share of it against the teacher's results, times a weight."""
+        compared, sr = _LOSSES[self.recipe.loss], network(lr)
+        loss = compared(sr, hr)
+        if taught is not None:
+            loss = torch.lerp(loss, compared(sr, taught), self.recipe.teacher_share)
+        return weight * loss
 
     def save(self) -> None:
         """Write `last.ckpt`; call it on one process.
