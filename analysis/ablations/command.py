@@ -25,13 +25,19 @@ def ablate(
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="A set in that folder. Repeatable.", show_default="all of them")
     ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row", help="windows-only, anchor, ...; the whole network always. Repeatable.", show_default="all"
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of every row.")] = 2,
     json_target: JsonOption = None,
 ) -> None:
     """Train the rows of Tables IV and VI with equal steps, data and seeds, and set them beside the paper's."""
     import pandas as pd
 
-    from analysis.ablations.study import table, train_ablations
+    from analysis.ablations.study import chosen_rows, table, train_ablations
     from analysis.common.tables import write_table
     from promptsr.cli.left_out import LeftOutLog, check_none_left_out
     from promptsr.data.cache import ImagesRead
@@ -41,6 +47,7 @@ def ablate(
     from promptsr.support.markdown_tables import markdown
     from promptsr.training import load_recipe
 
+    chosen = chosen_rows(rows or [])
     loaded = load_recipe(recipe, settings or [])
     check_targets([out / "ablations.csv"], json_target)
     found = find_sets(bench, sets or [], loaded.model.scale)
@@ -59,13 +66,13 @@ def ablate(
             note, share = f"step {at.step} of {at.steps}, loss {at.loss:.4f}", at.step / at.steps
         return step.done + share, step.total, f"{step.run}: {note}"
 
-    ablations = follow(train_ablations(loaded, found, out, range(seeds)), "ablations", describe)
+    ablations = follow(train_ablations(loaded, found, out, range(seeds), chosen), "ablations", describe)
     lines = table(ablations)
-    rows = (
+    scored = (
         {"table": a.row.table, "row": a.row.method, "seed": seed, "set": name, "psnr_y": score}
         for a in ablations for name, scores in a.scores.items() for seed, score in enumerate(scores)
     )  # fmt: skip
-    write_table(pd.DataFrame(rows), out / "ablations.csv")
+    write_table(pd.DataFrame(scored), out / "ablations.csv")
     write_text(out / "ablations.md", markdown(lines))
     show({"seeds": seeds, "rows": lines}, _shown(lines, [each.name for each in found], seeds), json_target)
     lost = {image: reason for each in ablations for image, reason in each.left_out.items()}

@@ -61,6 +61,18 @@ ROWS = (
 WHOLE = ROWS[len(_IV) - 1]
 
 
+def chosen_rows(names: Sequence[str]) -> tuple[AblationRow, ...]:
+    """Return the rows of these names, and the whole network, to which they are compared; all for none.
+
+    Raises:
+        ConfigError: there is no such row.
+    """
+    known = {row.name: row for row in ROWS}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"There is no row {unknown[0]!r}: choose from {', '.join(known)}.")
+    return tuple(row for row in ROWS if not names or row.name in names or row == WHOLE)
+
+
 @dataclass(frozen=True)
 class Ablation:
     """Outcome of a row."""

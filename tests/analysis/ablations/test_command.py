@@ -50,6 +50,16 @@ def test_rows_are_those_of_the_paper() -> None:
             assert row.printed(name) == value
 
 
+def test_chosen_rows_are_compared_with_the_whole_network(analysis: Run, folder: Path) -> None:
+    command = ("ablate", "recipe.yaml", "--bench", "bench", "--out", "out", "--seeds", 1, "--row")
+    code, _, err = analysis(*command, "alpha")
+    assert code != 0 and "There is no row 'alpha': choose from windows-only, anchor, " in " ".join(err.split())
+    assert not (folder / "out").exists()
+    code, out, err = analysis(*command, "alpha-0", "--row", "windows-only", "--json", "-")
+    assert code == 0, err
+    assert [line["row"] for line in json.loads(out)["rows"]] == ["windows only", "anchor+coarse+fine", "alpha=0"]
+
+
 def test_every_row_and_seed_is_trained_and_measured(analysis: Run, folder: Path) -> None:
     command = ("ablate", "recipe.yaml", "--bench", "bench", "--out", "out", "--seeds", 2, "--json", "-")
     code, out, err = analysis(*command)
