@@ -1,5 +1,6 @@
 """Weights that a training starts from, and the teacher that it may learn from."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from promptsr.zoo.load import load_model
 from promptsr.zoo.sr_model import SRModel
 from promptsr.zoo.tensor_files import read_tensors
 
+_LAST_LAYER = ("decoder.0.weight", "decoder.0.bias")
 _BRANCH_END = re.compile(r"(?P<block>groups\.\d+\.blocks\.\d+\.).*\b(projection|feed_forward\.2)\.(weight|bias)")
 
 
@@ -25,6 +27,9 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
 
     The mean of runs that began with the same weights and saw other crops is better than each of them (Wortsman et al.,
     "Model soups", ICML 2022).
+
+    The last layer of another scale begins as one whose sub-pixels are means of those that they cover: a network for x4
+    begins as that network shrunk by half for x2.
 
     Args:
         network: gets the weights.
@@ -45,7 +50,18 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
         raise CheckpointError(f"{paths[0]} has another number of channels than this network: choose other weights.")
     mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in common}
     new = {name: torch.zeros_like(wanted[name]) for name in wanted.keys() - set(common) if _adds(name, common)}
+    for name in _LAST_LAYER:
+        if name not in common:
+            new[name] = _resampled(torch.stack([source[name] for source in sources]).mean(0), len(wanted[name]))
     network.load_state_dict(mean | new, strict=False)
+
+
+def _resampled(layer: Tensor, outputs: int) -> Tensor:
+    """Give a last layer as many outputs as another scale needs: 3s^2 x ... -> outputs x ..."""
+    old, new = (math.isqrt(count // 3) for count in (len(layer), outputs))
+    grid = layer.reshape(3, old, old, -1).permute(0, 3, 1, 2)  # colours x s x s x rest -> colours x rest x s x s
+    means = nn.functional.interpolate(grid, (new, new), mode="area")
+    return means.permute(0, 2, 3, 1).reshape(outputs, *layer.shape[1:])  # -> outputs x ...
 
 
 def _adds(name: str, common: Sequence[str]) -> bool:

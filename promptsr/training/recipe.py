@@ -67,7 +67,7 @@ class Recipe:
     """Only the first so many of them."""
     init: Paths = ()
     """Weights to start from, or the `last.ckpt` of a run (its averaged weights); of several the mean. What has another
-    shape, the decoder of another scale, starts fresh."""
+    shape starts fresh, but for the last layer of another scale, see `promptsr.training.initial.load_matching`."""
     steps: Count = 10_000
     batch: Count = 8
     """Crops of a step, over all devices together."""

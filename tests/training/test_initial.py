@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from promptsr.config import ModelConfig
-from promptsr.model.network import PromptSR
+from promptsr.model.network import PromptSR, build_model
 from promptsr.support.errors import CheckpointError
+from promptsr.training.initial import load_matching
 from promptsr.zoo.checkpoints import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -36,6 +37,24 @@ def test_init_from_another_scale_takes_over_the_body(trial: Trial, tmp_path: Pat
     assert len(start.keys() - body) == 2
     assert trial.same({name: trained[name] for name in body}, {name: start[name] for name in body})
     assert trained["decoder.0.weight"].shape == (27, 8, 3, 3)
+
+
+@pytest.mark.parametrize("preset", ["promptsr", "promptsr-tiny"])
+def test_another_scale_begins_with_the_same_image(preset: str, tmp_path: Path) -> None:
+    """At half the scale with the mean of every four pixels; at twice, with each of them four times."""
+    torch.manual_seed(0)
+    settings = {"channels": 8, "groups": 1, "blocks_per_group": 1, "window_size": 4, "bicubic_skip": False}
+    x2, x4 = (build_model(preset, scale=scale, **settings) for scale in (2, 4))
+    image = torch.rand(1, 3, 9, 8)
+    for source, target in ((x4, x2), (x2, x4)):
+        save_checkpoint(tmp_path / "source.safetensors", source.config, source.state_dict(), {})
+        load_matching(target, [tmp_path / "source.safetensors"])
+        large, small = (x4(image), x2(image))
+        torch.testing.assert_close(torch.nn.functional.avg_pool2d(large, 2), small, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(large, small.repeat_interleave(2, 2).repeat_interleave(2, 3), atol=1e-5, rtol=1e-4)
+    x3 = build_model(preset, scale=3, **settings)
+    load_matching(x3, [tmp_path / "source.safetensors"])
+    assert abs(float(x3(image).mean() - small.mean())) < 1e-5
 
 
 def test_init_from_the_same_scale_takes_over_all(trial: Trial, tmp_path: Path) -> None:
