@@ -98,10 +98,11 @@ def draw_curve(stretches: list[Stretch]) -> Figure:
     """Draw them over a logarithmic axis."""
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    lines, largest = {}, max(stretch.crops for stretch in stretches)
+    lines = {}
+    styles = dict(zip(sorted({stretch.crops for stretch in stretches}), ("--", "-", ":"), strict=False))
     for stretch in stretches:
         kind = "rates that fall to zero" if stretch.decays else "constant rates"
-        style = "--" if stretch.crops < largest else "-"
+        style = styles.get(stretch.crops, "-.")
         (line,) = axes.semilogx(stretch.pixels, stretch.psnr_y, style, color=_COLORS[kind], marker=".")
         lines[f"{kind}, crops of {stretch.crops}"] = line
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
