@@ -63,7 +63,7 @@ def test_an_assistant_asks_why(server: Server, garden: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "nothing"}, "'nothing' is not one of ['promptsr-tiny-x2'"),
+        ({"model": "nothing"}, "'nothing' is not one of ['promptsr-x2'"),
         ({"image": "http://127.0.0.1:9/photo.png"}, "Send the image itself, not its address"),
     ],
 )
