@@ -1,4 +1,4 @@
-"""Attention kernels for the CPU that build themselves at first use; the network runs without them, more slowly.
+"""Kernels of attention: for the CPU, built at first use, and for GPUs; the network runs without them, more slowly.
 
 `why_not()` says whether they are in use, `disabled()` switches them off for a while.
 """

@@ -117,12 +117,13 @@ def _differentiate_groups(ctx: Any, to_out: Tensor, _to_logsum: Any) -> tuple[Te
     return to_qkv, None, to_scale, None, None, None, None if bias is None else to_bias, None, None
 
 
-def _results_of_groups(qkv: Tensor, members: Tensor, _scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
+def results_of_groups(qkv: Tensor, members: Tensor, _scale: Tensor, heads: int, *_rest: Any) -> tuple[Tensor, Tensor]:
+    """Allocate the results of `attend_groups` for the same arguments."""
     logsum = qkv.new_empty(len(members), heads, members.shape[1], dtype=torch.float32)
     return qkv.new_empty(len(qkv), qkv.shape[1] // 3), logsum
 
 
-@operator(_results_of_groups, _differentiate_groups, _keep_groups)
+@operator(results_of_groups, _differentiate_groups, _keep_groups)
 def attend_groups(
     qkv: Tensor,
     members: Tensor,
@@ -152,7 +153,7 @@ def attend_groups(
         The result (tokens x C) and the logarithms to base 2 of the sums of the softmax (groups x heads x size).
     """
     qkv = qkv.contiguous()
-    out, logsum = _results_of_groups(qkv, members, scale, heads)
+    out, logsum = results_of_groups(qkv, members, scale, heads)
     call("attend_groups", *_grouped(qkv, members, scale, bias, masks, mask_of_group, out, logsum, per_image, fillers))
     return out, logsum
 

@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from promptsr.kernels.attention_operators import results_of_groups
+
 _ROWS = 64
 """Queries at a time: a GPU multiplies 64 rows at once."""
 _SMALLEST = 16
@@ -51,23 +53,47 @@ def _logits(q, k, scale, bias, row, column, size: tl.constexpr, biased: tl.const
 
 
 @triton.jit
+def _begin(
+    qkv, members, scale, bias, mask_of_group, per_image, fillers,
+    c: tl.constexpr, padded: tl.constexpr, heads: tl.constexpr, size: tl.constexpr, columns: tl.constexpr,
+    masked: tl.constexpr,
+):  # fmt: skip
+    """Return what a program works on: its group and head, its tokens, their keys and values, the factor on the
+    similarities, the first query that is no filler, and where its bias begins."""
+    program = tl.program_id(0).to(tl.int64)
+    group, head = program // heads, program % heads
+    column = tl.arange(0, columns)
+    token = tl.load(members + group * size + column, mask=column < size, other=0)
+    width = 3 * heads * c
+    k = _load(qkv + heads * c + head * c, token, width, c, padded, column < size)
+    v = _load(qkv + 2 * heads * c + head * c, token, width, c, padded, column < size)
+    first = tl.where(group % per_image == per_image - 1, fillers, 0)
+    number = tl.load(mask_of_group + group) if masked else 0
+    return (
+        program,
+        group,
+        head,
+        column,
+        token,
+        k,
+        v,
+        tl.load(scale),
+        first,
+        bias + (number * heads + head) * size * size,
+    )
+
+
+@triton.jit
 def _forward(
     qkv, members, scale, bias, mask_of_group, out, logsum, per_image, fillers,
     c: tl.constexpr, padded: tl.constexpr, heads: tl.constexpr, size: tl.constexpr, columns: tl.constexpr,
     rows: tl.constexpr, biased: tl.constexpr, masked: tl.constexpr,
 ):  # fmt: skip
-    program = tl.program_id(0).to(tl.int64)
-    group, head = program // heads, program % heads
-    column = tl.arange(0, columns)
-    token = tl.load(members + group * size + column, mask=column < size, other=0)
-    qkv += head * c
+    program, group, head, column, _, k, v, factor, first, bias = _begin(
+        qkv, members, scale, bias, mask_of_group, per_image, fillers, c, padded, heads, size, columns, masked
+    )
     width = 3 * heads * c
-    k = _load(qkv + heads * c, token, width, c, padded, column < size)
-    v = _load(qkv + 2 * heads * c, token, width, c, padded, column < size)
-    factor = tl.load(scale)
-    first = tl.where(group % per_image == per_image - 1, fillers, 0)
-    number = tl.load(mask_of_group + group) if masked else 0
-    bias += (number * heads + head) * size * size
+    qkv += head * c
     for start in range(0, columns, rows):
         row = start + tl.arange(0, rows)
         own = tl.load(members + group * size + row, mask=row < size, other=0)
@@ -87,19 +113,12 @@ def _backward(
     c: tl.constexpr, padded: tl.constexpr, heads: tl.constexpr, size: tl.constexpr, columns: tl.constexpr,
     rows: tl.constexpr, biased: tl.constexpr, masked: tl.constexpr, shared: tl.constexpr,
 ):  # fmt: skip
-    program = tl.program_id(0).to(tl.int64)
-    group, head = program // heads, program % heads
-    column = tl.arange(0, columns)
-    token = tl.load(members + group * size + column, mask=column < size, other=0)
+    program, group, head, column, token, k, v, factor, first, bias = _begin(
+        qkv, members, scale, bias, mask_of_group, per_image, fillers, c, padded, heads, size, columns, masked
+    )
+    width = 3 * heads * c
     qkv += head * c
     to_qkv += head * c
-    width = 3 * heads * c
-    k = _load(qkv + heads * c, token, width, c, padded, column < size)
-    v = _load(qkv + 2 * heads * c, token, width, c, padded, column < size)
-    factor = tl.load(scale)
-    first = tl.where(group % per_image == per_image - 1, fillers, 0)
-    number = tl.load(mask_of_group + group) if masked else 0
-    bias += (number * heads + head) * size * size
     to_k = tl.zeros((columns, padded), tl.float32)
     to_v = tl.zeros((columns, padded), tl.float32)
     for start in range(0, columns, rows):
@@ -136,8 +155,7 @@ def attend_groups(
 ) -> tuple[Tensor, Tensor]:
     """Compute what `promptsr.kernels.attention_operators.attend_groups` does, for qkv in half precision."""
     qkv, members = qkv.contiguous(), members.contiguous()
-    out = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
-    logsum = qkv.new_empty(len(members), heads, members.shape[1], dtype=torch.float32)
+    out, logsum = results_of_groups(qkv, members, scale, heads)
     biases, masked = _biases(qkv, bias, masks), mask_of_group if masks is not None else None
     _forward[(len(members) * heads,)](
         *(qkv, members, scale, biases, members if masked is None else masked, out, logsum, per_image, fillers),

@@ -1,6 +1,7 @@
 """Faster steps where the machine can: compiled, and recorded on a GPU; notes say what it cannot do, and why."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -31,9 +32,8 @@ class Acceleration:
             for block in self._blocks:
                 block.compile(dynamic=False)
         self._untried = compiled
-        self._recordings: dict[tuple[torch.Size, ...], _Recording] | None = None
-        if compiled and fabric.device.type == "cuda" and fabric.world_size == 1:
-            self._recordings = {}
+        recorded = compiled and fabric.device.type == "cuda" and fabric.world_size == 1
+        self._recordings: dict[tuple[torch.Size, ...], _Recording] | None = {} if recorded else None
         self._module = fabric.setup_module(network)
 
     def backward(self, loss_of: LossOf, *inputs: Tensor, last: bool = True) -> Tensor:
@@ -67,11 +67,10 @@ class Acceleration:
 
     def forget(self) -> None:
         """Set the gradients to zero."""
-        gradients = [parameter.grad for parameter in self._network.parameters() if parameter.grad is not None]
         if self._recordings is None:
             self._network.zero_grad(set_to_none=True)
-        elif gradients:  # a recording knows where they lie
-            torch._foreach_zero_(gradients)
+        else:  # recordings know where they lie
+            torch._foreach_zero_([each.grad for each in self._network.parameters() if each.grad is not None])
 
     def take_notes(self) -> tuple[str, ...]:
         """Return a sentence for each thing that is not available; every note is given once."""
@@ -83,10 +82,7 @@ class Acceleration:
             return self._step(loss_of, inputs, last)
         shapes = tuple(tensor.shape for tensor in inputs)
         if shapes not in self._recordings:
-
-            def step(inputs: Sequence[Tensor]) -> Tensor:
-                return self._step(loss_of, inputs, last)
-
+            step = partial(self._step, loss_of, last=last)
             self._recordings[shapes] = _Recording(step, inputs, list(self._network.parameters()))
         return self._recordings[shapes].replay(inputs)
 

@@ -48,12 +48,12 @@ def load_matching(network: nn.Module, paths: Sequence[Path]) -> None:
     common = [name for name, shape in shapes[0].items() if name in wanted and shape == wanted[name].shape]
     if "encoder.weight" not in common:
         raise CheckpointError(f"{paths[0]} has another number of channels than this network: choose other weights.")
-    mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in common}
+    mean = {name: torch.stack([source[name] for source in sources]).mean(0) for name in shapes[0]}
     new = {name: torch.zeros_like(wanted[name]) for name in wanted.keys() - set(common) if _adds(name, common)}
     for name in _LAST_LAYER:
         if name not in common:
-            new[name] = _resampled(torch.stack([source[name] for source in sources]).mean(0), len(wanted[name]))
-    network.load_state_dict(mean | new, strict=False)
+            new[name] = _resampled(mean[name], len(wanted[name]))
+    network.load_state_dict({name: mean[name] for name in common} | new, strict=False)
 
 
 def _resampled(layer: Tensor, outputs: int) -> Tensor:
