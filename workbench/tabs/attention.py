@@ -26,6 +26,7 @@ from workbench.tabs.links import TabSettings, Values, onward
 from workbench.ui import status
 from workbench.ui.color_bar import marked_bar
 from workbench.ui.components import (
+    AGAIN,
     CLICK,
     HEAVY,
     PRIVATE,
@@ -146,21 +147,20 @@ def build() -> TabSettings:
     )
     question = list(settings.asked.values())
     outputs = [whole, maps, table, facts]
-    again = {**PRIVATE, "show_progress": "minimal", **HEAVY}
     changed = [group.release, block.release, jacobian.input]
-    gr.on(changed, toast(attention), question, outputs, api_name="attention", **again | {"api_visibility": "public"})
+    gr.on(changed, toast(attention), question, outputs, api_name="attention", **AGAIN | {"api_visibility": "public"})
     moved = gr.on([x.submit, y.submit], toast(_inside), [image, x, y], [x, y, whole], **PRIVATE)
     clicked = whole.select(toast(_clicked), image, [x, y], **CLICK)
     named = model.input(toast(_blocks), model, [group, block], **PRIVATE)
     found = [
-        button.click(toast(partial(suggest, kind)), [image, model], [x, y], **again)
+        button.click(toast(partial(suggest, kind)), [image, model], [x, y], **AGAIN)
         for kind, button in suggested.items()
     ]
     new = [event(toast(_middle), image, [x, y], **PRIVATE) for event in (sent.success, taken.load_input_event.then)]
     for placed in (moved, clicked, named, *found, *new):
-        placed.success(toast(_attention_inside), question, outputs, **again)
-    opened.select(toast(_opened), [facts, settings.question, *question], outputs, **again)
-    settings.answer(attention, outputs, **again)
+        placed.success(toast(_attention_inside), question, outputs, **AGAIN)
+    opened.select(toast(_opened), [facts, settings.question, *question], outputs, **AGAIN)
+    settings.answer(attention, outputs, **AGAIN)
 
     drawing = draw_button.click(
         toast(figure), question, files, api_name="attention_figure", show_progress="minimal", **HEAVY
@@ -174,7 +174,7 @@ def build() -> TabSettings:
     first_depth = over.select(toast(_if_empty), depth_news, None, **PRIVATE).success(
         run(depth, depth_news), [image, model], deep, **RUN | {"api_visibility": "private"}
     )
-    first_sorted = sorting.select(toast(_if_empty), finding, None, **PRIVATE).success(*sorts, **again)
+    first_sorted = sorting.select(toast(_if_empty), finding, None, **PRIVATE).success(*sorts, **AGAIN)
     for each in (descended, first_depth):
         each.failure(gr.skip, None, depth_news, **PRIVATE)
     # What was made on request belongs to what was set then, and so does what is still to come.

@@ -26,14 +26,19 @@ from workbench.ui.status import idle
 
 HEAVY: dict[str, Any] = {"concurrency_id": NETWORK, "concurrency_limit": 1}
 """Arguments of every event that runs a network: they wait for each other."""
-RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", "show_progress": "hidden"}
+SILENT: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+"""Arguments of events without Gradio's progress bars. It hides them, but otherwise still writes every state of every
+event to every component that any event has ever changed: half of what a browser did while a tab opened."""
+RUN: dict[str, Any] = {**HEAVY, "trigger_mode": "multiple", **SILENT}
 """Arguments of those that a button starts. By default Gradio ignores a press while it still holds the last run, which
 it does for an instant after that has said that it is over."""
-LIGHT: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
+LIGHT: dict[str, Any] = {**SILENT, "trigger_mode": "always_last"}
 """Arguments of events that take an instant. By default Gradio ignores one that comes while the last is being answered;
 so it is answered afterwards, with the inputs of then."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private", **LIGHT}
 """Arguments of events that only the page needs."""
+AGAIN: dict[str, Any] = {**PRIVATE, "show_progress": "minimal", "show_progress_on": None, **HEAVY}
+"""Arguments of those that run a network anew when an input has changed; their outputs fade until it is done."""
 CLICK: dict[str, Any] = {**PRIVATE, "trigger_mode": "multiple"}
 """Arguments of those that say where the click was: afterwards, Gradio would repeat the place of the last one."""
 

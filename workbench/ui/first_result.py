@@ -63,5 +63,5 @@ class FirstResult:
             return self()
 
         js = f"(...values) => window.unlessAwaited('{tab.id}', values)"
-        making = tab.select(toast(make), list(unchanged), None, js=js, **PRIVATE | {"show_progress": "minimal"})
+        making = tab.select(toast(make), list(unchanged), None, js=js, **PRIVATE)
         return making.success(toast(show), list(unchanged), outputs, **PRIVATE)

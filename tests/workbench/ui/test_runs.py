@@ -101,3 +101,14 @@ def test_no_click_is_dropped() -> None:
             [(_, event)] = function.targets
             drawing = ("draw_figure", "figure", "categories", "function", "pack", "_save", "_pack")
             assert event == "click" and function.name in drawing, function.name
+
+
+def test_progress_that_is_hidden_is_written_nowhere() -> None:
+    """Gradio writes each state of an event to every component that any event's progress belongs to, hidden or not."""
+    hidden = [
+        each
+        for each in build().fns.values()
+        if each.show_progress == "hidden" and not str(each.name).startswith("load_example")
+    ]
+    assert len(hidden) > 200
+    assert [each.name for each in hidden if each.show_progress_on != []] == []
