@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError
 
 from tests.offline.sitecustomize import RECORD
 
-# Addresses of documentation (RFC 5737, RFC 3849), and a name that nobody has (RFC 6761).
+# Addresses of documentation (RFC 5737, RFC 3849), and a reserved name (RFC 6761).
 ATTEMPTS = {
     "urllib.request.urlopen('http://192.0.2.1/', timeout=5)": "192.0.2.1",
     "urllib.request.urlopen('http://elsewhere.example/', timeout=5)": "elsewhere.example",

@@ -67,7 +67,7 @@ def attend_groups(
 
     Args:
         qkv: queries, keys and values side by side, B HW x 3C.
-        groups: who attends to whom.
+        groups: the tokens that attend to each other.
         heads: parts that C is divided into.
         scale: factor on the similarities.
         bias: added to the similarities in every group, heads x size x size.

@@ -29,7 +29,7 @@ class Server:
     stated: int | None = None
     """Wrong Content-Length."""
     statuses: list[int] = field(default_factory=list)
-    """Of the next answers, instead of the content."""
+    """Statuses of the next answers, instead of the content."""
     hangs: float = 0.0
     """Seconds before the body."""
     asked: list[dict[str, str]] = field(default_factory=list)

@@ -86,7 +86,7 @@ GROUPS = st.tuples(
 
 @given(GROUPS, st.integers(0, 69))
 def test_attention_in_groups_and_its_gradients(case: tuple[int, int, int, int, bool, bool, int], fillers: int) -> None:
-    """Of any size, with and without bias and masks, with a last group that overlaps the one before it."""
+    """Check any size, with and without bias and masks, with a last group that overlaps the one before it."""
     groups, size, heads, c, biased, masked, seed = case
     fillers = fillers % size if groups > 1 else 0
     tokens = groups * size - fillers

@@ -148,7 +148,7 @@ def test_a_batch_gives_what_each_image_alone_gives(lively: Lively, trained: bool
 
 @torch.no_grad()
 def test_a_block_gives_the_same_bits_alone_and_in_a_batch() -> None:
-    """Of every layer, at the paper's width: no sum depends on how many images there are."""
+    """Check every layer at the paper's width: no sum depends on the number of images."""
     if kernels.why_not():
         pytest.skip(f"torch's products may depend on the batch. {kernels.why_not()}")
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Long work as generators: what is passed on of its steps, and that it ends with whoever runs it."""
+"""Long work as generators: which of its steps are passed on, and that it ends with its caller."""
 
 from collections.abc import Generator
 

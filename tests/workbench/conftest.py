@@ -183,7 +183,7 @@ def browser(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @contextmanager
 def watched(browser: BrowserContext) -> Iterator[list[str]]:
-    """What pages ask of other machines within this context; in the end the pages and what they have kept are gone."""
+    """Record requests of pages to other machines; at the end close the pages and delete their storage."""
     outside: list[str] = []
 
     def watch(request: Request) -> None:
@@ -207,7 +207,7 @@ def watched(browser: BrowserContext) -> Iterator[list[str]]:
 
 @pytest.fixture
 def blank(browser: BrowserContext) -> Iterator[Page]:
-    """A page that shows nothing yet; afterwards it must have asked nobody else, and complained about nothing."""
+    """A blank page; after the test it must have contacted no other host and logged no error."""
     complaints: list[str] = []
     with watched(browser) as outside:
         page = browser.new_page()
@@ -292,7 +292,7 @@ def choose(page: Page, dropdown: str, value: str) -> None:
 
 
 def natural_size(image: Locator) -> tuple[int, int]:
-    """Of the file behind an image, once it is loaded."""
+    """Return the size of the file behind an image, once it is loaded."""
     expect(image).to_have_js_property("complete", True)
     width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
     return width, height

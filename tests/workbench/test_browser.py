@@ -215,7 +215,7 @@ def test_architecture_shows_every_box(page: Page, plain_photo: Path) -> None:
     expect(page.locator("#tour-text")).to_contain_text("Untrained", timeout=PATIENCE)
 
 
-def test_browser_reaches_nobody_else(browser: BrowserContext) -> None:
+def test_the_browser_reaches_no_other_host(browser: BrowserContext) -> None:
     failures: list[str | None] = []
     urls = ["http://192.0.2.1/", "https://elsewhere.example/"]
     with watched(browser) as outside:

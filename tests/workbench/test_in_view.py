@@ -1,4 +1,4 @@
-"""What is on screen belongs to what is set, and button, progress and result are in sight when they matter."""
+"""Results match the settings on screen, and button, progress and result are in sight when they matter."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What programs and assistants see: snippets that work as they stand, and tools in one call."""
+"""Programs and assistants: code snippets run as printed, and each tool answers in one call."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from tests.workbench.conftest import PATIENCE, Server
 
 
 def call(server: Server, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
-    """What an assistant gets of a tool."""
+    """Return the answer of a tool to an assistant."""
 
     async def ask() -> types.CallToolResult:
         async with (

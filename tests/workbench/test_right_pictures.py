@@ -1,4 +1,4 @@
-"""What the page shows and offers is, pixel by pixel, what the command line writes; and the browser draws that."""
+"""The page shows and offers the same pixels that the command line writes, and the browser draws those."""
 
 import base64
 import subprocess
@@ -32,7 +32,7 @@ def grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def oriented(path: Path) -> None:
-    """Turned by a quarter, to be turned back by whoever shows it."""
+    """Write a picture turned by a quarter, with the EXIF orientation that turns it back."""
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(LIGHT).save(path, exif=exif)
@@ -96,7 +96,7 @@ def test_the_page_shows_what_the_command_line_writes(
 
 
 def test_the_browser_draws_the_pixels_of_the_file(page: Page, tmp_path: Path) -> None:
-    """Of the result that the page opens with."""
+    """Check the result that the page opens with."""
     image = page.locator("#magnifier-result img")
     image.wait_for()
     drawn = image.evaluate(

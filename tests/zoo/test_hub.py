@@ -46,7 +46,7 @@ class Hub:
     """Repository whose terms have to be accepted."""
     writable: bool = True
     status: int | None = None
-    """Of every answer, if set."""
+    """Status of every answer, if set."""
     asked: list[str] = field(default_factory=list)
 
     def publish(self, repository: str, revision: str = "main", **files: bytes) -> None:
@@ -286,7 +286,7 @@ def test_commands_take_such_names(hub: Hub, tmp_path: Path, photo: Path, prompts
     assert code == 2 and "shows no model ada/none" in err and not (tmp_path / "no.png").exists()
 
 
-def test_lists_ask_nobody_and_the_page_takes_no_such_name(hub: Hub, tmp_path: Path, promptsr: Run) -> None:
+def test_lists_contact_no_host_and_the_page_refuses_such_names(hub: Hub, tmp_path: Path, promptsr: Run) -> None:
     hub.publish("ada/tiny", model_safetensors=weights(tmp_path))
     assert promptsr("models", "--json", "-")[0] == 0
     with pytest.raises(UserError, match="There is no model hf://ada/tiny"):

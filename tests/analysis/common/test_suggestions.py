@@ -26,7 +26,7 @@ def gradient(values: np.ndarray) -> np.ndarray:
 
 
 def worth(kind: str, hr: Tensor | None, results: list[Tensor], window: tuple[slice, slice]) -> float:
-    """What a kind looks for in a window, larger where there is more of it."""
+    """Return the quantity that a kind maximises over windows."""
     if kind == "disagreement":
         return max(np.abs(grey(a)[window] - grey(b)[window]).mean() for a in results for b in results)
     if kind == "hardest":

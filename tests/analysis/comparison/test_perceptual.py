@@ -21,7 +21,7 @@ FILES = [
     ("dists", "pyiqa/DISTS_weights-f5e65c96.pth"),
     ("dists", "checkpoints/vgg16-397923af.pth"),
 ]
-"""What pyiqa 0.1.16 and torchvision 0.28 load for each, below the folder of `torch.hub`."""
+"""Files that pyiqa 0.1.16 and torchvision 0.28 load for each, below the folder of `torch.hub`."""
 KNOWN = ["model", "psnr_y", "ssim_y", "ms_ssim", "gmsd"]
 
 

@@ -1,4 +1,4 @@
-"""What a network keeps for its way back, against a count by hand, and what is refused for it."""
+"""Memory that a network keeps for its backward pass, against a count by hand, and the sizes refused for it."""
 
 import gc
 import subprocess

@@ -42,7 +42,7 @@ def shown(axes: Axes) -> np.ndarray:
 
 
 def columns(figure: Figure) -> list[Sequence[Axes]]:
-    """Of each model: the window, the map, the area; the scale is the last of all."""
+    """Return window, map and area of each model; the colour scale comes last."""
     return [figure.axes[start : start + 3] for start in range(1, len(figure.axes) - 1, 3)]
 
 

@@ -1,4 +1,4 @@
-"""What readers of the notebooks are told about their functions."""
+"""Feedback to readers of the notebooks about their functions."""
 
 from typing import Any
 

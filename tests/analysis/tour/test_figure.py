@@ -1,4 +1,4 @@
-"""What the figures show: the values of a view, and what was chosen."""
+"""Figures of the tour: the values of a view, and the chosen pixel."""
 
 import io
 from dataclasses import replace

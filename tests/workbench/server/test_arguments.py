@@ -21,7 +21,7 @@ JSON = st.recursive(
 
 @dataclass(frozen=True)
 class Kept:
-    """What a session keeps."""
+    """Session state."""
 
     pixels: torch.Tensor
 

@@ -1,4 +1,4 @@
-"""What handlers hold: the device, one at a time, and nothing of what was refused."""
+"""Handlers hold the device one at a time, and keep nothing of a refused request."""
 
 import threading
 import time

@@ -28,11 +28,11 @@ ODD: list[Any] = [
     {"path": "", "meta": {"_type": "gradio.FileData"}}, [[[[[]]]]], {"value": {"path": "../../x"}}, [1, 2, 3],
 ]  # fmt: skip
 EVENTS: list[Any] = [None, {}, {"index": [3, 4]}, {"index": 0}, {"index": "x"}, {"index": None}, {"point": 2}, [1], "x"]
-"""What a click may say of itself."""
+"""Data of a click event, valid and invalid."""
 
 
 class Visitor:
-    """Somebody who asks without a browser."""
+    """Client without a browser."""
 
     def __init__(self, server: Server, photo: Path, seed: int) -> None:
         self.client = httpx.Client(base_url=server.url, timeout=120)
@@ -54,7 +54,7 @@ class Visitor:
         return body(number, data, self.random.choice(EVENTS)), str(name)
 
     def outcome(self, request: dict[str, Any]) -> str:
-        """What becomes of a request, in a word: "answered", "refused", or what must not be."""
+        """Return "answered" or "refused", or a description of a forbidden outcome."""
         content = json.dumps(request)  # with NaN, which is no JSON
         headers = {"Content-Type": "application/json"}
         joined = self.client.post("/gradio_api/queue/join", content=content, headers=headers)

@@ -1,4 +1,4 @@
-"""`promptsr app --public`, a process of its own: nothing without a login, and nobody takes more than a share."""
+"""`promptsr app --public`, a process of its own: nothing works without a login, and each person gets only a share."""
 
 import sys
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_a_wrong_password_opens_nothing(url: str, password: str) -> None:
         assert client.get("/config").status_code == 401
 
 
-def test_a_login_opens_the_page_and_nobody_sends_a_model(ada: httpx.Client) -> None:
+def test_a_login_opens_the_page_without_a_field_for_models(ada: httpx.Client) -> None:
     config = ada.get("/config").json()
     assert config["title"] == "PromptSR Workbench"
     parts = [(component["type"], component["props"]) for component in config["components"]]
@@ -108,7 +108,7 @@ def test_large_files_are_turned_away_while_they_come(ada: httpx.Client, tmp_path
     assert "exceeded maximum allowed size" in answer.text
 
 
-def test_nobody_fills_the_queue_alone(url: str, ada: httpx.Client, plain_photo: Path) -> None:
+def test_one_person_cannot_fill_the_queue(url: str, ada: httpx.Client, plain_photo: Path) -> None:
     """A name counts, and not the page that is open: sessions are for the asking."""
     image = send(ada, plain_photo)
     question = [image, "shrink", 4, ["promptsr-tiny-x4"], 0, 0, 16, 100, "right"]  # takes seconds

@@ -1,4 +1,4 @@
-"""What a stranger tries at the server without a browser: files, addresses, ways round the queue, others' results."""
+"""Attempts of a client without a browser: files, addresses, ways round the queue, results of other sessions."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,7 +63,7 @@ def test_files_of_the_machine_are_not_served(stranger: httpx.Client, server: Ser
 def test_nothing_but_what_was_sent_is_read(
     stranger: httpx.Client, server: Server, plain_photo: Path, path: str, field: str
 ) -> None:
-    """Of every endpoint that takes a file."""
+    """Check every endpoint that takes a file."""
     single = {"path": "", "meta": {"_type": "gradio.FileData"}, field: path}
     questions = {name: [[single] if name == "failures" else single, *QUESTIONS[name].values()] for name in QUESTIONS}
     for name, data in (questions | {"enlarge": [single, "own-tiny"], "add_models": [[single]]}).items():
@@ -92,7 +92,7 @@ def test_a_name_is_no_script(server: Server, tmp_path: Path) -> None:
     assert "<img" not in str(refusal.value) and "is not an image we read" in str(refusal.value)
 
 
-def test_nobody_passes_the_queue_by(stranger: httpx.Client) -> None:
+def test_the_queue_cannot_be_bypassed(stranger: httpx.Client) -> None:
     for route in ("/gradio_api/run/upscale", "/gradio_api/api/upscale", "/gradio_api/run/predict"):
         answer = stranger.post(route, json={"data": [None, "own-tiny", "bicubic", "auto", "PNG"], "fn_index": 0})
         assert answer.status_code in (401, 403, 404, 405), (route, answer.status_code)
@@ -112,12 +112,12 @@ def test_nobody_passes_the_queue_by(stranger: httpx.Client) -> None:
         "/gradio_api/stream/a/b/c/playlist.m3u8",
     ],
 )
-def test_doors_that_the_page_does_not_need_are_shut(stranger: httpx.Client, server: Server, route: str) -> None:
+def test_routes_that_the_page_does_not_need_are_disabled(stranger: httpx.Client, server: Server, route: str) -> None:
     assert stranger.get(route, follow_redirects=False).status_code in (404, 405)
 
 
 @pytest.mark.parametrize("route", ["vibe-edit/", "undo-vibe-edit/", "process_recording", "stream/x"])
-def test_doors_that_take_something_are_shut(stranger: httpx.Client, route: str) -> None:
+def test_routes_that_take_data_are_disabled(stranger: httpx.Client, route: str) -> None:
     assert stranger.post(f"/gradio_api/{route}", json={}).status_code == 404
 
 

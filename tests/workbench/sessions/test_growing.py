@@ -26,7 +26,7 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def views(photo: Path, *changed: Any) -> list[Picture]:
-    """What is seen until the end."""
+    """Return the pictures that are shown until the end."""
     settings = [*changed, *DEFAULTS[len(changed) :]]
     steps = upscale_tab._upscale(str(photo), "promptsr-tiny-x2", "bicubic", *settings)
     return [decode(Path(step[3])) for step in steps if isinstance(step[3], str)]

@@ -1,4 +1,4 @@
-"""Runs of a visit: a page that is loaded again finds them, others do not, and nobody waits for them for ever."""
+"""Runs of a visit: a page that is loaded again finds them, others do not, and waiting for them ends."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def nothing_kept() -> Iterator[None]:
 
 
 def on_page(name: str, visit: str = "", event: str = "event") -> None:
-    """What follows is asked by this page."""
+    """Make this page the source of the requests that follow."""
     LocalContext.request.set(SimpleNamespace(session_hash=name))  # type: ignore[arg-type]
     LocalContext.event_id.set(event)
     if visit:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.workbench.conftest import PATIENCE, choose, click_at, fill, numbers, open_tab, send
 
 SENT, ROOM = (120, 84), 4
-"""What is shown of `garden`, and how many times larger, so that it fills 512 pixels."""
+"""Size of the part of `garden` that is shown, and its enlargement, which fills 512 pixels."""
 
 
 def test_a_click_shows_the_map_of_that_window(page: Page, garden: Path) -> None:

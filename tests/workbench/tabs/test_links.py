@@ -21,7 +21,7 @@ TABS_WITH_SETTINGS = [name for name in TABS if name != "models"]
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, TabSettings]:
-    """Of every tab, by its name."""
+    """Settings of every tab, by its name."""
     found: list[TabSettings] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "connect", lambda page, tabs, settings: found.extend(settings))

@@ -47,7 +47,7 @@ def follow(page: Page, query: str) -> None:
 
 
 def field(page: Page, name: str) -> Locator:
-    """Of a number or text, in the drawer too."""
+    """Return the input of a number or text, in the drawer too."""
     if name == "upscale-tile":
         open_advanced(page)
     return page.locator(f"#{name}").locator("input, textarea").first

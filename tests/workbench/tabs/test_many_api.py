@@ -95,7 +95,7 @@ def test_more_than_the_limit_are_refused(client: Client, photos: dict[str, Path]
 
 
 class TestStates:
-    """Of a question, without a server."""
+    """States of a question, without a server."""
 
     @pytest.fixture(autouse=True)
     def fresh(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

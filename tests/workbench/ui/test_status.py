@@ -1,4 +1,4 @@
-"""What the page says when an upscaling is finished."""
+"""Sentences of the page about a finished run."""
 
 import numpy as np
 

@@ -101,7 +101,7 @@ def blocks(path: Path, multiple: int, shape: tuple[Any, ...] = FREE) -> Path:
 
 
 def run(path: Path, image: np.ndarray) -> np.ndarray:
-    """What onnxruntime itself makes of an image."""
+    """Return the result of onnxruntime itself."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -50,7 +50,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 MINIMUM = {"OmniSR": 16, "ATD": 8, "SwinIR": 16, "HAT": 16, "SAFMN": 1, "SPAN": 1, "Compact": 1, "RCAN": 1, "DRCT": 1}
 MULTIPLE = {"DRCT": 16}
-"""Of those that do not pad by themselves."""
+"""Size multiples of those that do not pad by themselves."""
 
 
 def build(architecture: str, **settings: Any) -> nn.Module:
