@@ -37,7 +37,7 @@ def folder(compact: nn.Module, own_models: Path) -> Path:
     state = compact.state_dict()
     torch.save({"params_ema": state}, own_models / "real.PTH")
     save_file(state, own_models / "foreign.safetensors")
-    torch.save(state, own_models / "promptsr-x3.pt")  # a name of the list that has no weights of its own
+    torch.save(state, own_models / "promptsr-star-x3.pt")  # a name of the list that has no weights of its own
     torch.save(state, own_models / "promptsr-tiny-x4.pth")  # one that has
     torch.save(state, own_models / "twice.pt")
     write_promptsr(own_models / "twice.safetensors", replace(CONFIG, scale=4))
@@ -52,7 +52,7 @@ def test_every_usable_file_is_listed_and_loaded_by_its_stem(folder: Path, compac
     models = {info.name: info for info in list_models()}
     bundled = {f"{name}-x{s}" for name in ("bicubic", "promptsr", "promptsr-star", "promptsr-tiny") for s in (2, 3, 4)}
     assert models.keys() - bundled == {"real", "foreign", "twice", "resize"}
-    for name in ("real", "foreign", "promptsr-x3"):
+    for name in ("real", "foreign", "promptsr-star-x3"):
         weights = "params_ema" if name == "real" else None
         assert models[name] == ModelInfo(name, 2, PARAMETERS, True, {}, "RealESRGAN Compact", weights)
         model = load_model(name)
@@ -75,7 +75,7 @@ def test_a_file_is_read_once_and_again_when_it_changes(folder: Path, monkeypatch
     monkeypatch.setattr("promptsr.zoo.adapters.load_file", counted)
     first = list_models()
     assert sorted(read) == [
-        "damaged.onnx", "foreign.safetensors", "promptsr-x3.pt", "real.PTH", "resize.onnx", "unsafe.pth",
+        "damaged.onnx", "foreign.safetensors", "promptsr-star-x3.pt", "real.PTH", "resize.onnx", "unsafe.pth",
     ]  # fmt: skip
     assert list_models() == first and len(read) == 6
     os.utime(folder / "real.PTH", ns=(1, 1))
@@ -83,9 +83,9 @@ def test_a_file_is_read_once_and_again_when_it_changes(folder: Path, monkeypatch
 
 
 def test_the_page_offers_them_but_looks_inside_promptsr_only(folder: Path) -> None:
-    assert {"real", "foreign", "resize", "twice", "promptsr-x3"} <= set(page.usable())
+    assert {"real", "foreign", "resize", "twice", "promptsr-star-x3"} <= set(page.usable())
     assert "real" in page.rivals("foreign")
     assert {"twice", "promptsr-tiny-x4"} <= set(page.networks())
-    assert not {"real", "foreign", "resize", "promptsr-x3"} & set(page.networks())
+    assert not {"real", "foreign", "resize", "promptsr-star-x3"} & set(page.networks())
     with pytest.raises(UserError, match="real is no PromptSR network"):
         page.network("real")
