@@ -18,7 +18,7 @@ from promptsr.support.errors import UserError
 from workbench import tools
 from workbench.server.access import is_own, users
 from workbench.server.limits import PUBLIC, Limits, enforce, in_force, read_limits
-from workbench.server.queueing import outlive_pages, refuse_other_requests, share_fairly
+from workbench.server.queueing import let_streams_end, outlive_pages, refuse_other_requests, share_fairly
 from workbench.server.route_guard import RouteGuard
 from workbench.sessions import models, visits
 from workbench.tabs import anchors, architecture, attention, attribution, compare, failures, many, model_list, upscale
@@ -102,6 +102,7 @@ def launch(
     models.postpone_reading()
     page = build(public).queue(max_size=in_force().waiting, api_open=False)  # every request goes through the queue
     share_fairly(page)
+    let_streams_end(page)
     outlive_pages(page, visits.leave)
     refuse_other_requests(page)
     # What is there by now stays. Python would look through all of it for garbage, and so wait until there is a lot.

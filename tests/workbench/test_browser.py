@@ -227,3 +227,22 @@ def test_the_browser_reaches_no_other_host(browser: BrowserContext) -> None:
                 == "failed"
             )
     assert outside == urls and failures == ["net::ERR_NAME_NOT_RESOLVED"] * 2
+
+
+LATE_STREAMS = """const ask = window.fetch;
+window.fetch = async (address, options) => {
+  const answer = await ask(address, options);
+  if (!String(address.url ?? address).includes('/queue/data')) return answer;
+  const wait = {async transform(part, out) { await new Promise(go => setTimeout(go, 30)); out.enqueue(part); }};
+  return new Response(answer.body.pipeThrough(new TransformStream(wait)), answer);
+};"""
+
+
+def test_a_stream_that_ends_late_costs_no_answer(blank: Page, server: Server) -> None:
+    """Gradio reads answers from one stream, which ends with the last; it opens no other before it knows that."""
+    blank.add_init_script(LATE_STREAMS)
+    blank.goto(server.url)
+    expect(blank.locator(".closeup img")).to_have_count(3, timeout=PATIENCE)
+    for tab, result in (("Compare", "#compare-slider img"), ("Architecture", "#tour-views img")):
+        open_tab(blank, tab)
+        expect(blank.locator(result).first).to_be_visible(timeout=PATIENCE)

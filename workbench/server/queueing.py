@@ -1,5 +1,5 @@
-"""Share the queue fairly between people, keep runs whose page is loaded again, and refuse malformed requests with a
-sentence."""
+"""Share the queue fairly between people, lose no answer, keep runs whose page is loaded again, and refuse malformed
+requests with a sentence."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,6 +14,8 @@ from workbench.server.limits import in_force
 NETWORK = "network"
 """Gradio's concurrency id of the handlers that run a network: one at a time."""
 _NOWHERE = {"index": None, "value": None}
+_END = 0.05
+"""Seconds that the end of a stream takes to a browser, beside other work."""
 
 
 def share_fairly(page: gr.Blocks) -> None:
@@ -43,6 +45,26 @@ def share_fairly(page: gr.Blocks) -> None:
         return await push(body, request, username)
 
     replace_method(queue, "push", ("body", "request", "username"), push_fairly)
+
+
+def let_streams_end(page: gr.Blocks) -> None:
+    """Let a page know that its stream of answers has ended before it asks anew; to be called after `page.queue`.
+
+    Gradio ends the stream of a page with the last answer. A page that has not heard of it when its next question is
+    accepted opens no other stream, and waits for ever.
+    """
+    queue = page._queue
+    push = queue.push
+
+    async def push_late(body: Any, request: Any, username: str | None) -> Any:
+        session = body.session_hash
+        ended = session in queue.pending_messages_per_session and not queue.pending_event_ids_session.get(session)
+        accepted = await push(body, request, username)
+        if ended:
+            await asyncio.sleep(_END)
+        return accepted
+
+    replace_method(queue, "push", ("body", "request", "username"), push_late)
 
 
 class _Unread(asyncio.Queue[Any]):

@@ -104,7 +104,7 @@ def test_whatever_a_link_says_is_read_or_named(
         (
             "lam",
             {"scale": ["3"], "model": ["bicubic-x4"]},
-            "Models: there is no bicubic-x4 here, choose one of promptsr-tiny-x3",
+            "Models: there is no bicubic-x4 here, choose one of promptsr-x3",
         ),
         ("attention", {"group": ["9"]}, "The group of a link must be 1 to 4, not 9."),
         ("anchors", {"perplexity": ["nan"]}, "The perplexity of a link must be a number, not nan."),
