@@ -48,7 +48,7 @@ def share_fairly(page: gr.Blocks) -> None:
 
 
 def let_streams_end(page: gr.Blocks) -> None:
-    """Let a page know that its stream of answers has ended before it asks anew; to be called after `page.queue`.
+    """Accept a question after the page has heard that its last stream ended; to be called after `page.queue`.
 
     Gradio ends the stream of a page with the last answer. A page that has not heard of it when its next question is
     accepted opens no other stream, and waits for ever.
