@@ -3,7 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cache, wraps
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 
 from promptsr.zoo.memory import return_freed_memory
 
-_TOKEN = threading.RLock()
+_DEVICE, _NEXT = threading.Lock(), threading.Lock()
+_holder: int | None = None
+"""The thread that holds the device."""
 
 
 @cache
@@ -19,6 +21,23 @@ def devices() -> list[str]:
     """Return the names of the devices of this machine that run networks, the CPU first."""
     mps = ["mps"] if torch.backends.mps.is_available() else []
     return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count())), *mps]
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Hold the device. One who waits for it comes before one who has just given it back: locks alone are not fair."""
+    global _holder
+    if _holder == threading.get_ident():
+        yield
+        return
+    with _NEXT:
+        _DEVICE.acquire()
+    _holder = threading.get_ident()
+    try:
+        yield
+    finally:
+        _holder = None
+        _DEVICE.release()
 
 
 def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +53,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 with closing(handler(*args, **options)) as work:
                     while True:
-                        with _TOKEN:
+                        with _turn():
                             try:
                                 step = next(work)
                             except StopIteration:
@@ -48,7 +67,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(handler)
     def function(*args: Any, **options: Any) -> Any:
         try:
-            with _TOKEN:
+            with _turn():
                 return handler(*args, **options)
         finally:
             return_freed_memory()

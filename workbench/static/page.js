@@ -9,6 +9,22 @@ element.querySelector('.lamp').addEventListener('click', () => {
   localStorage.setItem(LOOK, body.classList.toggle('dark') ? 'dark' : 'light');
 });
 
+// Gradio cancels a run by the id that the server gave it. Until that has come it would send none, and the run went on:
+// so the cancelling waits for it.
+const ask = window.fetch, accepted = new Map(); // answers of the server, by the function that was asked for
+window.fetch = async (address, options) => {
+  const route = String(address.url ?? address).match(/\/(queue\/join|cancel|reset)(\?|$)/)?.[1];
+  if (!route) return ask(address, options);
+  const said = JSON.parse(options.body);
+  if (route === 'queue/join') {
+    const answer = ask(address, options);
+    accepted.set(said.fn_index, answer.then((each) => each.clone().json(), () => ({})));
+    return answer;
+  }
+  if (said.event_id === null && route === 'cancel') said.event_id = (await accepted.get(said.fn_index))?.event_id ?? '';
+  return ask(address, {...options, body: JSON.stringify({...said, event_id: said.event_id ?? ''})});
+};
+
 // Gradio's page for programs, whose own button lies in the footer.
 element.querySelector('.api').addEventListener('click', () => {
   const button = document.querySelector('footer .show-api');

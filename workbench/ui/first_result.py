@@ -1,5 +1,6 @@
 """The result that a tab opens with: made once for all visitors, while the page is idle or for the first of them."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
@@ -8,7 +9,6 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from workbench.server.device import on_device
 from workbench.sessions.pictures import FRESH
 from workbench.ui.components import PRIVATE, nothing, toast
 
@@ -22,26 +22,22 @@ class FirstResult:
 
     def __init__(self, make: Callable[[], tuple[Any, ...]]) -> None:
         self._make = make
+        self._making = threading.Lock()
         self._result: tuple[Any, ...] | None = None
         self._made = 0.0
 
     def __call__(self) -> tuple[Any, ...]:
         """Return it; it is made when it is missing."""
-        if not self.is_ready:
-            self._renew()
-        assert self._result is not None
-        return self._result
+        with self._making:  # once, also if another visitor comes meanwhile
+            if self._result is None or not self.is_ready:
+                self._result = Context().run(self._make)  # its status names no event: it is shown on many pages
+                self._made = time.time()
+            return self._result
 
     @property
     def is_ready(self) -> bool:
         """True if it can be shown at once."""
         return self._result is not None and time.time() - self._made <= FRESH
-
-    @on_device  # it is made once, also if another visitor comes meanwhile
-    def _renew(self) -> None:
-        if not self.is_ready:
-            self._result = Context().run(self._make)  # its status names no event: it is shown on many pages
-            self._made = time.time()
 
     def show(self, tab: gr.Tab, unchanged: Sequence[Any], outputs: Any) -> Dependency:
         """Show it when the tab is opened, but not by a link; its `success` is where to go on from.

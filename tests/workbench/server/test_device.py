@@ -68,6 +68,34 @@ def test_a_generator_lends_the_device_between_its_steps_and_closes_with_its_work
     assert work.closed and work.steps == 2
 
 
+def test_who_waits_comes_before_the_next_step_of_a_long_run() -> None:
+    """As a visitor beside the results that tabs open with, which are made in the background without a pause."""
+
+    class LongRun:
+        def __init__(self) -> None:
+            self.steps, self.found = 0, 0
+            self.begun = threading.Event()
+
+        def run(self) -> Iterator[int]:
+            for _ in range(40):
+                until = time.perf_counter() + 0.02
+                while time.perf_counter() < until:  # busy: who wakes up has to wait for Python's own lock too
+                    pass
+                self.steps += 1
+                self.begun.set()
+                yield self.steps
+
+        def visit(self) -> None:
+            self.found = self.steps
+
+        def __call__(self) -> int:
+            run, visit = on_device(self.run), on_device(self.visit)
+            at_once(lambda: list(run()), lambda: self.begun.wait() and visit())
+            return self.found
+
+    assert max(LongRun()() for _ in range(4)) <= 3
+
+
 def test_one_handler_may_call_another() -> None:
     work = Work()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose, click_at, numbers, open_tab, send
+from tests.workbench.conftest import PATIENCE, Server, choose, click_at, numbers, open_tab, send
 
 
 def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plain_photo: Path) -> None:
@@ -60,18 +60,36 @@ def test_the_place_goes_by_keys_and_by_suggestion(page: Page) -> None:
     assert numbers(page, "attention", *"xy") != (47, 63)
 
 
-@pytest.mark.parametrize("title", ["Over depth", "Categories"])
-def test_an_answer_about_another_photograph_comes_too_late(page: Page, garden: Path, title: str) -> None:
+JOINS = """const ask = window.fetch;
+Object.assign(window, {asked: 0, joined: 0, late: -1});
+window.fetch = async (address, options) => {
+  if (!String(address.url ?? address).includes('/queue/join')) return ask(address, options);
+  const number = window.asked++, answer = await ask(address, options);
+  if (number === window.late) await new Promise(go => setTimeout(go, 4000));
+  window.joined++;
+  return answer;
+};"""
+
+
+@pytest.mark.parametrize(("title", "known"), [("Over depth", True), ("Categories", True), ("Categories", False)])
+def test_an_answer_about_another_photograph_comes_too_late(
+    blank: Page, server: Server, garden: Path, title: str, known: bool
+) -> None:
+    """Also when the browser does not `know` yet the id by which a run is cancelled."""
+    page = blank
+    page.add_init_script(JOINS)
+    page.goto(server.url)
+    expect(page.locator(".closeup img")).to_have_count(3, timeout=PATIENCE)
     open_tab(page, "Attention")
     expect(page.locator("#attention-maps img").first).to_be_visible(timeout=PATIENCE)
-    answers: list[str] = []
-    page.on("response", lambda response: answers.append(response.url) if "queue/data" in response.url else None)
-    sub_tab(page, title)
-    page.wait_for_timeout(300)  # it is at work
+    page.wait_for_function("window.asked === window.joined")
+    late = page.evaluate("known => { window.late = known ? -1 : window.asked + 1; return window.asked + 1; }", known)
+    sub_tab(page, title)  # asks whether there is a result already, and then for it
+    page.wait_for_function("([late, known]) => (known ? window.joined : window.asked) > late", arg=[late, known])
     send(page, garden, "attention")
     expect(page.locator("#attention-facts")).to_contain_text("96 × 68", timeout=PATIENCE)
-    page.wait_for_timeout(3000)
-    assert answers
+    page.wait_for_timeout(4000)
+    assert page.evaluate("window.asked === window.joined")
     expect(page.locator(":is(#attention-depth, #attention-ari) img")).to_have_count(0)
     expect(page.locator(":is(#attention-depth-status .done, #attention-finding p)")).to_have_count(0)
 
