@@ -25,6 +25,13 @@ window.fetch = async (address, options) => {
   return ask(address, {...options, body: JSON.stringify({...said, event_id: said.event_id ?? ''})});
 };
 
+// Gradio says of a list that something was put in whenever it is left: only another value than before is a choice.
+const entered = {};
+document.addEventListener('focusin', ({target}) => {
+  if (target.matches('input[role="combobox"]')) entered[target.closest('.block').id] = target.value;
+});
+window.isChosen = (id) => entered[id] !== (entered[id] = document.querySelector(`#${id} input`).value);
+
 // Gradio's page for programs, whose own button lies in the footer.
 element.querySelector('.api').addEventListener('click', () => {
   const button = document.querySelector('footer .show-api');

@@ -35,6 +35,7 @@ from workbench.ui.components import (
     event_value,
     gallery,
     nothing,
+    on_choice,
     picture,
     table_of,
     toast,
@@ -133,13 +134,13 @@ def build() -> TabSettings:
     outputs = [studied, table, findings, figure, files, news]
     runs = settings.start(study, outputs, api_name="anchors")
     welcomed = _first_result.show(opened, [news, settings.question], outputs)
-    model.input(toast(_last_block), model, block, **PRIVATE)
+    on_choice(model, toast(_last_block), model, block)
     drawing = toast(draw), [plane, studied], plot
     forgetting = _forget, None, [point, facts, shown]
     for each in (*runs, welcomed):
         planes = each.success(toast(_planes), studied, plane, **PRIVATE)
         planes.success(*drawing, **PRIVATE).then(*forgetting, **PRIVATE)
-    plane.input(*drawing, api_name="anchors_plane", **LIGHT).then(*forgetting, **PRIVATE)
+    on_choice(plane, *drawing, api_name="anchors_plane", api_visibility="public").success(*forgetting, **PRIVATE)
     plot.click(toast(_point), None, point, **CLICK).then(
         toast(look), [point, plane, studied], [facts, shown], api_name="anchors_point", **LIGHT
     )

@@ -20,7 +20,19 @@ from workbench.sessions.pictures import new_folder
 from workbench.sessions.places import Place
 from workbench.sessions.uploads import read_photograph, sent_file
 from workbench.tabs.links import TabSettings, Values, onward
-from workbench.ui.components import AGAIN, CLICK, PRIVATE, event_value, gallery, nothing, photo, point, samples, toast
+from workbench.ui.components import (
+    AGAIN,
+    CLICK,
+    PRIVATE,
+    event_value,
+    gallery,
+    nothing,
+    on_choice,
+    photo,
+    point,
+    samples,
+    toast,
+)
 from workbench.ui.first_result import FirstResult
 from workbench.ui.model_choice import model_choice
 from workbench.ui.network_diagram import ON_LOAD, diagram
@@ -89,8 +101,8 @@ def build() -> TabSettings:
     walking = toast(architecture), list(settings.asked.values()), [text, views]
     picked = picture.click(toast(_pick), model, [picture, box, group, block], **CLICK, **_ORDERED)
     picked.then(*walking, api_name="architecture", **{**AGAIN, "api_visibility": "public"})
-    chosen = model.input(toast(_restart), model, [picture, box, group, block], **PRIVATE, **_ORDERED)
-    chosen.success(*walking, **AGAIN)
+    restarted = on_choice(model, toast(_restart), model, [picture, box, group, block], **_ORDERED)
+    restarted.success(*walking, **AGAIN)
     image.select(toast(point), None, [x, y], **CLICK, **_ORDERED).then(*walking, **AGAIN)
     for new_image in (sent.success, taken.load_input_event.then):
         new_image(toast(_middle), image, [x, y], **PRIVATE, **_ORDERED).success(*walking, **AGAIN)

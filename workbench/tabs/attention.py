@@ -34,6 +34,7 @@ from workbench.ui.components import (
     corrected,
     gallery,
     nothing,
+    on_choice,
     photo,
     picture,
     placing_hint,
@@ -151,7 +152,7 @@ def build() -> TabSettings:
     gr.on(changed, toast(attention), question, outputs, api_name="attention", **AGAIN | {"api_visibility": "public"})
     moved = gr.on([x.submit, y.submit], toast(_inside), [image, x, y], [x, y, whole], **PRIVATE)
     clicked = whole.select(toast(_clicked), image, [x, y], **CLICK)
-    named = model.input(toast(_blocks), model, [group, block], **PRIVATE)
+    named = on_choice(model, toast(_blocks), model, [group, block])
     found = [
         button.click(toast(partial(suggest, kind)), [image, model], [x, y], **AGAIN)
         for kind, button in suggested.items()

@@ -29,16 +29,7 @@ from workbench.sessions.places import Place
 from workbench.sessions.uploads import displayable, read_photograph
 from workbench.tabs.links import Question, TabSettings, onward
 from workbench.ui import status
-from workbench.ui.components import (
-    CLICK,
-    LIGHT,
-    PRIVATE,
-    event_value,
-    gallery,
-    photos,
-    picture,
-    toast,
-)
+from workbench.ui.components import CLICK, LIGHT, PRIVATE, event_value, gallery, on_choice, photos, picture, toast
 from workbench.ui.first_result import FirstResult
 from workbench.ui.model_choice import model_choice
 from workbench.ui.samples import SIDES, sample_paths
@@ -119,7 +110,7 @@ def build() -> TabSettings:
             with gr.Tab("Report and tables", elem_id="failures-sub-report"):
                 report = gr.Files(label="Report and tables", interactive=False, elem_id="failures-report")
 
-    model.input(toast(_offer_rivals), [model, against], against, **PRIVATE)
+    on_choice(model, toast(_offer_rivals), [model, against], against)
     settings = TabSettings(
         "failures",
         {"photo": files, "model": model, "against": against, "window": window, "cases": cases},

@@ -38,6 +38,7 @@ from workbench.ui.components import (
     RUN,
     choice,
     nothing,
+    on_choice,
     photo,
     picture,
     run,
@@ -87,7 +88,7 @@ def build(page: gr.Blocks) -> TabSettings:
             results = Results("upscale-results")
             glass = magnifier(TAB, shown)
 
-    model.input(toast(_choose_rival), [model, compared], compared, **PRIVATE)
+    on_choice(model, toast(_choose_rival), [model, compared], compared)
     outputs = [shown, pair, glass.result, growing, news]
     chosen = [file_format, advanced.quality]
     settings = TabSettings(

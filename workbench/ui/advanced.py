@@ -11,7 +11,7 @@ from promptsr.support.errors import UserError
 from workbench.server.arguments import Flag, Real, Text, Whole, validated
 from workbench.server.device import devices
 from workbench.sessions.upscale import MEMORY, UpscaleSettings
-from workbench.ui.components import PRIVATE, choice, tile_size, toast
+from workbench.ui.components import PRIVATE, choice, on_choice, tile_size, toast
 
 _SIZES = {
     "as the model enlarges": "model",
@@ -79,7 +79,7 @@ def drawer(tab: str) -> Drawer:
         return gr.Number(_AMOUNTS.get(size, number), visible=size != first)
 
     size.change(toast(offer), size, amount, **PRIVATE)
-    size.input(toast(suggest), size, amount, **PRIVATE)
+    on_choice(size, toast(suggest), size, amount)
     keys = {"tile": tile, "memory": memory, "ensemble": ensemble, "device": device, "size": size, "amount": amount}
     return Drawer({**keys, "half": half}, quality)
 

@@ -146,6 +146,27 @@ def nothing() -> gr.Error:
     return gr.Error(visible=False, print_exception=False)
 
 
+def on_choice(dropdown: gr.Dropdown, handler: Handler, inputs: Any, outputs: Any, **options: Any) -> Dependency:
+    """Call a handler when a person has chosen another value; `input` also comes whenever the list is left.
+
+    Args:
+        dropdown: of one choice, the first of the inputs.
+        handler: as `toast` returns it, a function.
+        inputs: of the handler.
+        outputs: likewise.
+        options: more arguments of the event.
+    """
+
+    @wraps(handler)
+    def function(value: Any, *values: Any) -> Any:
+        if value is None:
+            raise nothing()
+        return handler(value, *values)
+
+    js = f"(value, ...values) => [window.isChosen('{dropdown.elem_id}') ? value : null, ...values]"
+    return dropdown.input(function, inputs, outputs, js=js, **{**CLICK, **options})
+
+
 # Gradio writes a stub file beside the source of every subclass of a component, so single methods are replaced instead.
 def photo(**options: Any) -> tuple[gr.Image, Dependency]:
     """Return an image input whose handlers get the path of the very file that was sent: nothing is decoded on the way.

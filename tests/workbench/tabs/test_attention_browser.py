@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, Server, choose, click_at, numbers, open_tab, send
+from tests.workbench.conftest import PATIENCE, Server, choose, click_at, fill, numbers, open_tab, send
 
 
 def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plain_photo: Path) -> None:
@@ -58,6 +58,31 @@ def test_the_place_goes_by_keys_and_by_suggestion(page: Page) -> None:
     page.locator("#attention-suggest-disagreement").click()
     expect(facts).not_to_contain_text("47, 63", timeout=PATIENCE)
     assert numbers(page, "attention", *"xy") != (47, 63)
+
+
+def test_a_list_that_is_left_without_a_choice_changes_nothing(page: Page) -> None:
+    """Gradio says that something was put into a list whenever it is left."""
+    open_tab(page, "Attention")
+    facts, block = page.locator("#attention-facts"), page.locator("#attention-block input[type=number]")
+    expect(facts).to_contain_text("block 2", timeout=PATIENCE)  # the last
+    fill(block, "1")
+    expect(facts).to_contain_text("block 1", timeout=PATIENCE)
+    network = page.locator("#attention-model input")
+    before = network.input_value()
+    for sought in ("", "tiny"):
+        network.click()
+        network.press_sequentially(sought)
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(1500)
+        expect(network).to_have_value(before)
+        expect(block).to_have_value("1")
+    expect(facts).to_contain_text("block 1")
+    network.click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(network).not_to_have_value(before)
+    expect(block).not_to_have_value("1", timeout=PATIENCE)  # of another network the last again
+    expect(facts).not_to_contain_text("block 1", timeout=PATIENCE)
 
 
 JOINS = """const ask = window.fetch;
