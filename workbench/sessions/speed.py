@@ -14,6 +14,8 @@ from workbench.sessions.models import BICUBIC
 
 _MOST = 500
 """Rates that are kept, the latest ones."""
+_ENOUGH = 10_000
+"""Pixels; a run over fewer is mostly what every run begins with, and tells nothing of larger ones."""
 _FILE = "speeds.json"
 
 
@@ -25,14 +27,16 @@ class _Rates(BaseModel):
 
 
 def remember(model: str, way: str, pixels: int, seconds: float) -> None:
-    """Keep what a run over so many pixels of input has taken, also for the next start of the program.
+    """Keep what a run over enough pixels of input has taken, also for the next start of the program.
 
     Args:
         model: its name.
         way: how it was run, see `workbench.sessions.upscale.UpscaleSettings.way`.
-        pixels: more than 0.
+        pixels: of the input, of every step.
         seconds: of all of it.
     """
+    if pixels < _ENOUGH:
+        return
     rates = _rates().seconds
     rates.pop(_key(model, way), None)
     rates[_key(model, way)] = seconds / pixels
