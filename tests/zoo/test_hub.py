@@ -330,6 +330,12 @@ def test_bundled_weights_are_published_with_their_scores(hub: Hub) -> None:
     assert len(hub.asked) > asked
 
 
+def test_the_card_of_a_mean_says_so(hub: Hub) -> None:
+    push_to_hub("promptsr-x4", "ada/x4")
+    runs = read_info(WEIGHTS / "promptsr-x4.safetensors")["mean_of"]
+    assert f"The mean of {len(runs)} runs on the folders a, b, shrunk by bicubic" in card_of(hub, "ada/x4")[1]
+
+
 @pytest.mark.parametrize("kind", ["path", "model", "network"])
 def test_networks_of_ones_own_are_published_without_scores(hub: Hub, tmp_path: Path, kind: str) -> None:
     """Under the name of bundled weights too: scores belong to weights, not to names."""
