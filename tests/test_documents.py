@@ -96,6 +96,15 @@ def test_checks_of_maps_are_the_measured_ones() -> None:
     assert told == [" | ".join(model) for model in models] and len(told) == 6
 
 
+def test_mean_diffusion_indices_are_the_measured_ones() -> None:
+    [told] = re.findall(r"^\| DI \| (.*) \|$", README, re.MULTILINE)
+    results = (ROOT / "benchmarks/results/lam-study.md").read_text()
+    measured = dict(re.findall(r"^\| (\w[\w-]*) \| (\d[^|]*) \|", results, re.MULTILINE))
+    order = ("bicubic", "promptsr-tiny", "promptsr-x4", "IMDN", "SMFANet", "HPINet", "CRAFT")
+    assert told.split(" | ") == [next(di for name, di in measured.items() if name.startswith(each)) for each in order]
+    assert len(measured) == 7
+
+
 @pytest.mark.parametrize("row", THREATS, ids=[row[0] for row in THREATS])
 def test_every_threat_has_a_defence_and_tests(row: list[str]) -> None:
     hazard, defence, tests = row
