@@ -182,7 +182,7 @@ const asLoaded = (tab) => {
   return {query: before[SETTINGS + tab] ?? '', how: 'remembered'};
 };
 let wanted = asLoaded;
-window.arrival = () => JSON.stringify({visit, tab: new URLSearchParams(location.search).get('tab')});
+window.arrival = () => JSON.stringify({visit, tab: new URLSearchParams(location.search).get('tab') ?? going ?? null});
 window.openTabs = () => {
   for (const button of document.querySelectorAll('[id$="-opening"]')) {
     const tab = button.id.replace('-opening', '');

@@ -310,10 +310,11 @@ def connect(page: gr.Blocks, tabs: gr.Tabs, settings: Sequence[TabSettings]) -> 
         except ValidationError as error:
             raise nothing() from error
         visits.enter(arrival.visit)
-        tab = arrival.tab
-        if tab is not None and tab not in list(TABS):
-            raise UserError(f"There is no tab {tab}: a link names one of {', '.join(TABS)}.")
-        return gr.Tabs(selected=tab or next(iter(TABS)))
+        if arrival.tab is None:  # the first tab is open, unless another has been clicked by now
+            raise nothing()
+        if arrival.tab not in list(TABS):
+            raise UserError(f"There is no tab {arrival.tab}: a link names one of {', '.join(TABS)}.")
+        return gr.Tabs(selected=arrival.tab)
 
     gr.on([page.load, moved.click], toast(select), asking, tabs, js="() => [window.arrival()]", **PRIVATE)
     for each in settings:
