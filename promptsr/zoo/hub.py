@@ -178,13 +178,13 @@ def model_card(network: PromptSR, repository: str, info: dict[str, Any], license
 
 def _training(info: dict[str, Any]) -> str:
     """Describe the training in a sentence or two; `info` may come from any file."""
-    train = info.get("train")
+    runs, train = info.get("mean_of"), info.get("train")
+    if isinstance(runs, list) and all(isinstance(each, dict) for each in runs):
+        return " ".join([f"The mean of {len(runs)} runs.", *map(_training, runs)])
     if not isinstance(train, dict) or not isinstance(train.get("data"), list):
         return "The weights do not say on which photographs they were trained."
     start = " from earlier weights" if train.get("init") else ""
-    runs = info.get("mean_of")
-    made = f"The mean of {len(runs)} runs" if isinstance(runs, list) else f"Trained{start} for {info.get('step')} steps"
-    text = f"{made} on the folders {', '.join(map(str, train['data']))}"
+    text = f"Trained{start} for {info.get('step')} steps on the folders {', '.join(map(str, train['data']))}"
     text += " with LR images of their own." if train.get("data_lr") else ", shrunk by bicubic interpolation."
     if isinstance(psnr := info.get("validation_psnr_y"), float) and (images := train.get("validation")):
         text += f" {psnr:.2f} dB PSNR-Y on {train.get('validation_images') or 'the'} images of {images}."

@@ -332,8 +332,10 @@ def test_bundled_weights_are_published_with_their_scores(hub: Hub) -> None:
 
 def test_the_card_of_a_mean_says_so(hub: Hub) -> None:
     push_to_hub("promptsr-x4", "ada/x4")
-    runs = read_info(WEIGHTS / "promptsr-x4.safetensors")["mean_of"]
-    assert f"The mean of {len(runs)} runs on the folders a, b, shrunk by bicubic" in card_of(hub, "ada/x4")[1]
+    runs, text = read_info(WEIGHTS / "promptsr-x4.safetensors")["mean_of"], card_of(hub, "ada/x4")[1]
+    assert f"The mean of {len(runs)} runs. Trained from earlier weights for 9001 steps on the folders a, b, " in text
+    assert "for 400 steps on the folders hr with LR images of their own." in text
+    assert "for 400 steps on the folders a, b, train-70, train-half, shrunk by bicubic" in text
 
 
 @pytest.mark.parametrize("kind", ["path", "model", "network"])
