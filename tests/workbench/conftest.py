@@ -50,6 +50,16 @@ LEFT = """addEventListener('beforeunload', () => {
   console.error = () => {};
   addEventListener('unhandledrejection', event => event.preventDefault());
 });"""  # Gradio aborts there what it still waits for, and complains of it to a page that is on its way out
+JOINS = """const ask = window.fetch;
+Object.assign(window, {asked: 0, joined: 0, late: -1});
+window.fetch = async (address, options) => {
+  if (!String(address.url ?? address).includes('/queue/join')) return ask(address, options);
+  const number = window.asked++, answer = await ask(address, options);
+  if (window.late === 'all' || window.late === number) await new Promise(go => setTimeout(go, 4000));
+  window.joined++;
+  return answer;
+};"""
+"""Counts questions to the server and its answers that accept them, of which that to `late`, or all, comes late."""
 
 
 huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, Server, choose, click_at, fill, numbers, open_tab, send
+from tests.workbench.conftest import JOINS, PATIENCE, Server, choose, click_at, fill, numbers, open_tab, send
 
 
 def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plain_photo: Path) -> None:
@@ -83,17 +83,6 @@ def test_a_list_that_is_left_without_a_choice_changes_nothing(page: Page) -> Non
     expect(network).not_to_have_value(before)
     expect(block).not_to_have_value("1", timeout=PATIENCE)  # of another network the last again
     expect(facts).not_to_contain_text("block 1", timeout=PATIENCE)
-
-
-JOINS = """const ask = window.fetch;
-Object.assign(window, {asked: 0, joined: 0, late: -1});
-window.fetch = async (address, options) => {
-  if (!String(address.url ?? address).includes('/queue/join')) return ask(address, options);
-  const number = window.asked++, answer = await ask(address, options);
-  if (number === window.late) await new Promise(go => setTimeout(go, 4000));
-  window.joined++;
-  return answer;
-};"""
 
 
 @pytest.mark.parametrize(("title", "known"), [("Over depth", True), ("Categories", True), ("Categories", False)])

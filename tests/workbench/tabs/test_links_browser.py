@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.workbench.conftest import (
+    JOINS,
     PATIENCE,
     Server,
     choose,
@@ -121,21 +122,9 @@ def test_tabs_are_entries_of_the_history_each_once(page: Page) -> None:
     assert page.evaluate("history.length") == length + len(TABS)
 
 
-LATE = """const ask = window.fetch;
-Object.assign(window, {asked: 0, joined: 0});
-window.fetch = async (address, options) => {
-  if (!String(address.url ?? address).includes('/queue/join')) return ask(address, options);
-  window.asked++;
-  const answer = await ask(address, options);
-  await new Promise(go => setTimeout(go, 2000));
-  window.joined++;
-  return answer;
-};"""
-
-
 def test_a_tab_that_is_clicked_while_the_page_opens_stays_open(blank: Page, server: Server) -> None:
     """The server, when it is slow, says only later where the page opens."""
-    blank.add_init_script(LATE)
+    blank.add_init_script(JOINS + "window.late = 'all';")
     blank.goto(server.url)
     blank.wait_for_function("window.asked > 0")
     open_tab(blank, "Failures")
