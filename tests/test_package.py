@@ -97,7 +97,7 @@ def test_upscale_with_bundled_weights(place: Path) -> None:
     run(place, "promptsr", "upscale", "photo.png", "--output", "big.png")
     pixels = decode(place / "big.png").color.astype(int)
     assert pixels.shape == (160, 216, 3)
-    expected = Upscaler(load_model("promptsr-tiny-x4"))(decode(place / "photo.png")).picture.color
+    expected = Upscaler(load_model("promptsr-x4"))(decode(place / "photo.png")).picture.color
     assert abs(pixels - expected).max() <= 1  # of 255: the number of threads may differ
 
 

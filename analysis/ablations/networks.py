@@ -134,9 +134,7 @@ def switched_off_series(model: SRModel) -> list[SRModel]:
     """
     network = model.network
     if not isinstance(network, PromptSR) or network.config != row_config(network.config, TABLE_IV[-1]):
-        raise UserError(
-            f"{model.name} is not a PromptSR with all three promptings: choose one, such as promptsr-tiny-x4."
-        )
+        raise UserError(f"{model.name} is not a PromptSR with all three promptings: choose one, such as promptsr-x4.")
     parts = {
         "all three switched off": switched(network, anchor=False, coarse=False, fine=False),
         "anchor only": switched(network, coarse=False, fine=False),
@@ -179,5 +177,5 @@ def update_off(model: SRModel) -> SRModel:
 def promptsr_of(model: SRModel) -> PromptSR:
     """Return the network of a PromptSR; raise a `UserError` for any other model."""
     if not isinstance(model.network, PromptSR):
-        raise UserError(f"{model.name} is not a PromptSR: choose one, such as promptsr-tiny-x4.")
+        raise UserError(f"{model.name} is not a PromptSR: choose one, such as promptsr-x4.")
     return model.network

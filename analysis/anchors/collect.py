@@ -180,7 +180,7 @@ def prompting_network(model: SRModel, block: int | None) -> PromptSR:
     """
     network = model.network
     if not isinstance(network, PromptSR) or not network.config.anchor_prompting:
-        raise UserError(f"{model.name} has no anchor prompts: choose a PromptSR, such as promptsr-tiny-x4.")
+        raise UserError(f"{model.name} has no anchor prompts: choose a PromptSR, such as promptsr-x4.")
     if block is not None and not 1 <= block <= network.config.blocks_per_group:
         raise ConfigError(
             f"{model.name} has {network.config.blocks_per_group} blocks in a residual group: choose a block from 1 to "

@@ -1,6 +1,6 @@
 """Separation of anchor prompts by residual group and image category: trained, untrained, and without their update.
 
-model, images = load_model("promptsr-tiny-x4"), find_image_set(Path("categories"))
+model, images = load_model("promptsr-x4"), find_image_set(Path("categories"))
 collected = finish(collect_variants(model, images, Path("out/collected")))
 result = finish(analyse(collected))
 result.to_dict(), result.points["trained"], result.planes

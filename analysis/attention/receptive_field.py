@@ -1,6 +1,6 @@
 """Effective receptive field of a model (Luo et al., NeurIPS 2016), at its output and over depth.
 
-field = receptive_field(load_model("promptsr-tiny-x4"), [image])
+field = receptive_field(load_model("promptsr-x4"), [image])
 field.map  # H x W, the share of each input pixel
 field.extent(0.5).area
 """

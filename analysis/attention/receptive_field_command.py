@@ -59,7 +59,7 @@ def receptive_field(
 
     models = load_models(model)
     if depth and not any(isinstance(each.network, PromptSR) for each in models):
-        raise UserError("--depth looks into the blocks of a PromptSR: add one, such as --model promptsr-tiny-x4.")
+        raise UserError("--depth looks into the blocks of a PromptSR: add one, such as --model promptsr-x4.")
     scale = common_scale(models)
     skipped: dict[str, str] = {}
     if image.is_dir():

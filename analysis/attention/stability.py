@@ -4,7 +4,7 @@ A category is the index of a largest similarity (eq. 7 and 10), so it jumps wher
 with the categories held as they were shows how the network would react without jumps. A fresh network with a bicubic
 skip returns bicubic interpolation: its features tell more than its result.
 
-model = load_model("promptsr-tiny-x4")
+model = load_model("promptsr-x4")
 study = finish(stability([model, untrained(model)], image))
 study.layers, study.results, study.steps
 """

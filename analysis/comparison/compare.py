@@ -1,7 +1,7 @@
 """Several models on one image: their results, their scores, and the same region of all of them.
 
 lr, hr = ...  # 1 x 3 x H x W and 1 x 3 x sH x sW
-comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-tiny-x4")], lr, hr))
+comparison = finish(compare([load_model("bicubic-x4"), load_model("promptsr-x4")], lr, hr))
 comparison.results[1].psnr_y
 comparison.rows  # with MS-SSIM and GMSD, a table for pandas
 """

@@ -1,6 +1,6 @@
 """Similarity of features between layers and between networks: linear CKA (Kornblith et al., ICML 2019).
 
-models = [load_model("promptsr-tiny-x4"), load_model("IMDN_x4.pth")]
+models = [load_model("promptsr-x4"), load_model("IMDN_x4.pth")]
 study = finish(similarity_study(models, find_pairs(Path("Set14/HR"), None)))
 study.table
 """

@@ -1,6 +1,6 @@
 """Spectrum of a result's error: at which frequencies detail is missing, and at which it is invented.
 
-models = [load_model("bicubic-x4"), load_model("promptsr-tiny-x4")]
+models = [load_model("bicubic-x4"), load_model("promptsr-x4")]
 study = finish(spectrum_study(models, find_pairs(Path("Set14/HR"), None)))
 study.bands, study.images, study.impulses
 """

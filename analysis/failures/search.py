@@ -1,6 +1,6 @@
 """Failure cases: where in a folder of images a model loses most to others, by blur or by artefacts (Fig. 9).
 
-model, peer = load_model("promptsr-tiny-x4"), load_model("HPINet-M-x4.pth")
+model, peer = load_model("promptsr-x4"), load_model("HPINet-M-x4.pth")
 study = finish(find_failures(model, [peer], find_pairs(Path("Set14/HR"), None)))
 study.cases[0].image, study.cases[0].kind, study.cases[0].loss_db
 """

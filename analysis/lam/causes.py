@@ -1,6 +1,6 @@
 """Causes of a window with their sign, for several models: squares of the input, and parts of a PromptSR.
 
-causes = finish(find_causes([load_model("promptsr-tiny-x4")], lr, Region(x=120, y=88, size=16), hr=hr, side=64))
+causes = finish(find_causes([load_model("promptsr-x4")], lr, Region(x=120, y=88, size=16), hr=hr, side=64))
 causes.squares, causes.interventions
 """
 

@@ -1,6 +1,6 @@
 """Are local attribution maps true on average? Deletion, insertion and sanity over many windows of a folder of images.
 
-models = [load_model("promptsr-tiny-x4"), load_model("IMDN_x4.pth")]
+models = [load_model("promptsr-x4"), load_model("IMDN_x4.pth")]
 finish(study(models, find_pairs(Path("Set14/HR"), None))).means
 """
 

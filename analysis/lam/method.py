@@ -1,6 +1,6 @@
 """Local attribution maps: which input pixels made this window of the result? (Gu and Dong, CVPR 2021.)
 
-lam = LocalAttributionMap(load_model("promptsr-tiny-x4"))
+lam = LocalAttributionMap(load_model("promptsr-x4"))
 attribution = lam.explain(image, Region(x=120, y=88, size=16))
 attribution.map  # H x W in [0, 1]
 """

@@ -1,6 +1,6 @@
 """Attribute one window with several models, and compare what they make of it: the one run behind every interface.
 
-explanation = finish(explain_window([load_model("promptsr-tiny-x4")], lr, Region(x=120, y=88, size=16)))
+explanation = finish(explain_window([load_model("promptsr-x4")], lr, Region(x=120, y=88, size=16)))
 explanation.attributions[0].di
 """
 

@@ -1,6 +1,6 @@
 """How far models look on average: the diffusion index (DI) of local attribution maps over many regions of many images.
 
-models = [load_model("bicubic-x4"), load_model("promptsr-tiny-x4")]
+models = [load_model("bicubic-x4"), load_model("promptsr-x4")]
 result = finish(study(models, find_pairs(Path("Set14/HR"), None)))
 result.means, result.differences
 """

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from promptsr.cli.console import JsonOption, check_targets, complain, follow, log, show
 from promptsr.support.errors import UserError
+from promptsr.zoo.default import BEST
 
 
 def paper(
@@ -18,7 +19,7 @@ def paper(
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A PromptSR for x4: a name from `promptsr models`, or a checkpoint.")
-    ] = "promptsr-tiny-x4",
+    ] = BEST,
     against: Annotated[
         list[str] | None,
         typer.Option(

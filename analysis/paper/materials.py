@@ -20,6 +20,7 @@ from promptsr.imaging.folders import search_images
 from promptsr.support.errors import ConfigError, UserError
 from promptsr.support.files import digest
 from promptsr.zoo.checkpoints import save_checkpoint
+from promptsr.zoo.default import BEST
 from promptsr.zoo.listing import first_opponent, list_models
 from promptsr.zoo.load import load_models
 from promptsr.zoo.sr_model import SRModel
@@ -160,7 +161,7 @@ class Materials:
 def prepare(
     out: Path,
     *,
-    model: str = "promptsr-tiny-x4",
+    model: str = BEST,
     against: Sequence[str] = (),
     photographs: Path | None = None,
     categories: Path | None = None,

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
@@ -14,11 +15,13 @@ from rich.table import Column, Table
 
 from promptsr.cli.console import JsonOption, check_targets, complain, log, name_weights, progress_bar, show
 from promptsr.support.errors import ConfigError, UserError
+from promptsr.zoo.default import BEST, FAST, LARGEST, default_model
 
 if TYPE_CHECKING:
     from promptsr.cli.upscale_plan import Job
     from promptsr.imaging import Header, Picture
-    from promptsr.inference.upscaler import Upscaler
+    from promptsr.inference.upscaler import Estimate, Upscaler
+    from promptsr.zoo.sr_model import SRModel
 
 _LARGE = 2**25
 """Pixels of a result from which on its size and its needs are told before the work."""
@@ -30,8 +33,14 @@ def upscale(
         str, typer.Option("--output", "-o", help="A file for one image; else a folder (made when missing).")
     ],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A name from `promptsr models`, or a checkpoint.")
-    ] = "promptsr-tiny-x4",
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A name from `promptsr models`, or a checkpoint.",
+            show_default=f"{BEST}; of more than {LARGEST:,} pixels {FAST}",
+        ),
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="Another scale than the model's, such as 2.5.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels of the result; with --height it fits within both.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels of the result.")] = None,
@@ -75,20 +84,30 @@ def upscale(
     if skip_existing and overwrite:
         raise ConfigError("--skip-existing and --overwrite exclude each other: choose one.")
     check_targets([], json_target)
-    loaded = load_model(model)
-    upscaler = Upscaler(
-        self_ensemble(loaded) if ensemble else loaded,
-        tile=_parse_tile(tile),
-        overlap=overlap,
-        memory_budget=memory << 20,
-        device=device,
-        half=half,
-        size=Size(scale, width, height, max_side),
-    )
+    size = Size(scale, width, height, max_side)
+
+    @cache
+    def worker(name: str) -> _Worker:
+        loaded = load_model(name)
+        upscaler = Upscaler(
+            self_ensemble(loaded) if ensemble else loaded,
+            tile=_parse_tile(tile),
+            overlap=overlap,
+            memory_budget=memory << 20,
+            device=device,
+            half=half,
+            size=size,
+        )
+        return _Worker(f"{name}+" if ensemble else name, loaded, upscaler)
+
+    def worker_for(header: "Header") -> _Worker:
+        return worker(model or default_model(header.height * header.width * header.frames))
 
     def size_of(header: "Header") -> tuple[int, int]:
-        estimate = upscaler.estimate(header.height, header.width, bit_depth=header.bit_depth, alpha=header.alpha)
+        estimate = worker_for(header).estimate(header)
         return estimate.height, estimate.width
+
+    worker(model or BEST)  # refuses what no image can be enlarged with
 
     existing = "skip" if skip_existing else "overwrite" if overwrite else None
     only = None if frame is None else frame - 1
@@ -103,10 +122,12 @@ def upscale(
                 _say(f"{path} {reason}: left out")
             for path, reason in failed:
                 complain(f"{path}: {reason}")
+            if model is None and any(worker_for(job.header) is not worker(BEST) for job in planned.jobs):
+                _say(f"Above {LARGEST:,} pixels the network is {FAST}: `-m {BEST}` is better, and slower.")
         with progress_bar(shown=ranks.first) as bar:
             for job in planned.jobs[ranks.rank :: ranks.world]:
                 try:
-                    done.append(_do(job, upscaler, only, quality, bar))
+                    done.append(_do(job, worker_for(job.header), only, quality, bar))
                 except UserError as error:
                     # One bad file spoils neither the others of a batch nor the exit code.
                     if len(planned.jobs) + len(planned.failed) == 1:
@@ -119,14 +140,13 @@ def upscale(
         places = {str(job.source): place for place, job in enumerate(planned.jobs)}
         done.sort(key=lambda each: places[each.input])
         result = {
-            "model": f"{model}+" if ensemble else model,
             "images": [asdict(each) for each in done],
             "skipped": list(map(str, planned.skipped)),
             "left_out": [{"input": str(path), "reason": reason} for path, reason in planned.left_out],
             "failed": [{"input": str(path), "reason": reason} for path, reason in failed],
         }
         table = _table(done)
-        name_weights([loaded], result, table)
+        name_weights((worker_for(job.header).model for job in planned.jobs), result, table)
         show(result, table, json_target)
         if planned.skipped:
             _say(f"{len(planned.skipped)} results were there already and have been kept.")
@@ -135,12 +155,26 @@ def upscale(
         raise UserError(f"{len(failed)} of {of} images could not be upscaled; see above.")
 
 
+@dataclass(frozen=True)
+class _Worker:
+    """A model at work."""
+
+    name: str
+    model: "SRModel"
+    upscaler: "Upscaler"
+
+    def estimate(self, header: "Header") -> "Estimate":
+        """Estimate what one frame takes."""
+        return self.upscaler.estimate(header.height, header.width, bit_depth=header.bit_depth, alpha=header.alpha)
+
+
 @dataclass
 class _Done:
     """A result, as it is reported."""
 
     input: str
     output: str
+    model: str
     width: int = 0
     height: int = 0
     frames: int = 0
@@ -158,16 +192,15 @@ class _Done:
             _say(f"{self.input}: {text}")
 
 
-def _do(job: "Job", upscaler: "Upscaler", only: int | None, quality: int, bar: Bar) -> _Done:
+def _do(job: "Job", worker: _Worker, only: int | None, quality: int, bar: Bar) -> _Done:
     """Upscale one file, all its frames, and write the result."""
     from promptsr.imaging import decode, decode_frames
     from promptsr.imaging.frames import write_frames
     from promptsr.support.progress import finish
 
-    header = job.header
-    estimate = upscaler.estimate(header.height, header.width, bit_depth=header.bit_depth, alpha=header.alpha)
+    header, estimate = job.header, worker.estimate(job.header)
     _check_space(job.target, estimate.pixels * header.frames * (3 + header.alpha) * header.bit_depth // 8)
-    done = _Done(str(job.source), str(job.target))
+    done = _Done(str(job.source), str(job.target), worker.name)
     done.say(job.note)
     if estimate.pixels > _LARGE:
         _say(
@@ -180,7 +213,7 @@ def _do(job: "Job", upscaler: "Upscaler", only: int | None, quality: int, bar: B
     def enlarged(picture: "Picture") -> "Picture":
         note = f"frame {done.frames + 1} of {header.frames}" if header.frames > 1 else ""
         result = finish(
-            upscaler.stream(picture),
+            worker.upscaler.stream(picture),
             # The tiles of all frames, so that the time left is right.
             lambda step: bar.update(
                 task, completed=done.frames * step.total + step.done, total=header.frames * step.total, note=note
@@ -246,11 +279,11 @@ def _check_space(target: Path, size: int) -> None:
 
 def _table(done: list[_Done]) -> Table:
     paths = (Column(name, overflow="fold") for name in ("input", "output"))
-    table = Table(*paths, "size", "tile", "seconds")
+    table = Table(*paths, "model", "size", "tile", "seconds")
     for each in done:
         frames = f", {each.frames} frames" if each.frames > 1 else ""
         size, side = f"{each.width} x {each.height}{frames}", str(each.tile or "whole")
-        table.add_row(each.input, each.output, size, side, f"{each.seconds:.1f}")
+        table.add_row(each.input, each.output, each.model, size, side, f"{each.seconds:.1f}")
     return table
 
 

@@ -41,10 +41,32 @@ def test_process_writes_what_the_upscaler_makes(promptsr_process: Process, photo
 def test_self_ensemble_is_the_mean_of_eight(result: Result, photo: Path, tmp_path: Path) -> None:
     target = tmp_path / "big.png"
     found = result("upscale", photo, "-o", target, "-m", "promptsr-tiny-x2", "--self-ensemble")
-    assert found["model"] == "promptsr-tiny-x2+"
+    assert found["images"][0]["model"] == "promptsr-tiny-x2+"
     model = load_model("promptsr-tiny-x2")
     np.testing.assert_array_equal(decode(target).color, Upscaler(self_ensemble(model))(decode(photo)).picture.color)
     assert (decode(target).color != Upscaler(model)(decode(photo)).picture.color).any()
+
+
+def test_the_best_network_unless_an_image_is_large(
+    promptsr: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = decode(photo)
+    encode(replace(small, color=np.concatenate([small.color, small.color[:1]])), photo.parent / "taller.png")
+    frames = [Image.fromarray(small.color), Image.fromarray(255 - small.color)]
+    frames[0].save(photo.parent / "moving.png", save_all=True, append_images=frames[1:], duration=40)
+    monkeypatch.setattr("promptsr.zoo.default.LARGEST", small.height * small.width)
+    out = tmp_path / "out"
+    code, report, err = promptsr("upscale", photo.parent, "-o", out, "--json", "-")
+    assert code == 0, err
+    taken = {Path(each["input"]).name: each["model"] for each in json.loads(report)["images"]}
+    small_one, best = "promptsr-tiny-x4", "promptsr-x4"
+    assert taken == {"moving.png": small_one, photo.name: best, "taller.png": small_one}
+    assert err.count("`-m promptsr-x4` is better, and slower") == 1
+    for name in (photo.name, "taller.png"):
+        expected = Upscaler(load_model(taken[name]))(decode(photo.parent / name)).picture
+        np.testing.assert_array_equal(decode(out / name).color, expected.color)
+    code, report, err = promptsr("upscale", photo.parent, "-o", tmp_path / "all", "-m", best, "--json", "-")
+    assert {each["model"] for each in json.loads(report)["images"]} == {best} and "slower" not in err
 
 
 def test_two_runs_write_the_same_bytes(promptsr_process: Process, photo: Path, tmp_path: Path) -> None:

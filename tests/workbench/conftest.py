@@ -153,7 +153,7 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """128 x 160 pixels where promptsr-tiny-x4 loses no window of 84 to bicubic-x4 or to own-tiny."""
+    """128 x 160 pixels where no bundled network for x4 loses a window of 84 to bicubic-x4 or to own-tiny."""
     path = tmp_path_factory.mktemp("photos") / "cat.png"
     Image.fromarray(data.chelsea()[60:220, 100:228]).save(path)
     return path

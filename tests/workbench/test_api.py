@@ -119,7 +119,7 @@ def test_advanced_settings_are_those_of_the_command(
         ("anchors", {"per_category": 1}, "Take 2 to 500 images per category, not 1."),
         ("anchors", {"per_category": 10**6}, "Take 2 to 500 images per category"),
         ("anchors", {"seed": -1}, "The seed must be 0 or more"),
-        ("anchors", {"block": 3}, "greater than maximum"),
+        ("anchors", {"block": 3}, "own-tiny has 2 blocks in a residual group: choose a block from 1 to 2, not 3."),
         ("architecture", {"model": "bicubic-x4"}, "bicubic-x4 is no PromptSR network"),
         ("architecture", {"group": 5}, "There is no block 1 in group 5: this network has 4 groups of 2 blocks."),
         ("architecture", {"block": 0}, "There is no block 0 in group 2"),

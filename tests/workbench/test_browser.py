@@ -88,8 +88,8 @@ def test_the_result_is_seen_while_it_grows(page: Page, tmp_path: Path) -> None:
 def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
     """Only one network runs at a time: the next one can start because the one before has stopped."""
     for tab, field, value, running in (
-        ("upscale", "tile", "8", r"\d+ of \d+ tiles"),
-        ("compare", "tile", "8", r"\d+ of \d+ tiles"),
+        ("upscale", "tile", "16", r"\d+ of \d+ tiles"),
+        ("compare", "tile", "16", r"\d+ of \d+ tiles"),
         ("lam", "steps", "200", r"Refining: .*: \d+ of \d+ steps"),
         ("anchors", "images", "40", r"[1-9]\d* of 240 images"),
     ):
@@ -117,7 +117,7 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tab", "field", "slow", "quick"), [("upscale", "tile", "8", "32"), ("lam", "steps", "200", "2")]
+    ("tab", "field", "slow", "quick"), [("upscale", "tile", "16", "32"), ("lam", "steps", "200", "2")]
 )
 def test_a_stopped_run_says_nothing_about_the_next(
     page: Page, garden: Path, tab: str, field: str, slow: str, quick: str

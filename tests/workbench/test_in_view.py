@@ -11,8 +11,8 @@ from workbench.ui.tab_header import TABS
 
 SIZES = [(1440, 900), (1280, 720), (390, 844)]
 SETTINGS = {
-    "upscale": ("#upscale-tile", "8", "32", "#upscale-slider img"),
-    "compare": ("#compare-tile", "8", "whole", "#compare-table table"),
+    "upscale": ("#upscale-tile", "16", "32", "#upscale-slider img"),
+    "compare": ("#compare-tile", "16", "whole", "#compare-table table"),
     "lam": ("#lam-steps", "200", "3", "#lam-table table"),
     "failures": ("#failures-bar ~ * label:has-text('Show the worst')", "5", "1", "#failures-details"),
     "anchors": ("#anchors-images", "40", "2", "#anchors-plot svg"),
@@ -136,7 +136,7 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, p
     expect(page.locator(".toast-body")).to_contain_text("Tiles of 7 pixels are too small", timeout=PATIENCE)
     expect(status).to_have_text("Stopped.")
     assert_old(True)
-    tile.fill("8")
+    tile.fill("16")
     start.click()
     expect(status).to_contain_text(re.compile(r"\d+ of \d+ tiles"), timeout=PATIENCE)
     assert_old(True)

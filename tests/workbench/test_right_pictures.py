@@ -115,6 +115,6 @@ def test_the_browser_draws_the_pixels_of_the_file(page: Page, tmp_path: Path) ->
     height, width, text = drawn
     pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
     sample = write_samples(tmp_path, 192)[1]
-    expected = Upscaler(load_model("promptsr-tiny-x4"))(decode(sample)).picture
+    expected = Upscaler(load_model("promptsr-x4"))(decode(sample)).picture
     np.testing.assert_array_equal(pixels[..., :3], expected.color)
     assert (pixels[..., 3] == 255).all()

@@ -11,6 +11,7 @@ from analysis.ablations.networks import fresh
 from promptsr.config import preset
 from promptsr.model.network import PromptSR
 from promptsr.support.errors import UserError
+from promptsr.zoo.default import BEST
 from promptsr.zoo.formats import TENSOR_SUFFIXES
 from promptsr.zoo.listing import OWN_MODELS, Listing, ModelInfo, first_opponent, search_models
 from promptsr.zoo.load import load_each, load_model
@@ -18,7 +19,6 @@ from promptsr.zoo.sr_model import SRModel
 from workbench.server.limits import in_force
 
 BICUBIC = "bicubic"
-_FAVOURITE = "promptsr-tiny-x4"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def of_scale(scale: int, gradients: bool = False) -> list[str]:
 
 def favourite() -> str:
     """Return the model that the page starts with."""
-    return _FAVOURITE if _FAVOURITE in usable() else "bicubic-x4"
+    return BEST if BEST in usable() else "bicubic-x4"
 
 
 def rivals(name: str) -> list[str]:

@@ -21,7 +21,7 @@ from workbench.ui.advanced import DEFAULTS, drawer, settings_of
 from workbench.ui.components import CLICK, HEAVY, PRIVATE, RUN, choice, event_value, photos, run, stoppable, toast
 from workbench.ui.download import Download
 from workbench.ui.first_result import FirstResult
-from workbench.ui.model_choice import model_choice
+from workbench.ui.model_choice import model_choice, suit
 from workbench.ui.photo_list import photo_list
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.start_bar import estimated, start_bar
@@ -47,6 +47,7 @@ def build() -> TabSettings:
             advanced = drawer(TAB)
         with gr.Column(scale=5, min_width=320):
             shown = photo_list("many-list")
+        suit(files, model)
     settings = TabSettings(
         TAB,
         {"photo": files, "model": model, "format": file_format, "quality": advanced.quality, **advanced.keys},

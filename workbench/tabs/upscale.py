@@ -48,7 +48,7 @@ from workbench.ui.components import (
 )
 from workbench.ui.download import Download
 from workbench.ui.first_result import FirstResult
-from workbench.ui.model_choice import model_choice
+from workbench.ui.model_choice import model_choice, suit
 from workbench.ui.samples import SIDES, sample_paths
 from workbench.ui.start_bar import estimated, press, start_bar
 from workbench.ui.status import announced
@@ -87,8 +87,10 @@ def build(page: gr.Blocks) -> TabSettings:
             pair = slider("upscale-slider")
             results = Results("upscale-results")
             glass = magnifier(TAB, shown)
+        suited = suit(image, model)
 
     on_choice(model, toast(_choose_rival), [model, compared], compared)
+    suited.success(toast(_choose_rival), [model, compared], compared, **PRIVATE)
     outputs = [shown, pair, glass.result, growing, news]
     chosen = [file_format, advanced.quality]
     settings = TabSettings(

@@ -1,6 +1,7 @@
 """Choices of models, which follow the list of models while the page is open."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +11,14 @@ import gradio as gr
 from gradio.context import Context
 from gradio.events import Dependency
 
-from workbench.server.arguments import Whole
+from promptsr.imaging.decode import inspect
+from promptsr.support.errors import UserError
+from promptsr.zoo.default import BEST, FAST, default_model
+from workbench.server.arguments import Flag, Text, Texts, Whole
 from workbench.server.limits import in_force
 from workbench.sessions import models
-from workbench.ui.components import PRIVATE, choice, toast
+from workbench.sessions.uploads import sent_file
+from workbench.ui.components import PRIVATE, choice, nothing, toast
 
 Offer = Callable[..., Sequence[str | tuple[str, str]]]
 """Returns the names of models, or labels and names."""
@@ -38,6 +43,34 @@ def model_choice(offer: Offer, *inputs: Any, **options: Any) -> gr.Dropdown:
     assert isinstance(page, gr.Blocks)
     _choices.setdefault(page, []).append(_Choice(dropdown, offer, inputs))
     return dropdown
+
+
+def suit(photos: gr.Image | gr.Files, model: gr.Dropdown) -> Dependency:
+    """Let a choice of models go from the best network to the faster one when a large photograph comes, and back with a
+    smaller one, see `promptsr.zoo.default.default_model`; what a person has chosen stays. Call it within a tab: the
+    browser would count what it adds beside tabs as one of them.
+
+    Returns:
+        The event, which fails where nothing changes.
+    """
+    lowered = gr.State(False)
+    return photos.upload(toast(_suited), [photos, model, lowered], [model, lowered], **PRIVATE)
+
+
+def _suited(sent: Text | Texts | None, name: Text, lowered: Flag) -> tuple[str, bool]:
+    """Return the model for the largest of some photographs, and whether it is the faster one because of them."""
+    largest = 0
+    for file in [sent] if isinstance(sent, str) else sent or ():
+        with suppress(UserError):  # which has been told
+            about = inspect(sent_file(file))
+            largest = max(largest, about.height * about.width)
+    fitting = default_model(largest)
+    if (name, fitting) == (BEST, FAST):
+        gr.Info(f"{largest / 1e6:.1f} megapixels: the model is {FAST} now. {BEST} is better, and takes longer.")
+        return FAST, True
+    if lowered and (name, fitting) == (FAST, BEST):
+        return BEST, False
+    raise nothing()
 
 
 def choices_now(dropdown: gr.Dropdown) -> Sequence[str | tuple[str, str]] | None:

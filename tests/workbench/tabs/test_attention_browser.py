@@ -11,7 +11,7 @@ from tests.workbench.conftest import JOINS, PATIENCE, Server, choose, click_at, 
 def test_a_click_asks_that_pixel_and_every_block_is_looked_into(page: Page, plain_photo: Path) -> None:
     open_tab(page, "Attention")
     maps = page.locator("#attention-maps img")
-    expect(maps).to_have_count(13, timeout=PATIENCE)  # of the sample that is there at first
+    expect(maps).to_have_count(17, timeout=PATIENCE)  # of the sample that is there at first
     first = maps.nth(5).get_attribute("src") or ""
     choose(page, "attention-model", "own-tiny")
     expect(maps.nth(5)).not_to_have_attribute("src", first, timeout=PATIENCE)
@@ -64,7 +64,7 @@ def test_a_list_that_is_left_without_a_choice_changes_nothing(page: Page) -> Non
     """Gradio says that something was put into a list whenever it is left."""
     open_tab(page, "Attention")
     facts, block = page.locator("#attention-facts"), page.locator("#attention-block input[type=number]")
-    expect(facts).to_contain_text("block 2", timeout=PATIENCE)  # the last
+    expect(facts).to_contain_text("block 3", timeout=PATIENCE)  # the last
     fill(block, "1")
     expect(facts).to_contain_text("block 1", timeout=PATIENCE)
     network = page.locator("#attention-model input")

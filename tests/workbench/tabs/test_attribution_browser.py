@@ -77,6 +77,6 @@ def test_sub_tabs_keys_suggestions_and_warnings(page: Page) -> None:
 
     fill(page.locator("#lam-steps input"), "2")
     page.locator("#lam-suggest-hardest").click()  # there are maps, so it is attributed too
-    expect(page.locator("#lam-status .done[data-run]")).to_contain_text("at 144, 31", timeout=PATIENCE)
+    expect(page.locator("#lam-status .done[data-run]")).to_contain_text("at 148, 26", timeout=PATIENCE)
     expect(note).to_be_hidden()
     expect(page.locator("#lam-table .warning").first).to_contain_text("is above 5 %")

@@ -113,7 +113,7 @@ def test_loupe_shows_the_same_place_of_all(page: Page) -> None:
         (caption.inner_text().split()[0], unquote(img.get_attribute("src") or "").partition("file=")[2])
         for caption, img in zip(captions.all(), wholes.locator("img").all(), strict=True)
     ), strict=True)  # fmt: skip
-    assert names == ("HR", "bicubic-x4", "promptsr-tiny-x4")
+    assert names == ("HR", "bicubic-x4", "promptsr-x4")
     images = [pixels(file) for file in files]
 
     def assert_shown(x: int, y: int, size: int) -> None:

@@ -11,8 +11,8 @@ from tests.workbench.conftest import PATIENCE, choose, fill, numbers, open_tab, 
 def test_it_opens_with_a_search_of_the_samples(page: Page) -> None:
     open_tab(page, "Failures")
     news, panel = page.locator("#failures-status .done"), page.locator("#tab-failures")
-    expect(page.locator("#failures-details")).to_contain_text("promptsr-x4", timeout=PATIENCE)
-    for name in ("promptsr-tiny-x4", "promptsr-x4"):  # the largest network that is here
+    expect(page.locator("#failures-details")).to_contain_text("promptsr-tiny-x4", timeout=PATIENCE)
+    for name in ("promptsr-x4", "promptsr-tiny-x4"):  # the largest other network that is here
         expect(news).to_contain_text(f"{name}, mean PSNR-Y")
     assert panel.get_attribute("data-old") is None
     for name, result in (("Error against texture", "chart img"), ("Report and tables", "report a")):
@@ -44,7 +44,7 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
 
     page.locator("#failures-to-compare").click()
     names = page.locator("#compare-table tbody th")
-    expect(names).to_have_text(["own-tiny", "promptsr-x4"], timeout=PATIENCE)  # a network, where there is one
+    expect(names).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)  # a network, where there is one
     pictures = page.locator("#compare-loupe figcaption")  # where the place is
     expect(pictures).to_have_count(3)
     assert "{}, {}".format(*numbers(page, "compare", *"xy")) == place and numbers(page, "compare", "size") == (24,)
@@ -57,7 +57,7 @@ def test_find_choose_open(page: Page, garden: Path) -> None:
     fill(page.locator("#lam-steps input"), "2")
     open_tab(page, "Failures")
     page.locator("#failures-to-lam").click()
-    expect(page.locator("#lam-table tbody th")).to_have_text(["own-tiny", "promptsr-x4"], timeout=PATIENCE)
+    expect(page.locator("#lam-table tbody th")).to_have_text(["own-tiny", "promptsr-tiny-x4"], timeout=PATIENCE)
     expect(page.locator("#lam-status .done")).to_be_visible(timeout=PATIENCE)
     assert numbers(page, "lam", *"xy") == tuple(int(start) + (24 - 16) // 2 for start in place.split(", "))
     expect(page.locator("#lam-models")).to_contain_text("own-tiny")
@@ -74,7 +74,7 @@ def test_no_failure_is_good_news(page: Page, cat: Path) -> None:
     page.locator("#failures-start").click()
     expect(page.locator("#failures-status .done")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#failures-status")).to_contain_text("own-tiny, mean PSNR-Y")
-    expect(page.locator("#failures-details")).to_contain_text("Good news: promptsr-tiny-x4 loses no window to own-tiny")
+    expect(page.locator("#failures-details")).to_contain_text("Good news: promptsr-x4 loses no window to own-tiny")
     for empty in ("hint", "closeup"):
         expect(page.locator(f"#failures-{empty}")).to_be_hidden()
     expect(page.locator("#failures-to-compare")).to_be_hidden()

@@ -31,7 +31,7 @@ def test_results_are_shown_again_with_all_that_belongs_to_them(
         choose(page, "upscale-model", name)
         page.locator("#upscale-start").click()
         expect(strip).to_have_count(number, timeout=PATIENCE)
-    expect(strip.locator("b")).to_have_text(["bicubic-x4", "own-tiny", "promptsr-tiny-x4"])
+    expect(strip.locator("b")).to_have_text(["bicubic-x4", "own-tiny", "promptsr-x4"])
     assert [buttons(entry) for entry in strip.all()] == [["Pin"], ["Before", "Pin", "Drop"], ["Pin", "Drop"]]
     expect(facts.locator(".done")).to_contain_text("bicubic-x4", timeout=PATIENCE)
     bicubic = sources()
@@ -60,7 +60,7 @@ def test_results_are_shown_again_with_all_that_belongs_to_them(
 
     press(1, "choose")  # what the page opened with
     expect(facts).to_contain_text("192 × 128")
-    expect(model).to_have_value("promptsr-tiny-x4")
+    expect(model).to_have_value("promptsr-x4")
     expect(page.locator("#upscale-image img")).to_have_attribute("src", re.compile("chelsea"))
     expect(panel).not_to_have_attribute("data-old", "")
     open_advanced(page)
@@ -70,7 +70,7 @@ def test_results_are_shown_again_with_all_that_belongs_to_them(
     press(2, "pin")
     expect(strip.nth(1).get_by_role("button", name="Pin own-tiny of plain")).to_have_attribute("aria-pressed", "true")
     press(3, "drop")
-    expect(strip.locator("b")).to_have_text(["own-tiny", "promptsr-tiny-x4"])
+    expect(strip.locator("b")).to_have_text(["own-tiny", "promptsr-x4"])
     strip.first.locator(".result").focus()
     page.keyboard.press("Enter")
     expect(facts).to_contain_text("Beforebicubic-x4Afterown-tiny")

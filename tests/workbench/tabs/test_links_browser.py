@@ -67,7 +67,7 @@ def test_a_place_goes_from_tab_to_tab_and_back(page: Page, server: Server) -> No
     assert (column, row) == pytest.approx((x, y), abs=2)
 
     page.locator("#upscale-to-compare").click()
-    names = ["bicubic-x4", "promptsr-tiny-x4"]
+    names = ["bicubic-x4", "promptsr-x4"]
     expect(page.locator("#compare-status")).to_contain_text("768 × 512")
     finished(page, "compare")
     expect(page.locator("#compare-table tbody th")).to_have_text(names)
@@ -271,7 +271,7 @@ def test_the_opening_result_does_not_come_between_a_reload_and_its_run(
     send(page, garden, "compare")
     expect(page.locator("#compare-image img")).to_have_attribute("src", re.compile("garden"))
     page.locator("#compare-way").get_by_text("without scores").click()
-    fill(page.locator("#compare-tile").locator("input, textarea").first, "8")
+    fill(page.locator("#compare-tile").locator("input, textarea").first, "16")
     page.locator("#compare-start").click()
     status = page.locator("#compare-status .running")
     expect(status).to_contain_text(re.compile(r"[1-9]\d* of \d+ tiles"))
@@ -300,7 +300,7 @@ def test_settings_are_remembered_and_models_that_are_gone_are_not(page: Page, se
     expect(page.locator("#lam-steps input")).to_have_value("7")
     open_tab(page, "Compare")
     expect(field(page, "compare-tile")).to_have_value("whole")
-    expect(page.locator("#compare-models")).to_contain_text("promptsr-tiny-x4")
+    expect(page.locator("#compare-models")).to_contain_text("promptsr-x4")
     expect(page.locator(".toast-body")).to_have_count(0)
 
 

@@ -133,7 +133,7 @@ def test_the_command_line_finds_the_module_of_the_working_directory(tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert Image.open("out.png").size == (15, 12)
-    assert json.loads(done.stdout)["model"] == f"{module}:good"
+    assert json.loads(done.stdout)["images"][0]["model"] == f"{module}:good"
 
 
 def test_the_page_runs_no_function(module: str, own_models: Path) -> None:
