@@ -20,7 +20,7 @@
 # 2. write four small functions yourself: unfold one, empty it, and write your own; `check` says whether it is right,
 # 3. compare networks with it, and then promptings, in two ways that must not be confused.
 #
-# The same from a terminal: `python -m analysis lam IMAGE --model promptsr-tiny-x4 --x X --y Y --out OUT`.
+# The same from a terminal: `python -m analysis lam IMAGE --model promptsr-x4 --x X --y Y --out OUT`.
 
 # %%
 # %matplotlib inline
@@ -130,7 +130,7 @@ def detector(output: Tensor) -> Tensor:
     return region.crop((down.square() + right.square() + 1e-12).sqrt()).sum()
 
 
-bicubic, network = load_model("bicubic-x4"), load_model("promptsr-tiny-x4")
+bicubic, network = load_model("bicubic-x4"), load_model("promptsr-x4")
 check(detector, bicubic(lr), expected=LocalAttributionMap(bicubic).detect(lr, region)[0])
 
 # %% [markdown]

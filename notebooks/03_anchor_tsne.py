@@ -21,7 +21,7 @@
 # 3. compare with random weights, and with the weights without the update,
 # 4. see how the picture depends on its settings.
 #
-# The same from a terminal: `python -m analysis anchors FOLDER --model promptsr-tiny-x4 --out OUT`.
+# The same from a terminal: `python -m analysis anchors FOLDER --model promptsr-x4 --out OUT`.
 
 # %%
 # %matplotlib inline
@@ -66,7 +66,7 @@ folder = Path(tempfile.mkdtemp())
 if not CATEGORIES:
     write_crops(folder / "crops", 6 if QUICK else 40, side=64 if QUICK else 128)
 images = find_image_set(Path(CATEGORIES) if CATEGORIES else folder / "crops")
-model = load_model("promptsr-tiny-x4")
+model = load_model("promptsr-x4")
 network: Any = model.network
 pd.Series(images.categories).map(lambda i: images.names[i]).value_counts(sort=False).rename_axis("category").to_frame()
 

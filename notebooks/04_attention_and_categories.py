@@ -73,7 +73,7 @@ pd.set_option("display.precision", 3)
 # %%
 folder = Path(tempfile.mkdtemp())
 write_samples(folder, 192 if QUICK else 387)
-model = load_model("promptsr-tiny-x4")
+model = load_model("promptsr-x4")
 network: Any = model.network
 _, lr = load_pair(folder / "chelsea.png", model.scale)
 height, width = lr.shape[2:]
@@ -211,14 +211,14 @@ print(f"Rank correlation of distance and depth: {trend:+.2f} over {len(names)} b
 beside("effective_pixels").round(0)
 
 # %% [markdown]
-# With so few blocks a rank correlation below about 0.7 means nothing. Similarities of random weights are small, so
+# With so few blocks a rank correlation below about 0.6 means nothing. Similarities of random weights are small, so
 # their maps are even: *all contrast was learned.*
 #
 # ## 5. Windows and groups
 #
-# *Window attention* stays within 8 x 8 pixels, in the second layer in shifted windows; the chart above has its distance
-# by head. *Category attention* sorts the pixels by category and cuts that list into groups of equal size, whose members
-# attend to each other **wherever they lie**. Where is that?
+# *Window attention* stays within 16 x 16 pixels, in the second layer in shifted windows; the chart above has its
+# distance by head. *Category attention* sorts the pixels by category and cuts that list into groups of equal size,
+# whose members attend to each other **wherever they lie**. Where is that?
 
 # %%
 rows_of = {}
@@ -267,21 +267,27 @@ draw_agreement(categories)
 #
 # All this was about single layers. The **effective receptive field** (Luo et al., NeurIPS 2016) covers the whole
 # network: the size of the gradient of the middle pixel's output with respect to every input pixel. The squares hold
-# half and 99 % of it. Bicubic interpolation must give a few pixels; the network starts from it, so note how little
-# random weights add. "Anchor only" has the trained weights, with category attention switched off.
+# half and 99 % of it. Bicubic interpolation must give a few pixels; random weights show what the architecture alone
+# gives. "Anchor only" has the trained weights, with category attention switched off.
 
 # %%
 anchor_only = switched_off_series(model)[1]
 models = [load_model("bicubic-x4"), untrained(model), anchor_only, model, *([load_model(PEER)] if PEER else [])]
 fields = [receptive_field(each, [lr]) for each in models]
 top, left = height // 2 - 8, width // 2 - 8
-stripes = {f.model: [f.map[top : top + 16].sum(), f.map[:, left : left + 16].sum()] for f in fields[2:4]}
+square = slice(top, top + 16), slice(left, left + 16)
+strips = square[0], np.s_[:, square[1]]  # the middle rows, and columns
+stripes = {f.model: [f.map[strip].sum() - f.map[square].sum() for strip in strips] for f in fields}
+print("Beyond the middle 16 x 16 pixels:")
 for name, (across, down) in stripes.items():
-    print(f"{name}: {100 * across:.0f} % in the 16 middle rows, {100 * down:.0f} % in the 16 middle columns")
+    print(f"{name}: {100 * across:.1f} % in their rows, {100 * down:.1f} % in their columns")
+even_ratio = (width - 16) / (height - 16)
+print(f"An even spread has {even_ratio:.2f} times as much in the rows as in the columns.")
 draw_receptive_fields(fields)
 
 # %% [markdown]
-# A stripe, more in the middle rows than in the middle columns, comes from category attention: compare "anchor only".
+# A stripe along the middle rows comes from category attention: compare "anchor only". It sorts pixels by category in
+# reading order, and where one category has nearly all pixels (section 6), its groups are parts of rows.
 # Through the anchors every pixel reaches the output, and still half of the gradient may come from very few: the quoted
 # share decides how "global" a network looks. Notebook 02 asks the same along a path of images.
 #
@@ -291,7 +297,7 @@ draw_receptive_fields(fields)
 #   by block, as far as section 3 allows, and never without its controls.
 # - Colours hide how even attention is; entropy and effective number do not. An even map reaches far without selecting.
 # - Whether categories look like parts of the picture is subjective. The sentence of section 6 gives numbers, for one
-#   image and a small network: pass the name of a larger one to `load_model`.
+#   image and one network: pass the name of another to `load_model`.
 #
 # ## Exercises
 #

@@ -22,7 +22,7 @@
 # 4. see how error grows with texture,
 # 5. check the tool itself, by planting failures and finding them again.
 #
-# The same from a terminal: `python -m analysis failures FOLDER --model promptsr-tiny-x4 --out OUT`.
+# The same from a terminal: `python -m analysis failures FOLDER --model promptsr-x4 --out OUT`.
 
 # %%
 # %matplotlib inline
@@ -60,14 +60,14 @@ pd.set_option("display.precision", 2)
 #
 # on the luma channel. The 4 (two grey levels, squared) excludes windows in which both are nearly perfect.
 #
-# Here our small network is compared with bicubic interpolation, and with another network if `PROMPTSR_PEER` names its
+# Here our network is compared with bicubic interpolation, and with another network if `PROMPTSR_PEER` names its
 # checkpoint.
 
 # %%
 folder = Path(tempfile.mkdtemp())
 write_samples(folder, 128 if QUICK else 512)
 pairs = find_pairs(folder, None)[: 2 if QUICK else None]
-model = load_model("promptsr-tiny-x4")
+model = load_model("promptsr-x4")
 opponents = [load_model("bicubic-x4")]
 if PEER:
     opponents.insert(0, load_model(PEER))

@@ -62,8 +62,8 @@ def test_architecture_tour(run: Run) -> None:
         " torch.tensor([[[9, 1], [2, 8], [3, 4]]])).tolist()",
         "shapes": "{name.split('.')[-1]: list(value.shape) for name, value in seen.items()}",
         "agreement": "[float(psnr_y(each, network(lr), 4)) for each in (ours(lr), result)]",
-        "without": "(setattr(network.groups[0].blocks[1].global_prompting, 'alpha', 0.5),"
-        " float(psnr_y(ours(lr), result, 4)))[1]",
+        "without": "([setattr(block.global_prompting, 'alpha', 0.5) for group in network.groups"
+        " for block in group.blocks], float(psnr_y(ours(lr), result, 4)))[1]",
         "psnr": "[psnr_y(quantize(image), hr, 4) for image in (upscale(lr, 4), result)]",
         "boxes": "list(tour.stops)",
     }
@@ -74,8 +74,8 @@ def test_architecture_tour(run: Run) -> None:
     assert answer["windows"] == [first, [number + 4 for number in first]]
     assert answer["shuffle"] == [[[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]]
     assert answer["categories"] == [[1, 0, 1], [0, 1, 1]]
-    # 48 x 32 pixels, an anchor for 8 x 8 of them, 32 channels
-    assert answer["shapes"]["anchors"] == answer["shapes"]["anchor_prompts"] == [1, 24, 32]
+    # 48 x 32 pixels, an anchor for 8 x 8 of them, 48 channels
+    assert answer["shapes"]["anchors"] == answer["shapes"]["anchor_prompts"] == [1, 24, 48]
     assert answer["shapes"]["coarse_map"] == [1, 24, 1536] and answer["shapes"]["fine_map"] == [1, 1536, 24]
     assert min(answer["agreement"]) > 60 > answer["without"]  # by hand the network, and not another one
     bicubic, by_hand = answer["psnr"]
@@ -105,7 +105,7 @@ def test_local_attribution(run: Run) -> None:
     assert abs(right["10"]) < 0.75 * abs(right["5"]) < 0.1
     assert abs(trapezoid["10"]) < min(0.01, 0.5 * abs(trapezoid["5"]), 0.5 * abs(right["10"]))
     assert answer["kernels"] == sorted(answer["kernels"]) and answer["kernels"][-1] == pytest.approx(1)
-    assert answer["compared"]["bicubic-x4"] < 0.5 * answer["compared"]["promptsr-tiny-x4"]
+    assert answer["compared"]["bicubic-x4"] < 0.5 * answer["compared"]["promptsr-x4"]
     assert answer["trained"] == 0 and len(answer["switched"]) == 4
     assert "all three switched off" in answer["switched"][0]
     assert min(answer["others"]) > 2 * answer["compared"]["bicubic-x4"]
@@ -125,7 +125,7 @@ def test_anchor_tsne(run: Run) -> None:
         "anchors": "anchors['k-NN'].to_list()",
     }
     answer = run("03_anchor_tsne", values)
-    assert answer["equal"] and answer["shape"] == [4, 36, 32] and answer["shown"] == answer["kept"]
+    assert answer["equal"] and answer["shape"] == [4, 36, 48] and answer["shown"] == answer["kept"]
     assert set(answer["knn"]) == {"trained", "untrained", "untrained_2", "untrained_3", "update_off"}
     assert all(knn > 0.95 and p == pytest.approx(0.01) for knn, p in answer["knn"].values())
     planted, shuffled = answer["ruler"]
@@ -157,7 +157,7 @@ def test_attention_and_categories(run: Run) -> None:
         "finding": "categories.finding",
         "means": "[float(categories.table['ari_slic'].mean()), max(categories.untrained_means)]",
         "sides": "{f.model: f.extent(0.99).side for f in fields}",
-        "stripes": "stripes",
+        "stripes": "[float(across / down / even_ratio) for across, down in list(stripes.values())[2:]]",
     }
     answer = run("04_attention_and_categories", values)
     assert answer["equal"] == [{"coarse": True, "fine": True}, True]
@@ -165,21 +165,21 @@ def test_attention_and_categories(run: Run) -> None:
     assert all(end == pytest.approx(1, abs=1e-5) for ends in answer["row_sums"].values() for end in ends)
     assert answer["read"] == pytest.approx(answer["most"], rel=1e-5)  # row and column of the anchor, its weight
     assert answer["ranks"][0] == pytest.approx(answer["ranks"][1], abs=1e-6)
-    assert all(len(blocks) == 8 and all(-1 <= rho <= 1 for rho in blocks) for blocks in answer["spearman"].values())
+    assert all(len(blocks) == 12 and all(-1 <= rho <= 1 for rho in blocks) for blocks in answer["spearman"].values())
     own, other, alike, shape, pixels = answer["pairs"]
     assert own == pytest.approx(answer["spearman"]["trained"][-1]) and shape == [pixels, pixels]
     assert -1 <= other <= 1 and -1 <= alike <= 1
     assert answer["even"][0] == pytest.approx(sum(answer["even"][1]) / pixels)
-    assert min(answer["depth"]["untrained, lowest"]) > 0.98 * 1536 > min(answer["depth"]["trained"])
+    assert min(answer["depth"]["untrained, lowest"]) > 0.97 * 1536 > 10 * min(answer["depth"]["trained"])
     assert all(members == 128 and 50 < beyond < 100 and distance < 40 for members, beyond, distance in answer["groups"])
     assert answer["same"] == {"coarse": 1, "fine": 1}
     own, best = answer["means"]
     assert answer["finding"].startswith("No finding: categories of untrained networks") == (own <= best)
     assert "untrained networks" in answer["finding"]
     sides = answer["sides"]
-    assert sides["bicubic-x4"] == sides["promptsr-tiny-x4, untrained"] == 5 < 0.5 * sides["promptsr-tiny-x4"]
-    [[rows_only, columns_only], [across, down]] = answer["stripes"].values()
-    assert across - down > rows_only - columns_only + 0.02
+    assert sides["bicubic-x4"] == 5 < 0.5 * min(sides["promptsr-x4"], sides["promptsr-x4, untrained"])
+    anchor_only, whole = answer["stripes"]
+    assert anchor_only < 1.2 < 1.3 < whole
 
 
 def test_failure_cases(run: Run) -> None:
@@ -193,7 +193,7 @@ def test_failure_cases(run: Run) -> None:
     [first, second] = answer["planted"]
     assert first[0] == "artefact" and abs(first[1]) <= 8 and abs(first[2]) <= 8 and first[3] > 6
     assert second[0] == "blur" and abs(second[1] - 64) <= 8 and abs(second[2] - 40) <= 8 and second[3] > 2
-    assert answer["means"]["promptsr-tiny-x4"] > answer["means"]["bicubic-x4"] + 0.5
+    assert answer["means"]["promptsr-x4"] > answer["means"]["bicubic-x4"] + 0.5
     assert answer["losses"] == sorted(answer["losses"], reverse=True)
     assert answer["report"].lower().startswith("<!doctype html>")
 
@@ -286,5 +286,5 @@ def test_can_you_trust_this_map(run: Run) -> None:
     assert min(few["the true map"], few["the false map"], few["the nearest first"]) > 2 * few["by chance"]
     assert answer["infidelity"]["true"] < 0.5 and answer["infidelity"]["true"] < answer["infidelity"]["false"]
     assert answer["said"][0] == pytest.approx(answer["said"][1], rel=1e-4)  # the squares share out the whole map
-    assert answer["sanity"]["untrained"] > 0.95 and answer["sanity"]["bicubic"] == pytest.approx(1)
-    assert answer["sanity"]["trained"] < 0.7
+    assert answer["sanity"]["bicubic"] == pytest.approx(1)
+    assert answer["sanity"]["trained"] < 0.2 < answer["sanity"]["untrained"] - 0.2
