@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 
 from analysis.cli import app as analysis
+from analysis.common.samples import write_samples
 from promptsr.cli import app as promptsr
-from promptsr.zoo.load import list_models
+from promptsr.data import load_pair
+from promptsr.model.taps import record
+from promptsr.zoo.load import list_models, load_model
 from workbench.server.limits import Limits, read_limits
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +107,21 @@ def test_mean_diffusion_indices_are_the_measured_ones() -> None:
     order = ("bicubic", "promptsr-tiny", "promptsr-x4", "IMDN", "SMFANet", "HPINet", "CRAFT")
     assert told.split(" | ") == [next(di for name, di in measured.items() if name.startswith(each)) for each in order]
     assert len(measured) == 7
+
+
+def test_categories_that_hold_all_pixels_are_as_many_as_told(tmp_path: Path) -> None:
+    write_samples(tmp_path, 387)  # as notebook 04 does
+    lr = load_pair(tmp_path / "chelsea.png", 4)[1]
+    counts = {}
+    for name in ("promptsr-x4", "promptsr-tiny-x4"):
+        network: Any = load_model(name).network
+        with torch.no_grad(), record(network, ["*_category"]) as seen:
+            network(lr)
+        counts[name] = [len(category.unique()) for category in seen.values()]
+    full, small = counts.values()
+    told = " ".join(README.split())
+    assert f"Of the {len(full)} category maps of `promptsr-x4`" in told and f"{full.count(1)} hold a single" in told
+    assert f"The {len(small)} maps of `promptsr-tiny-x4` hold {min(small)} categories or more" in told
 
 
 @pytest.mark.parametrize("row", THREATS, ids=[row[0] for row in THREATS])
