@@ -152,6 +152,14 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def park(garden: Path) -> Path:
+    """The garden at five times its size: in tiles of 16, a run takes longer than what people do meanwhile."""
+    path = garden.with_name("park.png")
+    Image.open(garden).resize((610, 435)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """128 x 160 pixels where no bundled network for x4 loses a window of 84 to bicubic-x4 or to own-tiny."""
     path = tmp_path_factory.mktemp("photos") / "cat.png"

@@ -102,7 +102,7 @@ def test_a_click_is_seen_to_be_computed(page: Page, garden: Path) -> None:
     assert set(page.evaluate("window.lines")) == {"fixed 0px"}
 
 
-def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, plain_photo: Path) -> None:
+def test_a_result_of_other_settings_is_marked_as_old(page: Page, park: Path, plain_photo: Path) -> None:
     panel, note, download = (
         page.locator("#tab-upscale"),
         page.locator("#upscale-bar p"),
@@ -129,7 +129,7 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, p
     expect(note).to_be_hidden()
     expect(status.locator(".done")).to_be_visible()
 
-    send(page, garden)
+    send(page, park)
     assert_old(True)
     tile.fill("7")  # refused
     start.click()
@@ -143,12 +143,12 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, garden: Path, p
     page.locator("#upscale-cancel").click()
     expect(status).to_have_text("Stopped.", timeout=PATIENCE)
     assert_old(True)
-    tile.fill("32")
+    tile.fill("96")
     start.click()
     tile.fill("16")  # while it runs
     expect(status.locator(".done")).to_have_count(1, timeout=PATIENCE)
     assert_old(True)
-    tile.fill("32")
+    tile.fill("96")
     assert_old(False)
     send(page, plain_photo)
     assert_old(True)

@@ -262,14 +262,12 @@ def test_a_reload_finds_the_run_that_goes_on(blank: Page, server: Server, garden
     finished(page, "upscale")
 
 
-def test_the_opening_result_does_not_come_between_a_reload_and_its_run(
-    blank: Page, server: Server, garden: Path
-) -> None:
+def test_the_opening_result_does_not_come_between_a_reload_and_its_run(blank: Page, server: Server, park: Path) -> None:
     page = another(blank, f"{server.url}?tab=compare")
     rows = page.locator("#compare-table tbody tr")
     expect(rows).to_have_count(2)  # of what the tab opens with
-    send(page, garden, "compare")
-    expect(page.locator("#compare-image img")).to_have_attribute("src", re.compile("garden"))
+    send(page, park, "compare")
+    expect(page.locator("#compare-image img")).to_have_attribute("src", re.compile("park"))
     page.locator("#compare-way").get_by_text("without scores").click()
     fill(page.locator("#compare-tile").locator("input, textarea").first, "16")
     page.locator("#compare-start").click()
