@@ -10,11 +10,9 @@ from analysis.lam.attribution import WINDOW, PathSettings
 from analysis.lam.run import explain_window
 from promptsr.imaging import encode
 from promptsr.inference.upscaler import Upscaler
-from promptsr.zoo.default import default_model
 from promptsr.zoo.sr_model import common_scale
 from workbench.server.arguments import Text, Texts, Whole
 from workbench.server.device import on_device
-from workbench.server.gradio_methods import replace_method
 from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.attribution import INPUT
@@ -30,8 +28,7 @@ def build() -> None:
     """Add them to the page."""
     with gr.Row(visible=False):
         image, _ = photo(label="Photograph")
-        model = model_choice(models.usable, value=None, label="Model")
-        replace_method(model, "example_payload", (), models.favourite)
+        model = model_choice(models.usable, value=models.favourite(), label="Model")
         several = model_choice(models.usable, value=models.pair(4), multiselect=True, label="Models")
         x, y = (gr.Number(value, precision=0, label=axis) for value, axis in ((32, "x"), (32, "y")))
         picture, scores = gr.Image(format="png", type="filepath"), gr.JSON()
@@ -44,13 +41,12 @@ def build() -> None:
 
 
 @on_device
-def enlarge(image: Text | None, model: Text | None) -> Iterator[Any]:
+def enlarge(image: Text | None, model: Text) -> Iterator[Any]:
     """Enlarge a photograph with a super-resolution network.
 
     Args:
         image: the photograph, within the limits of the page.
-        model: name of the network; the number after the x says how many times it enlarges. Without one it is the best
-            that a person would wait for.
+        model: name of the network; the number after the x says how many times it enlarges.
 
     Returns:
         The result as PNG, which comes last.
@@ -58,10 +54,8 @@ def enlarge(image: Text | None, model: Text | None) -> Iterator[Any]:
     Raises:
         UserError: no such model, or an unusable photograph.
     """
-    photograph = read_photograph(image)
-    model = model or default_model(photograph.height * photograph.width)
     upscaler = Upscaler(models.load(model), max_output_pixels=in_force().output_pixels)
-    result = yield from announced(upscaler.stream(photograph), _quiet)
+    result = yield from announced(upscaler.stream(read_photograph(image)), _quiet)
     file = new_file(new_folder(), f"{sent_file(image).stem}-{model}", ".png")
     encode(result.picture, file)
     yield str(file)

@@ -16,6 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from promptsr import Upscaler, load_model
+from promptsr.imaging import decode
 from tests.conftest import QUIET
 from tests.workbench.conftest import PATIENCE, Server
 
@@ -49,6 +51,13 @@ def test_an_assistant_enlarges(server: Server, plain_photo: Path, tmp_path: Path
     server.expected(plain_photo, tmp_path / "expected.png")
     assert not result.isError
     assert np.array_equal(np.asarray(picture_of(result)), np.asarray(Image.open(tmp_path / "expected.png")))
+
+
+def test_an_assistant_needs_no_model(server: Server, plain_photo: Path) -> None:
+    result = call(server, "enlarge", {"image": data(plain_photo)})
+    expected = Upscaler(load_model("promptsr-x4"))(decode(plain_photo)).picture
+    assert not result.isError
+    np.testing.assert_array_equal(np.asarray(picture_of(result)), expected.color)
 
 
 def test_an_assistant_asks_why(server: Server, garden: Path) -> None:

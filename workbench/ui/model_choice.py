@@ -47,8 +47,8 @@ def model_choice(offer: Offer, *inputs: Any, **options: Any) -> gr.Dropdown:
 
 def suit(photos: gr.Image | gr.Files, model: gr.Dropdown) -> Dependency:
     """Let a choice of models go from the best network to the faster one when a large photograph comes, and back with a
-    smaller one, see `promptsr.zoo.default.default_model`; what a person has chosen stays. Call it within a tab: the
-    browser would count what it adds beside tabs as one of them.
+    smaller one, see `promptsr.zoo.default.default_model`; other models stay, and the faster one where a person has
+    chosen it. Call it within a tab: the browser would count what it adds beside tabs as one of them.
 
     Returns:
         The event, which fails where nothing changes.
