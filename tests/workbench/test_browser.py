@@ -235,7 +235,13 @@ LATE_STREAMS = """const ask = window.fetch;
 window.fetch = async (address, options) => {
   const answer = await ask(address, options);
   if (!String(address.url ?? address).includes('/queue/data')) return answer;
-  const wait = {async transform(part, out) { await new Promise(go => setTimeout(go, 30)); out.enqueue(part); }};
+  const wait = {async transform(part, out) {
+    const text = new TextDecoder().decode(part), end = text.indexOf('data: {"msg":"close_stream"');
+    if (end < 0) return out.enqueue(part);
+    out.enqueue(new TextEncoder().encode(text.slice(0, end)));
+    await new Promise(go => setTimeout(go, 40));
+    out.enqueue(new TextEncoder().encode(text.slice(end)));
+  }};
   return new Response(answer.body.pipeThrough(new TransformStream(wait)), answer);
 };"""
 
