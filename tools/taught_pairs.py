@@ -20,6 +20,7 @@ from promptsr.imaging import Picture, decode, encode
 from promptsr.imaging.folders import find_images
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.resize import resize
 from promptsr.support.errors import ImageError, UserError
 from promptsr.zoo.load import load_model
 
@@ -74,11 +75,10 @@ def textured_part(image: Tensor, side: int) -> Tensor:
 
 def _smaller(image: Tensor, factor: float) -> Tensor:
     """1 x 3 x H x W -> 1 x 3 x H/factor x W/factor, rounded down, to 8-bit levels."""
-    size = [int(length / factor) for length in image.shape[2:]]
-    if 0 in size:
+    height, width = (int(length / factor) for length in image.shape[2:])
+    if 0 in (height, width):
         raise ImageError(f"an image of {image.shape[3]} x {image.shape[2]} pixels is too small.")
-    kept = image[..., : int(size[0] * factor), : int(size[1] * factor)]
-    return quantize(F.interpolate(kept, size=size, mode="bicubic", antialias=True, align_corners=False))
+    return quantize(resize(image[..., : int(height * factor), : int(width * factor)], height, width))
 
 
 def _write(image: Tensor, path: Path) -> None:

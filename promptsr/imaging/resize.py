@@ -12,14 +12,14 @@ from torch import Tensor
 
 def upscale(image: Tensor, scale: int) -> Tensor:
     """B x C x H x W -> B x C x sH x sW."""
-    return _resize(image, image.shape[2] * scale, image.shape[3] * scale)
+    return resize(image, image.shape[2] * scale, image.shape[3] * scale)
 
 
 def downscale(image: Tensor, scale: int) -> Tensor:
     """B x C x H x W -> B x C x H/s x W/s; both sides must be multiples of s (see `crop_to_multiple`)."""
     if image.shape[2] % scale or image.shape[3] % scale:
         raise ValueError(f"{tuple(image.shape)} is not a multiple of {scale}")
-    return _resize(image, image.shape[2] // scale, image.shape[3] // scale)
+    return resize(image, image.shape[2] // scale, image.shape[3] // scale)
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
@@ -28,7 +28,8 @@ def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
     return image[:, :, : height - height % multiple, : width - width % multiple]
 
 
-def _resize(image: Tensor, height: int, width: int) -> Tensor:
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """B x C x H x W -> B x C x height x width."""
     # Torch has no half precision for this on the CPU.
     precise = image.float() if image.device.type == "cpu" and image.dtype in (torch.float16, torch.bfloat16) else image
     resized = F.interpolate(precise, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
