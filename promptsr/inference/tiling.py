@@ -49,6 +49,8 @@ class TiledRun:
     """All forward passes, as far as is known."""
     too_large: int | None = field(default=None, init=False)
     """Longer side of the first tile that did not fit into memory, in input pixels; None if all did."""
+    peak: float = field(default=0, init=False)
+    """Largest absolute value that the model gave."""
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -103,6 +105,7 @@ class TiledRun:
         rows, columns = self.sides
         if height <= rows and width <= columns and (result := self._try(tile)) is not None:
             self.done += 1
+            self.peak = max(self.peak, result.abs().max().item())
             yield Progress(self.done, self.total)
             return result
         tiles = self._cut(height, width)

@@ -32,6 +32,8 @@ _RELUCTANCE = 8
 _ROOM = 2
 """Copies in float32 that must fit of the result of a row of tiles: itself, and its pixels (a quarter or half of it), or
 the lines that it shares with the next row."""
+_ASTRAY = 3
+"""Absolute value that networks do not reach in images that they know, where overshoots end at 1.5."""
 _FILLING = 40
 """Bytes for each pixel of the input while transparent ones are filled."""
 
@@ -68,7 +70,8 @@ class UpscaleResult:
     """Forward passes of the network."""
     seconds: float
     note: str | None = None
-    """Message for the user, if memory ran out, or a device or precision failed (for this image or one before)."""
+    """Message for the user, if memory ran out, a device or precision failed (for this image or one before), or the
+    network's values were far outside of [0, 1]."""
 
 
 class Upscaler:
@@ -166,6 +169,11 @@ class Upscaler:
             notes.append(
                 f"Memory ran out at a side of {run.too_large} pixels, so the rest went through in tiles of {tile}; "
                 "what was finished by then was kept."
+            )
+        if run.peak > _ASTRAY:
+            notes.append(
+                f"{self._model.name} gave values of up to {run.peak:,.0f}, where images have 0 to 1, so it has not "
+                "learned images such as this one, and parts of the result may be noise: compare another model."
             )
         return UpscaleResult(result, tile, run.done, time.perf_counter() - begun, " ".join(notes) or None)
 

@@ -81,6 +81,19 @@ def test_output_is_clamped_and_rounded(dtype: type) -> None:
     np.testing.assert_allclose(result.color, enlarged(expected), atol=0.51)
 
 
+def test_values_far_outside_are_told_for_that_picture_alone() -> None:
+    """Networks overshoot a little; what they have not learned can send them to thousands."""
+    astray = Upscaler(toy(lambda x: nearest(x) * torch.where(x.mean() > 0.5, -9000.0, 1.5)), tile=8, overlap=0)
+    dark, bright = (Picture(np.full((8, 16, 3), value, np.uint8)) for value in (0, 255))
+    bright.color[:, :8] = 20
+    assert astray(bright).note == (
+        "toy gave values of up to 9,000, where images have 0 to 1, so it has not learned images such as this one, and "
+        "parts of the result may be noise: compare another model."
+    )
+    assert astray(dark).note is None
+    assert Upscaler(toy(lambda x: 3 * nearest(x) - 1.5))(bright).note is None
+
+
 def test_grey_is_the_mean_of_the_channels() -> None:
     offsets = torch.tensor([0.0, 0.1, 0.3]).view(1, 3, 1, 1)
     picture = random_picture(6, 7, grey=True)

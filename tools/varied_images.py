@@ -1,0 +1,191 @@
+"""Make more images for training out of photographs: turned, shrunk and recoloured copies, and collages of their parts.
+
+    python -m tools.varied_images train/a train/b --out varied
+    promptsr train CONFIG 'data=[train/a, train/b, varied]'
+
+Photographs alone leave a network without an idea of what is drawn: at stripes of strong colours, its features grew from
+block to block until the result was noise. Collages hold many edges, stripes and colours; shapes of all sizes that hide
+one another have the statistics of photographs (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV
+2001).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.random import Generator
+from PIL import Image, ImageDraw
+
+from promptsr.cli.console import run
+from promptsr.imaging import Picture, decode, encode
+from promptsr.imaging.folders import find_images
+from promptsr.imaging.picture import to_pixels
+from promptsr.support.errors import ImageError, UserError
+
+_SIDE = 768
+"""Of a collage, in pixels."""
+_FINER = 2
+"""Collages are drawn so many times larger, for soft edges."""
+_REDUCED = (0.35, 0.6)
+"""Sizes of the photographs of which parts come into collages."""
+_ORDERS = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+"""Of channels."""
+_COLLAGE_SEED = 1000
+"""Seed of the first collage; that of the copies of a photograph is its place in the list."""
+
+
+def varied_images(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photographs.")],
+    out: Annotated[Path, typer.Option(help="Folder for the images; those that are there stay.")],
+    collages: Annotated[int, typer.Option(min=0, help="Number of collages.")] = 100,
+) -> None:
+    """Write four copies of each photograph, and collages; the same photographs give the same images.
+
+    Raises:
+        UserError: there are no photographs, or two of the same name.
+    """
+    paths = sorted(path for folder in folders for path in find_images(folder))
+    if len({path.stem for path in paths}) < len(paths):
+        raise UserError("Two photographs have the same name: rename one.")
+    out.mkdir(parents=True, exist_ok=True)
+    reduced = []
+    for place, path in enumerate(paths):
+        try:
+            photo = Image.fromarray(to_pixels(decode(path).to_tensor()[0].permute(1, 2, 0), 8))  # 1 x 3 x H x W
+        except ImageError as error:
+            print(f"left out: {error}")
+            continue
+        reduced.append([_resized(photo, factor, factor) for factor in _REDUCED])
+        rng = np.random.default_rng(place)
+        for number in range(4):
+            _write(_copy(rng, photo, number), out / f"{path.stem}-{number}.png")
+        print(path.name, flush=True)
+    if not reduced:
+        raise UserError(f"None of the images in {', '.join(map(str, folders))} can be read.")
+    for number in range(collages):
+        rng = np.random.default_rng(_COLLAGE_SEED + number)
+        _write(_collage(rng, reduced), out / f"collage-{number:03d}.png")
+
+
+def _copy(rng: Generator, photo: Image.Image, number: int) -> np.ndarray:
+    """Turn and shrink a photograph; all but the first are recoloured, the last two stretched, the last a negative."""
+    width = height = rng.uniform(0.45, 0.95)
+    if number > 1:
+        if rng.random() < 0.5:
+            height *= rng.uniform(0.6, 0.9)
+        else:
+            width *= rng.uniform(0.6, 0.9)
+    pixels = np.asarray(_resized(_turned(photo, rng.uniform(8, 82)), width, height))
+    return pixels if number == 0 else _recoloured(rng, pixels, negative=number == 3)
+
+
+def _turned(photo: Image.Image, degrees: float) -> Image.Image:
+    """Turn a photograph, and cut out a rectangle of its shape that lies within."""
+    width, height = photo.size
+    turned = photo.rotate(degrees, Image.Resampling.BICUBIC, expand=True)
+    sine, cosine = np.sin(np.deg2rad(degrees)), np.cos(np.deg2rad(degrees))
+    share = 0.98 * min(width / (width * cosine + height * sine), height / (width * sine + height * cosine))
+    size, middle = share * np.array([width, height]), np.array(turned.size) / 2
+    return turned.crop(tuple(np.concatenate([middle - size / 2, middle + size / 2]).astype(int)))
+
+
+def _resized(photo: Image.Image, width: float, height: float) -> Image.Image:
+    """Resize to these shares of the size."""
+    size = max(1, int(photo.width * width)), max(1, int(photo.height * height))
+    return photo.resize(size, Image.Resampling.BICUBIC)
+
+
+def _recoloured(rng: Generator, pixels: np.ndarray, *, negative: bool) -> np.ndarray:
+    """Exchange channels, and change brightness and contrast: H x W x 3, 8 bits."""
+    values = pixels[..., _ORDERS[rng.integers(len(_ORDERS))]].astype(np.float32) / 255
+    if negative:
+        values = 1 - values
+    values **= rng.uniform(0.65, 1.5)
+    mean = values.mean()
+    return (255 * (mean + (values - mean) * rng.uniform(0.9, 1.35)).clip(0, 1)).round().astype(np.uint8)
+
+
+def _collage(rng: Generator, photos: list[list[Image.Image]]) -> np.ndarray:
+    """Cover a square, _SIDE x _SIDE x 3, with shapes: parts of photographs, which come in sizes, stripes, gradients."""
+    canvas = _filling(_part(rng, photos, _SIDE), _FINER * _SIDE)
+    for _ in range(rng.integers(60, 220)):
+        radius = _FINER * int(min(320, 14 / max(rng.random(), 0.03) ** 0.9))
+        left, top = (int(rng.integers(-radius, _FINER * _SIDE)) for _ in range(2))
+        side = max(8, 2 * radius // _FINER)
+        kind = rng.integers(4)
+        pixels = _part(rng, photos, side) if kind < 2 else _stripes(rng, side) if kind == 2 else _gradient(rng, side)
+        canvas.paste(_filling(pixels, 2 * radius), (left, top), _shape(rng, radius))
+    return np.asarray(canvas.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
+
+
+def _filling(pixels: np.ndarray, side: int) -> Image.Image:
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _part(rng: Generator, photos: list[list[Image.Image]], side: int) -> np.ndarray:
+    """Cut a square, side x side x 3, out of a photograph, black where that ends, and recolour it."""
+    photo = photos[rng.integers(len(photos))][rng.integers(len(_REDUCED))]
+    left, top = (int(rng.integers(0, max(1, length - side))) for length in photo.size)
+    part = np.asarray(photo.crop((left, top, left + side, top + side)))
+    return _recoloured(rng, part, negative=rng.random() < 0.3)
+
+
+def _stripes(rng: Generator, side: int) -> np.ndarray:
+    """Draw hard or soft stripes, or a chequered pattern, side x side x 3."""
+    rows, columns = np.mgrid[:side, :side]
+    angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(5), np.log(60)))
+    phase = (columns * np.cos(angle) + rows * np.sin(angle)) / period
+    if rng.random() < 0.4:
+        across = (rows * np.cos(angle) - columns * np.sin(angle)) / (period * rng.uniform(0.7, 2))
+        share = (np.floor(phase) + np.floor(across)) % 2
+    elif rng.random() < 0.5:
+        share = (phase % 1 < rng.uniform(0.25, 0.75)).astype(float)
+    else:
+        share = 0.5 + 0.5 * np.sin(2 * np.pi * phase)
+    return _between(rng, share)
+
+
+def _gradient(rng: Generator, side: int) -> np.ndarray:
+    """Draw a change from one colour to another, side x side x 3."""
+    rows, columns = np.mgrid[:side, :side] / side
+    angle = rng.uniform(0, 2 * np.pi)
+    return _between(rng, 0.5 + 0.5 * (columns * np.cos(angle) + rows * np.sin(angle)))
+
+
+def _between(rng: Generator, share: np.ndarray) -> np.ndarray:
+    """Mix two colours: H x W -> H x W x 3."""
+    first, second = rng.integers(0, 256, (2, 3))
+    return (first + (second - first) * share[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def _shape(rng: Generator, radius: int) -> Image.Image:
+    """Draw the mask of an ellipse, a polygon, a bar or a broken line, of twice the radius."""
+    side = 2 * radius
+    mask = Image.new("L", (side, side))
+    draw = ImageDraw.Draw(mask)
+    kind = rng.integers(4)
+    if kind == 0:
+        draw.ellipse((0, 0, side - 1, side - 1), fill=255)
+    elif kind == 1:
+        angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 8)))
+        draw.polygon([(radius + radius * np.cos(angle), radius + radius * np.sin(angle)) for angle in angles], fill=255)
+    elif kind == 2:
+        draw.rectangle((0, int(radius * rng.uniform(0, 0.9)), side, int(radius * rng.uniform(1, 1.9))), fill=255)
+        mask = mask.rotate(rng.uniform(0, 180), Image.Resampling.BICUBIC)
+    else:
+        corners = [tuple(rng.uniform(0, side, 2)) for _ in range(4)]
+        draw.line(corners, fill=255, width=int(rng.integers(2, max(3, radius // 3))), joint="curve")
+    return mask
+
+
+def _write(pixels: np.ndarray, path: Path) -> None:
+    if not path.exists():
+        encode(Picture(pixels), path)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(varied_images)
+
+if __name__ == "__main__":
+    run(app)
