@@ -236,11 +236,8 @@ window.fetch = async (address, options) => {
   const answer = await ask(address, options);
   if (!String(address.url ?? address).includes('/queue/data')) return answer;
   const wait = {async transform(part, out) {
-    const text = new TextDecoder().decode(part), end = text.indexOf('data: {"msg":"close_stream"');
-    if (end < 0) return out.enqueue(part);
-    out.enqueue(new TextEncoder().encode(text.slice(0, end)));
-    await new Promise(go => setTimeout(go, 40));
-    out.enqueue(new TextEncoder().encode(text.slice(end)));
+    await new Promise(go => setTimeout(go, 150));
+    out.enqueue(part);
   }};
   return new Response(answer.body.pipeThrough(new TransformStream(wait)), answer);
 };"""

@@ -9,16 +9,48 @@ element.querySelector('.lamp').addEventListener('click', () => {
   localStorage.setItem(LOOK, body.classList.toggle('dark') ? 'dark' : 'light');
 });
 
+// Gradio's page reads all answers from one stream, which the server ends with the last. A run that is accepted before the
+// page has heard of that end waits for ever, and one whose result comes before its acceptance is never forgotten. So an
+// acceptance waits until the stream tells of the run or has ended, and what the stream tells waits for the acceptance.
+const gate = () => {
+  const made = {};
+  made.passed = new Promise((open) => (made.open = open));
+  return made;
+};
+const runs = new Map(); // by id: `told` opens once the stream tells of a run, `known` once the page has its acceptance
+const gatesOf = (id) => runs.get(id) ?? runs.set(id, {told: gate(), known: gate()}).get(id);
+const later = (milliseconds = 0) => new Promise((go) => setTimeout(go, milliseconds));
+let ended = Promise.resolve(); // the last stream
+const inOrder = (answer) => {
+  const {readable, writable} = new TransformStream({async transform(part, out) {
+    for (const [, id] of new TextDecoder().decode(part).matchAll(/"event_id": ?"(\w+)"/g)) {
+      gatesOf(id).told.open();
+      await Promise.race([gatesOf(id).known.passed, later(1000)]); // an acceptance may be lost
+    }
+    out.enqueue(part);
+  }});
+  ended = answer.body.pipeTo(writable).catch(() => {}).then(() => later());
+  return new Response(readable, answer);
+};
+
 // Gradio cancels a run by the id that the server gave it. Until that has come it would send none, and the run went on:
 // so the cancelling waits for it.
 const ask = window.fetch, accepted = new Map(); // answers of the server, by the function that was asked for
 window.fetch = async (address, options) => {
-  const route = String(address.url ?? address).match(/\/(queue\/join|cancel|reset)(\?|$)/)?.[1];
+  const route = String(address.url ?? address).match(/\/(queue\/join|queue\/data|cancel|reset)(\?|$)/)?.[1];
   if (!route) return ask(address, options);
+  if (route === 'queue/data') return inOrder(await ask(address, options));
   const said = JSON.parse(options.body);
   if (route === 'queue/join') {
-    const answer = ask(address, options);
-    accepted.set(said.fn_index, answer.then((each) => each.clone().json(), () => ({})));
+    const asked = ask(address, options), reply = asked.then((each) => each.clone().json()).catch(() => ({}));
+    accepted.set(said.fn_index, reply);
+    const answer = await asked, {event_id: id} = await reply;
+    if (!id) return answer;
+    await Promise.race([gatesOf(id).told.passed, ended]);
+    answer.json = async () => {
+      later().then(gatesOf(id).known.open);
+      return reply;
+    };
     return answer;
   }
   if (said.event_id === null && route === 'cancel') said.event_id = (await accepted.get(said.fn_index))?.event_id ?? '';
