@@ -19,7 +19,7 @@ from promptsr.cli.console import run
 from promptsr.imaging import Picture, decode, encode
 from promptsr.imaging.folders import find_images
 from promptsr.imaging.metrics import quantize
-from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.picture import to_color
 from promptsr.imaging.resize import resize
 from promptsr.support.errors import ImageError, UserError
 from promptsr.zoo.load import load_model
@@ -83,7 +83,7 @@ def _smaller(image: Tensor, factor: float) -> Tensor:
 
 def _write(image: Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    encode(Picture(to_pixels(image[0].permute(1, 2, 0), 8)), path)  # 1 x 3 x H x W -> H x W x 3
+    encode(Picture(to_color(image)), path)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

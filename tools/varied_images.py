@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from promptsr.cli.console import run
 from promptsr.imaging import Picture, decode, encode
 from promptsr.imaging.folders import find_images
-from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.picture import to_color
 from promptsr.support.errors import ImageError, UserError
 
 _SIDE = 768
@@ -52,7 +52,7 @@ def varied_images(
     reduced = []
     for place, path in enumerate(paths):
         try:
-            photo = Image.fromarray(to_pixels(decode(path).to_tensor()[0].permute(1, 2, 0), 8))  # 1 x 3 x H x W
+            photo = Image.fromarray(to_color(decode(path).to_tensor()))
         except ImageError as error:
             print(f"left out: {error}")
             continue

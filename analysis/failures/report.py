@@ -18,8 +18,9 @@ from analysis.common.tables import write_table
 from analysis.comparison.compare import score_texts
 from analysis.failures.figure import draw_texture
 from analysis.failures.search import OVERLAP
-from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy, pixels
+from analysis.failures.study import FLOOR, LEAST_LOSS, Case, FailureStudy
 from promptsr.evaluation.evaluate import decibels
+from promptsr.imaging.picture import to_color
 from promptsr.support.files import write_text
 
 REPORT = "report.html"
@@ -84,7 +85,7 @@ def _shown(case: Case) -> dict[str, Any]:
     limit = max(1, math.ceil(max(np.percentile(np.abs(error), 99) for error in errors.values())))
     return {
         "case": case,
-        "surroundings": _uri(pixels(case.hr)),
+        "surroundings": _uri(to_color(case.hr)),
         "ratio": f"{width} / {height}",
         "box": [round(100 * share, 3) for share in box],
         "crops": {name: _uri(crop) for name, crop in case.crops.items()},

@@ -11,7 +11,7 @@ from torch import Tensor
 from analysis.common.image_windows import Region
 from analysis.comparison.compare import Comparison, luma_error
 from analysis.failures.texture import Kind, Texture, error_by_texture
-from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.picture import to_color
 from promptsr.imaging.resize import upscale
 from promptsr.support.files import finite
 
@@ -71,7 +71,7 @@ class Case:
         near = self.surroundings
         images = {"HR": self.hr, "LR bicubic": upscale(near.lr, near.scale)}
         images |= {result.model: result.sr for result in near.results}
-        return {name: pixels(self.inset.crop(image)) for name, image in images.items()}
+        return {name: to_color(self.inset.crop(image)) for name, image in images.items()}
 
     @property
     def errors(self) -> dict[str, np.ndarray]:
@@ -170,8 +170,3 @@ class FailureStudy:
         }
         plain: dict[str, Any] = finite(values)
         return plain
-
-
-def pixels(image: Tensor) -> np.ndarray:
-    """Convert 1 x 3 x H x W in [0, 1] to H x W x 3, uint8."""
-    return to_pixels(image[0].permute(1, 2, 0), 8)

@@ -21,7 +21,7 @@ from torch import Tensor
 from promptsr.data import load_hr, load_pair, make_lr
 from promptsr.data.pairs import PairPaths
 from promptsr.data.texture import texture
-from promptsr.imaging.picture import to_pixels
+from promptsr.imaging.picture import to_color
 from promptsr.imaging.resize import crop_to_multiple
 from promptsr.support.errors import ImageError, UserError
 from promptsr.support.files import replacing
@@ -122,14 +122,14 @@ def _open(path: Path, lr_path: Path | None, scale: int, cache: Path) -> CachedIm
     def pixels() -> Tensor:
         return load_hr(path, 1)
 
-    hr = _mapped(folder / "hr.npy", lambda: _bytes(pixels()))
+    hr = _mapped(folder / "hr.npy", lambda: to_color(pixels()))
     lr_file = None
     if lr_path is None:
-        lr = _mapped(folder / f"lr-x{scale}.npy", lambda: _bytes(_lr(pixels(), scale)))
+        lr = _mapped(folder / f"lr-x{scale}.npy", lambda: to_color(_lr(pixels(), scale)))
     else:
         lr_key, lr_size = _identify(lr_path)
         lr_file = lr_path.name, lr_size
-        lr = _mapped(folder / f"lr-x{scale}-{lr_key}.npy", lambda: _bytes(load_pair(path, scale, lr_path)[1]))
+        lr = _mapped(folder / f"lr-x{scale}-{lr_key}.npy", lambda: to_color(load_pair(path, scale, lr_path)[1]))
     means = _mapped(folder / "texture.npy", lambda: texture(pixels()))
     return CachedImage(path.name, size, hr, lr, np.array(means.array), lr_file)
 
@@ -160,8 +160,3 @@ def _mapped(path: Path, make: Callable[[], np.ndarray]) -> MappedArray:
 def _lr(hr: Tensor, scale: int) -> Tensor:
     cropped = crop_to_multiple(hr, scale)
     return make_lr(cropped, scale) if 0 not in cropped.shape else cropped
-
-
-def _bytes(image: Tensor) -> np.ndarray:
-    """Convert 1 x 3 x H x W in [0, 1] to H x W x 3, uint8."""
-    return to_pixels(image[0].permute(1, 2, 0), 8)

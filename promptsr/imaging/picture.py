@@ -121,6 +121,11 @@ def to_pixels(values: Tensor, bit_depth: int) -> np.ndarray:
     return pixels.numpy()
 
 
+def to_color(image: Tensor, bit_depth: int = 8) -> np.ndarray:
+    """1 x 3 x H x W -> H x W x 3 as `Picture.color`, see `to_pixels`."""
+    return to_pixels(image[0].permute(1, 2, 0), bit_depth)
+
+
 def to_array(image: Tensor) -> np.ndarray:
     """1 x 3 x H x W on any device -> H x W x 3 float32, clamped to [0, 1]."""
     return image[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from promptsr.imaging.encode import encode
-from promptsr.imaging.picture import Picture, to_pixels
+from promptsr.imaging.picture import Picture, to_color
 from promptsr.support.errors import UserError
 from promptsr.support.files import replacing
 
@@ -68,7 +68,7 @@ class Logs:
 
     def picture(self, picture: Tensor, step: int) -> None:
         """Write the picture of the validation images: 3 x H x W in [0, 1]."""
-        pixels = to_pixels(picture.permute(1, 2, 0), 8)  # 3 x H x W -> H x W x 3
+        pixels = to_color(picture[None])
         encode(Picture(pixels), self._picture)
         self._board.add_image("validation", pixels, step, dataformats="HWC")
 

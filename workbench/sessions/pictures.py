@@ -22,7 +22,7 @@ from analysis.common.figure_style import publish
 from analysis.common.image_windows import Region
 from promptsr.imaging import Metadata, Picture, encode
 from promptsr.imaging.metrics import quantize
-from promptsr.imaging.picture import to_pixels, to_unit
+from promptsr.imaging.picture import to_color, to_pixels, to_unit
 from promptsr.inference import lanczos
 
 FRESH = 12 * 60 * 60
@@ -104,8 +104,7 @@ def enlarge(picture: Picture, rows: slice, columns: slice, factor: int) -> Pictu
 def to_picture(image: Tensor, metadata: Metadata) -> Picture:
     """1 x 3 x H x W in [0, 1] as a picture of 8 bits or, where that is not exact, of 16."""
     depth = 8 if torch.equal(quantize(image), image) else 16
-    color = to_pixels(image[0].permute(1, 2, 0), depth)  # 1 x 3 x H x W -> H x W x 3
-    return Picture(color, metadata=metadata)
+    return Picture(to_color(image, depth), metadata=metadata)
 
 
 def from_array(pixels: np.ndarray) -> Tensor:
