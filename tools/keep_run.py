@@ -54,8 +54,9 @@ def page(folder: Path, recipe: dict[str, object], step: int, after: int) -> str:
     except OSError as error:
         raise UserError(f"{folder} has no log.csv: name the folder of a run.") from error
     scored = [row for row in rows if row["psnr_y"]]
-    sizes, rates = ("init", "steps", "patch", "batch"), ("optimizer", "lr", "matrix_lr", "warmup", "halve_at", "clip")
-    settings = " ".join(f"{key}={recipe[key]}" for key in (*sizes, *rates, "ema", "loss", "seed"))
+    origins = ("init", "data") + (("teacher", "teacher_share") if recipe["teacher"] else ())
+    sizes, rates = ("steps", "patch", "batch"), ("optimizer", "lr", "matrix_lr", "warmup", "halve_at", "clip")
+    settings = " ".join(f"{key}={recipe[key]}" for key in (*origins, *sizes, *rates, "ema", "loss", "seed"))
     table = markdown(
         [{"step": str(after + int(row["step"])), "PSNR-Y (dB)": f"{float(row['psnr_y']):.3f}"} for row in scored]
     )

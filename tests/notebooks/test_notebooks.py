@@ -287,4 +287,4 @@ def test_can_you_trust_this_map(run: Run) -> None:
     assert answer["infidelity"]["true"] < 0.5 and answer["infidelity"]["true"] < answer["infidelity"]["false"]
     assert answer["said"][0] == pytest.approx(answer["said"][1], rel=1e-4)  # the squares share out the whole map
     assert answer["sanity"]["bicubic"] == pytest.approx(1)
-    assert answer["sanity"]["trained"] < 0.2 < answer["sanity"]["untrained"] - 0.2
+    assert answer["sanity"]["trained"] < answer["sanity"]["untrained"] - 0.3

@@ -18,7 +18,7 @@ from tools.keep_run import keep_run
 
 def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
     network = build_model("promptsr-tiny", groups=1, blocks_per_group=1)
-    recipe = Recipe(data=("photos",), model=network.config, validation="kodak", validation_images=8)
+    recipe = Recipe(data=("all/photos",), model=network.config, validation="kodak", validation_images=8)
     settings = asdict(recipe)
     del settings["data_lr"], settings["validation_lr"]  # a run that began before there were such settings
     weights = network.state_dict()
@@ -34,9 +34,12 @@ def test_weights_and_scores_are_kept(tmp_path: Path) -> None:
     assert all(torch.equal(averaged[name], value) for name, value in average.items())
     text = (tmp_path / "kept" / "mine.md").read_text()
     assert text.startswith("# mine, step 70\n") and "| 70 | 27.456 |" in text and "| 50 |" not in text
+    assert "data=['photos']" in text and "teacher" not in text
+    save_state(run, {"recipe": settings | {"teacher": "peers/a.pth"}, "network": weights, "average": average, **parts})
     keep_run(run, tmp_path / "kept", after=1000)
     text = (tmp_path / "kept" / "mine-after-1000.md").read_text()
     assert text.startswith("# mine, step 1070\n") and "| 1070 | 27.456 |" in text
+    assert "teacher=a.pth teacher_share=0.5" in text
     with safe_open(tmp_path / "kept" / "mine.safetensors", "pt") as file:
         assert json.loads(file.metadata()["info"])["step"] == 1070
     (run / "log.csv").unlink()
