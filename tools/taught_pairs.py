@@ -17,12 +17,12 @@ from torch import Tensor
 
 from promptsr.cli.console import run
 from promptsr.imaging import Picture, decode, encode
-from promptsr.imaging.folders import find_images
 from promptsr.imaging.metrics import quantize
 from promptsr.imaging.picture import to_color
 from promptsr.imaging.resize import resize
 from promptsr.support.errors import ImageError, UserError
 from promptsr.zoo.load import load_model
+from tools.photographs import find_photographs
 
 _STRIDE = 8
 """Distance in pixels between the windows that are compared."""
@@ -44,10 +44,7 @@ def taught_pairs(
     if len({each.scale for each in teachers}) > 1:
         scales = ", ".join(f"{each.name} x{each.scale}" for each in teachers)
         raise UserError(f"The teachers have different scales ({scales}): take those of one scale.")
-    photos = [path for folder in folders for path in find_images(folder)]
-    if len({path.stem for path in photos}) < len(photos):
-        raise UserError("Two photographs have the same name: rename one.")
-    for path in photos:
+    for path in find_photographs(folders):
         target = out / "hr" / f"{path.stem}.png"
         if target.exists():
             continue

@@ -19,9 +19,9 @@ from PIL import Image, ImageDraw
 
 from promptsr.cli.console import run
 from promptsr.imaging import Picture, decode, encode
-from promptsr.imaging.folders import find_images
 from promptsr.imaging.picture import to_color
 from promptsr.support.errors import ImageError, UserError
+from tools.photographs import find_photographs
 
 _SIDE = 768
 """Of a collage, in pixels."""
@@ -45,9 +45,7 @@ def varied_images(
     Raises:
         UserError: there are no photographs, or two of the same name.
     """
-    paths = sorted(path for folder in folders for path in find_images(folder))
-    if len({path.stem for path in paths}) < len(paths):
-        raise UserError("Two photographs have the same name: rename one.")
+    paths = find_photographs(folders)
     out.mkdir(parents=True, exist_ok=True)
     reduced = []
     for place, path in enumerate(paths):
@@ -57,15 +55,21 @@ def varied_images(
             print(f"left out: {error}")
             continue
         reduced.append([_resized(photo, factor, factor) for factor in _REDUCED])
+        targets = [out / f"{path.stem}-{number}.png" for number in range(4)]
+        if all(target.exists() for target in targets):
+            continue
         rng = np.random.default_rng(place)
-        for number in range(4):
-            _write(_copy(rng, photo, number), out / f"{path.stem}-{number}.png")
+        for number, target in enumerate(targets):
+            copy = _copy(rng, photo, number)
+            if not target.exists():
+                encode(Picture(copy), target)
         print(path.name, flush=True)
     if not reduced:
         raise UserError(f"None of the images in {', '.join(map(str, folders))} can be read.")
     for number in range(collages):
-        rng = np.random.default_rng(_COLLAGE_SEED + number)
-        _write(_collage(rng, reduced), out / f"collage-{number:03d}.png")
+        target = out / f"collage-{number:03d}.png"
+        if not target.exists():
+            encode(Picture(_collage(np.random.default_rng(_COLLAGE_SEED + number), reduced)), target)
 
 
 def _copy(rng: Generator, photo: Image.Image, number: int) -> np.ndarray:
@@ -177,11 +181,6 @@ def _shape(rng: Generator, radius: int) -> Image.Image:
         corners = [tuple(rng.uniform(0, side, 2)) for _ in range(4)]
         draw.line(corners, fill=255, width=int(rng.integers(2, max(3, radius // 3))), joint="curve")
     return mask
-
-
-def _write(pixels: np.ndarray, path: Path) -> None:
-    if not path.exists():
-        encode(Picture(pixels), path)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

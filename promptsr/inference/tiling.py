@@ -105,7 +105,8 @@ class TiledRun:
         rows, columns = self.sides
         if height <= rows and width <= columns and (result := self._try(tile)) is not None:
             self.done += 1
-            self.peak = max(self.peak, result.abs().max().item())
+            low, high = result.aminmax()  # without a copy as large as the result
+            self.peak = max(self.peak, -low.item(), high.item())
             yield Progress(self.done, self.total)
             return result
         tiles = self._cut(height, width)

@@ -11,13 +11,10 @@ from PIL import Image
 from promptsr import load_model
 from promptsr.data.pairs import search_pairs
 from promptsr.support.errors import UserError
+from tests.tools.conftest import pixels
 from tools.taught_pairs import taught_pairs, textured_part
 
 TEACHERS = ["bicubic-x2", "promptsr-tiny-x2"]
-
-
-def pixels(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path), dtype=np.float64)
 
 
 @pytest.fixture

@@ -8,11 +8,8 @@ from PIL import Image
 from scipy import ndimage
 
 from promptsr.support.errors import UserError
+from tests.tools.conftest import pixels
 from tools.varied_images import varied_images
-
-
-def pixels(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path), dtype=np.float64)
 
 
 @pytest.fixture
