@@ -1,4 +1,4 @@
-"""Make more images for training out of photographs: turned, shrunk and recoloured copies, and collages of their parts.
+"""Make more images for training out of photographs: turned, shrunk and recoloured copies, and collages of parts.
 
     python -m tools.varied_images train/a train/b --out varied
     promptsr train CONFIG 'data=[train/a, train/b, varied]'
@@ -6,7 +6,8 @@
 Photographs alone leave a network without an idea of what is drawn: at stripes of strong colours, its features grew from
 block to block until the result was noise. Collages hold many edges, stripes and colours; shapes of all sizes that hide
 one another have the statistics of photographs (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV
-2001).
+2001). Cloths are stripes and checks in folds and in perspective, as fine as LR images show them only in part: their
+direction has to be taken from where they are wider.
 """
 
 from pathlib import Path
@@ -31,23 +32,25 @@ _REDUCED = (0.35, 0.6)
 """Sizes of the photographs of which parts come into collages."""
 _ORDERS = ((0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 """Of channels."""
-_COLLAGE_SEED = 1000
-"""Seed of the first collage; that of the copies of a photograph is its place in the list."""
+_COLLAGE_SEED, _CLOTH_SEED, _NEXT_SEED = 1_000, 2_000, 10_000
+"""Seeds of the first collage and the first cloth, and between sets; copies of a photograph have its place as seed."""
 
 
 def varied_images(
     folders: Annotated[list[Path], typer.Argument(help="Folders of photographs.")],
     out: Annotated[Path, typer.Option(help="Folder for the images; those that are there stay.")],
     collages: Annotated[int, typer.Option(min=0, help="Number of collages.")] = 100,
+    cloths: Annotated[int, typer.Option(min=0, help="Number of photographs with cloth.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Another number gives other images.")] = 0,
 ) -> None:
-    """Write four copies of each photograph, and collages; the same photographs give the same images.
+    """Write four copies of each photograph, collages and cloths; the same photographs and seed give the same images.
 
     Raises:
         UserError: there are no photographs, or two of the same name.
     """
     paths = find_photographs(folders)
     out.mkdir(parents=True, exist_ok=True)
-    reduced = []
+    reduced, first = [], seed * _NEXT_SEED
     for place, path in enumerate(paths):
         try:
             photo = Image.fromarray(to_color(decode(path).to_tensor()))
@@ -58,7 +61,7 @@ def varied_images(
         targets = [out / f"{path.stem}-{number}.png" for number in range(4)]
         if all(target.exists() for target in targets):
             continue
-        rng = np.random.default_rng(place)
+        rng = np.random.default_rng(place + first)
         for number, target in enumerate(targets):
             copy = _copy(rng, photo, number)
             if not target.exists():
@@ -66,10 +69,14 @@ def varied_images(
         print(path.name, flush=True)
     if not reduced:
         raise UserError(f"None of the images in {', '.join(map(str, folders))} can be read.")
-    for number in range(collages):
-        target = out / f"collage-{number:03d}.png"
-        if not target.exists():
-            encode(Picture(_collage(np.random.default_rng(_COLLAGE_SEED + number), reduced)), target)
+    for name, draw, seeds, wanted in (
+        ("collage", _collage, _COLLAGE_SEED, collages),
+        ("cloth", _cloth, _CLOTH_SEED, cloths),
+    ):
+        for number in range(wanted):
+            target = out / f"{name}-{number:03d}.png"
+            if not target.exists():
+                encode(Picture(draw(np.random.default_rng(first + seeds + number), reduced)), target)
 
 
 def _copy(rng: Generator, photo: Image.Image, number: int) -> np.ndarray:
@@ -123,6 +130,16 @@ def _collage(rng: Generator, photos: list[list[Image.Image]]) -> np.ndarray:
     return np.asarray(canvas.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
 
 
+def _cloth(rng: Generator, photos: list[list[Image.Image]]) -> np.ndarray:
+    """Cover parts of a photograph, _SIDE x _SIDE x 3, with cloth."""
+    canvas = _filling(_part(rng, photos, _SIDE), _FINER * _SIDE)
+    for _ in range(rng.integers(6, 16)):
+        radius = _FINER * int(rng.uniform(80, 320))
+        left, top = (int(rng.integers(-radius, _FINER * _SIDE - radius)) for _ in range(2))
+        canvas.paste(_filling(_woven(rng, 2 * radius // _FINER), 2 * radius), (left, top), _shape(rng, radius))
+    return np.asarray(canvas.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
+
+
 def _filling(pixels: np.ndarray, side: int) -> Image.Image:
     return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
 
@@ -148,6 +165,33 @@ def _stripes(rng: Generator, side: int) -> np.ndarray:
     else:
         share = 0.5 + 0.5 * np.sin(2 * np.pi * phase)
     return _between(rng, share)
+
+
+def _woven(rng: Generator, side: int) -> np.ndarray:
+    """Draw fine stripes or checks of two similar colours, side x side x 3: in folds, in perspective, with shadows."""
+    rows, columns = np.mgrid[:side, :side]
+    angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(3), np.log(20)))
+    distance = 1 + rng.uniform(0, 2) * (columns * np.cos(angle) + rows * np.sin(angle)).clip(0) / (1.5 * side)
+    angle += rng.uniform(0, np.pi)
+    depth = rng.uniform(0, 3) * period
+    along, across = (
+        (part + depth * _smooth(rng, side)) * distance / period
+        for part in (columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle))
+    )
+    waves = [0.5 + 0.5 * np.sin(2 * np.pi * along), 0.5 + 0.5 * np.sin(2 * np.pi * across * rng.uniform(0.6, 1.5))]
+    steepness = np.exp(rng.uniform(0, np.log(8)))
+    one, other = ((0.5 + steepness * (wave - 0.5)).clip(0, 1) for wave in waves)
+    share = one if rng.random() < 0.6 else (one + other) / 2
+    first = rng.uniform(20, 235, 3)
+    second = first + rng.uniform(-90, 90) + rng.uniform(-25, 25, 3)
+    shadow = 1 + rng.uniform(0, 0.25) * _smooth(rng, side)
+    return ((first + (second - first) * share[..., None]) * shadow[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def _smooth(rng: Generator, side: int) -> np.ndarray:
+    """Draw a surface of a few hills, side x side, about -1 to 1."""
+    hills = Image.fromarray(rng.uniform(-1, 1, (rng.integers(3, 8), rng.integers(3, 8))).astype(np.float32))
+    return np.asarray(hills.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def _gradient(rng: Generator, side: int) -> np.ndarray:

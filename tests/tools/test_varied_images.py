@@ -1,4 +1,4 @@
-"""Turned, shrunk and recoloured copies of photographs, and collages."""
+"""Turned, shrunk and recoloured copies of photographs, collages and cloths."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_copies_show_the_photograph_turned_and_smaller(photos: Path, tmp_path: Path) -> None:
-    varied_images([photos], tmp_path, collages=0)
+    varied_images([photos], tmp_path, collages=0, cloths=0)
     first, second, third, last = (pixels(tmp_path / f"ramp-{number}.png") for number in range(4))
     assert (tmp_path / "tiny-3.png").exists() and not (tmp_path / "cut-0.png").exists()
     for copy in (first, second):  # stays within the photograph, of whose shape it is
@@ -42,7 +42,7 @@ def test_copies_show_the_photograph_turned_and_smaller(photos: Path, tmp_path: P
 
 def test_collages_are_full_of_edges_and_colours_and_come_again(photos: Path, tmp_path: Path) -> None:
     for out in ("once", "again"):
-        varied_images([photos], tmp_path / out, collages=2)
+        varied_images([photos], tmp_path / out, collages=2, cloths=0)
     once, again = (sorted((tmp_path / out).glob("collage-*")) for out in ("once", "again"))
     assert [path.name for path in once] == ["collage-000.png", "collage-001.png"]
     for path, other in zip(once, again, strict=True):
@@ -55,11 +55,30 @@ def test_collages_are_full_of_edges_and_colours_and_come_again(photos: Path, tmp
     assert np.abs(pixels(once[0]) - pixels(once[1])).mean() > 30
 
 
+def test_cloths_are_finer_than_lr_images_show(photos: Path, tmp_path: Path) -> None:
+    """The photograph is a ramp, so all that is fine comes from cloths; four LR pixels are what x4 can show of it."""
+    varied_images([photos], tmp_path, collages=0, cloths=4)
+    cloths = [pixels(path).mean(2) for path in sorted(tmp_path.glob("cloth-*"))]
+    assert [cloth.shape for cloth in cloths] == 4 * [(768, 768)]
+    for cloth in cloths:
+        power = np.abs(np.fft.fft2(cloth - ndimage.gaussian_filter(cloth, 8))) ** 2
+        frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(768), np.fft.fftfreq(768)))  # cycles per pixel
+        assert power[frequency > 1 / 8].sum() > 0.18 * power.sum(), "beyond the Nyquist frequency of x4"
+        assert 2 < (cloth - ndimage.gaussian_filter(cloth, 8)).std() < 40, "of little contrast"
+
+
+def test_another_seed_gives_other_images(photos: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        varied_images([photos], tmp_path / str(seed), collages=1, cloths=1, seed=seed)
+    for name in ("ramp-0.png", "ramp-1.png", "ramp-2.png", "ramp-3.png", "collage-000.png", "cloth-000.png"):
+        assert not np.array_equal(*(pixels(tmp_path / seed / name) for seed in ("0", "1"))), name
+
+
 def test_what_is_there_stays(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "ramp-1.png").write_bytes(b"as it was")
-    varied_images([photos], out, collages=0)
+    varied_images([photos], out, collages=0, cloths=0)
     assert (out / "ramp-1.png").read_bytes() == b"as it was" and (out / "ramp-2.png").exists()
 
 
