@@ -10,12 +10,7 @@ from promptsr.imaging.resize import downscale
 from promptsr.zoo.listing import list_models
 from promptsr.zoo.load import load_model
 
-NOISY = pytest.mark.xfail(strict=True, reason="two of the drawings still turn to noise")
-NAMES = [
-    pytest.param(model.name, marks=NOISY if model.name == "promptsr-x3" else ())
-    for model in list_models()
-    if model.name.startswith("promptsr") and model.has_weights
-]
+NAMES = [model.name for model in list_models() if model.name.startswith("promptsr") and model.has_weights]
 LR_SIDE = 48
 DRAWINGS = 40
 
