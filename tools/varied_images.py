@@ -25,7 +25,7 @@ from promptsr.support.errors import ImageError, UserError
 from tools.photographs import find_photographs
 
 _SIDE = 768
-"""Of a collage, in pixels."""
+"""Of a collage or a cloth, in pixels."""
 _FINER = 2
 """Collages are drawn so many times larger, for soft edges."""
 _REDUCED = (0.35, 0.6)

@@ -56,7 +56,7 @@ def test_collages_are_full_of_edges_and_colours_and_come_again(photos: Path, tmp
 
 
 def test_cloths_are_finer_than_lr_images_show(photos: Path, tmp_path: Path) -> None:
-    """The photograph is a ramp, so all that is fine comes from cloths; four LR pixels are what x4 can show of it."""
+    """The photograph is a ramp, so what is fine comes from cloths; at x4 LR images show up to 1/8 cycle per pixel."""
     varied_images([photos], tmp_path, collages=0, cloths=4)
     cloths = [pixels(path).mean(2) for path in sorted(tmp_path.glob("cloth-*"))]
     assert [cloth.shape for cloth in cloths] == 4 * [(768, 768)]
