@@ -60,6 +60,12 @@ window.fetch = async (address, options) => {
   return answer;
 };"""
 """Counts questions to the server and its answers that accept them, of which that to `late`, or all, comes late."""
+LOADED = """async (image, patience) => {
+  const end = Date.now() + patience;
+  while (!(image.complete && image.naturalWidth) && Date.now() < end) await new Promise(requestAnimationFrame);
+  return [image.naturalWidth, image.naturalHeight];
+}"""
+"""The size of an image that may be changing: asked for in two steps, it would be 0 x 0 if it changes between them."""
 
 
 huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # of Gradio's client in this process
@@ -309,10 +315,18 @@ def choose(page: Page, dropdown: str, value: str) -> None:
     box.get_by_role("option", name=value, exact=True).click()
 
 
+def choose_small(page: Page, tab: str) -> None:
+    """Choose `own-tiny`, and nothing else, where the test is not about what the networks compute."""
+    models = page.locator(f"#{tab}-model, #{tab}-models")
+    expect(models).to_be_visible(timeout=PATIENCE)
+    if (remove := models.locator(".remove-all")).count():  # of several
+        remove.click()
+    choose(page, models.get_attribute("id") or "", "own-tiny")
+
+
 def natural_size(image: Locator) -> tuple[int, int]:
     """Return the size of the file behind an image, once it is loaded."""
-    expect(image).to_have_js_property("complete", True)
-    width, height = image.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    width, height = image.evaluate(LOADED, PATIENCE)
     return width, height
 
 

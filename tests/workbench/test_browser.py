@@ -13,6 +13,7 @@ from tests.workbench.conftest import (
     PATIENCE,
     Server,
     choose,
+    choose_small,
     click_at,
     fill,
     natural_size,
@@ -94,6 +95,7 @@ def test_cancel_stops_the_work_of_every_tab(page: Page, garden: Path, park: Path
         ("anchors", "images", "40", r"[1-9]\d* of 240 images"),
     ):
         open_tab(page, TABS[tab].title)
+        choose_small(page, tab)
         if tab != "anchors":
             photograph = garden if tab == "lam" else park
             send(page, photograph, tab)
@@ -135,6 +137,7 @@ def test_a_stopped_run_says_nothing_about_the_next(
         }"""
     )
     open_tab(page, TABS[tab].title)
+    choose_small(page, tab)
     photograph = garden if tab == "lam" else park
     send(page, photograph, tab)
     expect(page.locator(f"#{tab}-image img")).to_have_attribute("src", re.compile(photograph.stem))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.workbench.conftest import PATIENCE, fill, open_advanced, open_tab, send, take_all_steps
+from tests.workbench.conftest import PATIENCE, choose_small, fill, open_advanced, open_tab, send, take_all_steps
 from workbench.ui.tab_header import TABS
 
 SIZES = [(1440, 900), (1280, 720), (390, 844)]
@@ -33,6 +33,7 @@ def assert_in_view(page: Page, *parts: Locator) -> None:
 
 
 def choose_photograph(page: Page, tab: str, photo: Path) -> None:
+    choose_small(page, tab)
     if tab == "anchors":
         fill(page.locator("#anchors-perplexity input"), "5")
         return
@@ -61,7 +62,6 @@ def test_button_progress_and_result_are_in_sight(page: Page, garden: Path, tab: 
         page.set_viewport_size({"width": width, "height": height})
         field.scroll_into_view_if_needed()
         fill(field, slow)
-        page.wait_for_timeout(500)
         assert_in_view(page, start)
         start.click()
         if tab == "failures":  # which is done too soon
@@ -130,6 +130,7 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, park: Path, pla
     expect(status.locator(".done")).to_be_visible()
 
     send(page, park)
+    choose_small(page, "upscale")
     assert_old(True)
     tile.fill("7")  # refused
     start.click()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose, click_at, fill, numbers, open_tab, send
+from tests.workbench.conftest import PATIENCE, choose_small, click_at, fill, numbers, open_tab, send
 
 SENT, ROOM = (120, 84), 4
 """Size of the part of `garden` that is shown, and its enlargement, which fills 512 pixels."""
@@ -19,9 +19,7 @@ def test_a_click_shows_the_map_of_that_window(page: Page, garden: Path) -> None:
     send(page, garden, "lam")
     expect(page.locator("#lam-x input")).to_have_value("51", timeout=PATIENCE)
     expect(page.locator("#tab-lam")).to_have_attribute("data-old", "")
-    for _ in range(2):
-        page.locator("#lam-models .token-remove:visible").first.click()
-    choose(page, "lam-models", "own-tiny")
+    choose_small(page, "lam")
     page.locator("#lam-steps input").fill("12")
     assert numbers(page, "lam", *"xy") == ((SENT[0] - 1 - 16) // 2, (SENT[1] - 1 - 16) // 2)  # the middle
     x, y = (value / ROOM for value in click_at(page.locator("#lam-whole img"), 0.3, 0.6))

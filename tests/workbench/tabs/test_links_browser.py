@@ -13,6 +13,7 @@ from tests.workbench.conftest import (
     PATIENCE,
     Server,
     choose,
+    choose_small,
     click_at,
     fill,
     finished,
@@ -269,6 +270,7 @@ def test_the_opening_result_does_not_come_between_a_reload_and_its_run(blank: Pa
     expect(rows).to_have_count(2)  # of what the tab opens with
     send(page, park, "compare")
     expect(page.locator("#compare-image img")).to_have_attribute("src", re.compile("park"))
+    choose_small(page, "compare")
     page.locator("#compare-way").get_by_text("without scores").click()
     fill(page.locator("#compare-tile").locator("input, textarea").first, "16")
     page.locator("#compare-start").click()
