@@ -154,12 +154,11 @@ def _part(rng: Generator, photos: list[list[Image.Image]], side: int) -> np.ndar
 
 def _stripes(rng: Generator, side: int) -> np.ndarray:
     """Draw hard or soft stripes, or a chequered pattern, side x side x 3."""
-    rows, columns = np.mgrid[:side, :side]
-    angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(5), np.log(60)))
-    phase = (columns * np.cos(angle) + rows * np.sin(angle)) / period
+    along, across = _axes(side, rng.uniform(0, np.pi))
+    period = np.exp(rng.uniform(np.log(5), np.log(60)))
+    phase = along / period
     if rng.random() < 0.4:
-        across = (rows * np.cos(angle) - columns * np.sin(angle)) / (period * rng.uniform(0.7, 2))
-        share = (np.floor(phase) + np.floor(across)) % 2
+        share = (np.floor(phase) + np.floor(across / (period * rng.uniform(0.7, 2)))) % 2
     elif rng.random() < 0.5:
         share = (phase % 1 < rng.uniform(0.25, 0.75)).astype(float)
     else:
@@ -169,15 +168,12 @@ def _stripes(rng: Generator, side: int) -> np.ndarray:
 
 def _woven(rng: Generator, side: int) -> np.ndarray:
     """Draw fine stripes or checks of two similar colours, side x side x 3: in folds, in perspective, with shadows."""
-    rows, columns = np.mgrid[:side, :side]
     angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(3), np.log(20)))
-    distance = 1 + rng.uniform(0, 2) * (columns * np.cos(angle) + rows * np.sin(angle)).clip(0) / (1.5 * side)
+    away, _ = _axes(side, angle)
+    distance = 1 + rng.uniform(0, 2) * away.clip(0) / (1.5 * side)
     angle += rng.uniform(0, np.pi)
     depth = rng.uniform(0, 3) * period
-    along, across = (
-        (part + depth * _smooth(rng, side)) * distance / period
-        for part in (columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle))
-    )
+    along, across = ((axis + depth * _smooth(rng, side)) * distance / period for axis in _axes(side, angle))
     waves = [0.5 + 0.5 * np.sin(2 * np.pi * along), 0.5 + 0.5 * np.sin(2 * np.pi * across * rng.uniform(0.6, 1.5))]
     steepness = np.exp(rng.uniform(0, np.log(8)))
     one, other = ((0.5 + steepness * (wave - 0.5)).clip(0, 1) for wave in waves)
@@ -196,9 +192,14 @@ def _smooth(rng: Generator, side: int) -> np.ndarray:
 
 def _gradient(rng: Generator, side: int) -> np.ndarray:
     """Draw a change from one colour to another, side x side x 3."""
-    rows, columns = np.mgrid[:side, :side] / side
-    angle = rng.uniform(0, 2 * np.pi)
-    return _between(rng, 0.5 + 0.5 * (columns * np.cos(angle) + rows * np.sin(angle)))
+    along, _ = _axes(side, rng.uniform(0, 2 * np.pi))
+    return _between(rng, 0.5 + 0.5 * along / side)
+
+
+def _axes(side: int, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far each pixel lies along a direction and across it, each side x side, from the upper left."""
+    rows, columns = np.mgrid[:side, :side]
+    return columns * np.cos(angle) + rows * np.sin(angle), rows * np.cos(angle) - columns * np.sin(angle)
 
 
 def _between(rng: Generator, share: np.ndarray) -> np.ndarray:
