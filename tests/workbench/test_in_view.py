@@ -130,8 +130,8 @@ def test_a_result_of_other_settings_is_marked_as_old(page: Page, park: Path, pla
     expect(status.locator(".done")).to_be_visible()
 
     send(page, park)
-    choose_small(page, "upscale")
     assert_old(True)
+    choose_small(page, "upscale")
     tile.fill("7")  # refused
     start.click()
     expect(page.locator(".toast-body")).to_contain_text("Tiles of 7 pixels are too small", timeout=PATIENCE)
