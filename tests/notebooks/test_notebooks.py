@@ -276,7 +276,7 @@ def test_can_you_trust_this_map(run: Run) -> None:
         "end": "curves.iloc[-1].tolist()",
         "few": "curves.loc['6.25 %' if '6.25 %' in curves.index else '6 %'].to_dict()",
         "far": "summary.loc['far: map against random'].to_dict()",
-        "infidelity": "infidelity",
+        "infidelity": "{name: values[0] for name, values in infidelities.items()}",
         "sanity": "sanity.iloc[:, -1].to_dict()",
         "said": "[sum(said['true']), float(true_map.values.sum())]",
     }
