@@ -3,6 +3,7 @@
 tests/test_documents.py follows the links of the handouts.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "handouts"
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 INDEX = (FOLDER / "README.md").read_text()
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]\d+)?"
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n(?!</details>).+?\n</details>\n", re.DOTALL)
 
 
@@ -50,3 +52,16 @@ def test_times_add_up_and_steps_are_the_sections(name: str) -> None:
     assert f"({len(sections)} sections)" in parts and (f"exercises in the text {10 * checks} ({checks})" in parts) == (
         checks > 0
     )
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_numbers_of_the_stored_run_are_in_its_outputs(name: str) -> None:
+    """They are written as code, exactly as the notebook shows them."""
+    text = (FOLDER / f"{name}.md").read_text()
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = " ".join("".join(output.get("text", output.get("data", {}).get("text/plain", []))) for output in outputs)
+    stored = set(re.findall(NUMBER, shown))
+    assert [number for number in re.findall(rf"`({NUMBER})`", text) if number not in stored] == []
+    told = [part for part in re.split(r"\n\n|\n- ", text) if "tored run" in part]
+    assert [part for part in told if re.search(r"\d\.\d", re.sub(rf"`{NUMBER}`", "", part))] == []
