@@ -88,7 +88,7 @@ def _describe(settings: Settings) -> str:
     parts = [
         f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
         f"{os.cpu_count()} cores",
-        f"{settings.threads} threads",
+        f"{settings.threads} thread" + "s" * (settings.threads != 1),
         *([torch.cuda.get_device_name()] if settings.device == "cuda" else []),
         settings.dtype,
         f"PyTorch {torch.__version__}",
