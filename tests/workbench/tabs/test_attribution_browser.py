@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.workbench.conftest import PATIENCE, choose_small, click_at, fill, numbers, open_tab, send
+from tests.workbench.conftest import PATIENCE, choose, choose_small, click_at, fill, numbers, open_tab, send
 
 SENT, ROOM = (120, 84), 4
 """Size of the part of `garden` that is shown, and its enlargement, which fills 512 pixels."""
@@ -54,6 +54,12 @@ def test_sub_tabs_keys_suggestions_and_warnings(page: Page) -> None:
         page.locator("#tab-lam").get_by_role("tab", name=name).click()
         expect(page.locator(shown).first).to_be_visible()
         expect(page.locator("#lam-maps img").first).to_be_hidden()
+    choose_small(page, "lam")
+    choose(page, "lam-models", "bicubic-x4")
+    fill(page.locator("#lam-steps input"), "4")
+    page.locator("#lam-start").click()
+    expect(page.locator("#lam-table")).to_contain_text("own-tiny", timeout=PATIENCE)
+    expect(page.locator("#lam-status .done")).to_be_visible(timeout=PATIENCE)
     page.locator("#tab-lam").get_by_role("tab", name="Is it true?").click()
     page.get_by_role("button", name="Check the maps").click()
     expect(page.locator("#lam-check-figure img")).to_be_visible(timeout=PATIENCE)
@@ -75,6 +81,6 @@ def test_sub_tabs_keys_suggestions_and_warnings(page: Page) -> None:
 
     fill(page.locator("#lam-steps input"), "2")
     page.locator("#lam-suggest-hardest").click()  # there are maps, so it is attributed too
-    expect(page.locator("#lam-status .done[data-run]")).to_contain_text("at 148, 26", timeout=PATIENCE)
+    expect(page.locator("#lam-status .done[data-run]")).to_contain_text("at 149, 26", timeout=PATIENCE)
     expect(note).to_be_hidden()
     expect(page.locator("#lam-table .warning").first).to_contain_text("is above 5 %")
