@@ -54,7 +54,7 @@ from promptsr import load_model
 from promptsr.data import load_hr, make_lr
 from promptsr.support.progress import finish
 
-QUICK = "PROMPTSR_QUICK" in os.environ  # a small patch and few steps, for the tests
+QUICK = "PROMPTSR_QUICK" in os.environ  # few steps, for the tests
 
 # %% [markdown]
 # ## 1. Two maps, one of them false
@@ -65,7 +65,7 @@ QUICK = "PROMPTSR_QUICK" in os.environ  # a small patch and few steps, for the t
 # %%
 folder = Path(tempfile.mkdtemp())
 write_samples(folder, 512)
-left, top, side = 48, 96, 160 if QUICK else 192
+left, top, side = 48, 96, 192
 hr = load_hr(folder / "china.png", 4)[:, :, top : top + side, left : left + side]
 lr = make_lr(hr, 4)
 region = Region(x=74 - left, y=156 - top, size=16)

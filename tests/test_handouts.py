@@ -3,11 +3,12 @@
 tests/test_documents.py follows the links of the handouts.
 """
 
-import json
 import re
 from pathlib import Path
 
 import pytest
+
+from tests.notebooks.test_committed_notebooks import committed_outputs
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "handouts"
@@ -58,9 +59,7 @@ def test_times_add_up_and_steps_are_the_sections(name: str) -> None:
 def test_numbers_of_the_stored_run_are_in_its_outputs(name: str) -> None:
     """They are written as code, exactly as the notebook shows them."""
     text = (FOLDER / f"{name}.md").read_text()
-    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    shown = " ".join("".join(output.get("text", output.get("data", {}).get("text/plain", []))) for output in outputs)
+    shown = " ".join(each.get("text", each.get("data", {}).get("text/plain", "")) for each in committed_outputs(name))
     stored = set(re.findall(NUMBER, shown))
     assert [number for number in re.findall(rf"`({NUMBER})`", text) if number not in stored] == []
     told = [part for part in re.split(r"\n\n|\n- ", text) if "tored run" in part]

@@ -345,6 +345,9 @@ def test_the_card_of_a_mean_says_so(hub: Hub, tmp_path: Path) -> None:
         "interpolation. Trained for 400 steps on the folders hr with LR images of their own. Trained for 300 steps on "
         "the folders a, b, train-70, shrunk by bicubic interpolation."
     ) in card_of(hub, "ada/mean")[1]
+    push_to_hub("promptsr-x4", "ada/x4")
+    bundled = read_info(WEIGHTS / "promptsr-x4.safetensors")["mean_of"]
+    assert f"The mean of {len(bundled)} runs. Trained from earlier weights for " in card_of(hub, "ada/x4")[1]
 
 
 @pytest.mark.parametrize("kind", ["path", "model", "network"])
