@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from promptsr.cli.console import RecipeSettings, log, progress_bar
+from promptsr.cli.console import RecipeSettings, complain, log, progress_bar
+from promptsr.support.errors import UserError
 
 
 class StopRequest:
@@ -39,6 +40,9 @@ def stop_request() -> Iterator[StopRequest]:
         signal.signal(number, note)
     try:
         yield request
+    except UserError as error:
+        complain(str(error))  # before signals end the process again: torchrun sends them as soon as another is gone
+        raise typer.Exit(2) from None
     finally:
         restore()
 

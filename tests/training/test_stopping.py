@@ -76,6 +76,27 @@ def test_a_signal_saves_at_the_very_step_and_ends_the_run(
     assert "Traceback" not in errors and not (trial.output / "final.safetensors").exists()
 
 
+def test_a_signal_does_not_silence_an_error(trial: Trial, recipe: Path) -> None:
+    """`torchrun` sends SIGTERM to a process whose neighbour is gone, while that is about to say so."""
+    trial.stop_after(7, steps=STEPS, validate_every=7, validation_images=1)
+    script = """
+import os, signal
+from promptsr import cli
+from promptsr.cli.console import log
+tell = log.print
+def late(*text, **options):
+    if "Error:" in map(str, text):
+        os.kill(os.getpid(), signal.SIGTERM)
+    tell(*text, **options)
+log.print = late
+cli.main()
+"""
+    command = [sys.executable, "-c", script, "train", str(recipe), "--out", str(trial.output)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2, ended.stderr
+    assert "holds a run already: go on with --resume" in ended.stderr
+
+
 def test_a_full_disk_is_one_sentence_and_the_state_before_is_whole(trial: Trial, recipe: Path) -> None:
     trial.stop_after(7, steps=STEPS, validate_every=7, validation_images=1)
     before = (trial.output / "last.ckpt").read_bytes()
