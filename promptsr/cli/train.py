@@ -24,7 +24,10 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Record the first SIGINT (Ctrl-C) or SIGTERM; a second one ends the process as usual."""
+    """Record the first SIGINT (Ctrl-C) or SIGTERM; a second one ends the process as usual.
+
+    What the user can mend is said within this context, and ends the command with exit code 2.
+    """
     request = StopRequest()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
