@@ -18,7 +18,7 @@ from workbench.server.arguments import Flag, Text, Texts, Whole
 from workbench.server.limits import in_force
 from workbench.sessions import models
 from workbench.sessions.uploads import sent_file
-from workbench.ui.components import PRIVATE, choice, nothing, toast
+from workbench.ui.components import PRIVATE, choice, nothing, on_choice, toast
 
 Offer = Callable[..., Sequence[str | tuple[str, str]]]
 """Returns the names of models, or labels and names."""
@@ -47,18 +47,35 @@ def model_choice(offer: Offer, *inputs: Any, **options: Any) -> gr.Dropdown:
 
 def suit(photos: gr.Image | gr.Files, model: gr.Dropdown) -> Dependency:
     """Let a choice of models go from the best network to the faster one when a large photograph comes, and back with a
-    smaller one, see `promptsr.zoo.default.default_model`; other models stay, and the faster one where a person has
-    chosen it. Call it within a tab: the browser would count what it adds beside tabs as one of them.
+    smaller one, see `promptsr.zoo.default.default_model`; other models stay, and any that a person has chosen. Call it
+    within a tab: the browser would count what it adds beside tabs as one of them.
 
     Returns:
         The event, which fails where nothing changes.
     """
-    lowered = gr.State(False)
-    return photos.upload(toast(_suited), [photos, model, lowered], [model, lowered], **PRIVATE)
+    lowered, chosen = gr.State(False), gr.State(False)
+    on_choice(model, toast(_by_hand), model, chosen, **PRIVATE)
+    return photos.upload(toast(_suited), [photos, model, lowered, chosen], [model, lowered], **PRIVATE)
 
 
-def _suited(sent: Text | Texts | None, name: Text, lowered: Flag) -> tuple[str, bool]:
-    """Return the model for the largest of some photographs, and whether it is the faster one because of them."""
+def _by_hand(name: Text) -> bool:
+    return True
+
+
+def _suited(sent: Text | Texts | None, name: Text, lowered: Flag, chosen: Flag) -> tuple[str, bool]:
+    """Return the model for the largest of some photographs, and whether it is the faster one because of them.
+
+    Args:
+        sent: one photograph, or several.
+        name: the model by now.
+        lowered: whether it is the faster one because of other photographs.
+        chosen: whether a person has chosen it.
+
+    Raises:
+        gr.Error: it stays as it is.
+    """
+    if chosen:
+        raise nothing()
     largest = 0
     for file in [sent] if isinstance(sent, str) else sent or ():
         with suppress(UserError):  # which has been told

@@ -1,5 +1,6 @@
 """Lists of models on the page follow the list of models."""
 
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -71,6 +72,13 @@ def test_a_large_photograph_goes_to_the_faster_network_and_a_small_one_back(
     send(page, plain_photo)
     expect(model).to_have_value(BEST, timeout=PATIENCE)
 
+    choose(page, "upscale-model", FAST)
+    choose(page, "upscale-model", BEST)
+    send(page, large)
+    expect(page.locator("#upscale-image img")).to_have_attribute("src", re.compile(large.stem), timeout=PATIENCE)
+    page.wait_for_timeout(2000)  # in which the page would have chosen
+    expect(model).to_have_value(BEST)
+
     open_tab(page, "Many photographs")
     many = page.locator("#many-model input")
     expect(many).to_have_value(BEST, timeout=PATIENCE)
@@ -79,21 +87,24 @@ def test_a_large_photograph_goes_to_the_faster_network_and_a_small_one_back(
 
 
 @pytest.mark.parametrize(
-    ("name", "lowered", "size", "expected"),
+    ("name", "lowered", "chosen", "size", "expected"),
     [
-        (FAST, False, (40, 24), None),  # a person's choice
-        (BEST, True, (40, 24), None),  # likewise, after the page's
-        ("own", True, (40, 24), None),
-        ("own", False, (1025, 1024), None),
-        (BEST, False, (1024, 1024), None),
-        (BEST, False, (1025, 1024), (FAST, True)),
-        (FAST, True, (1024, 1024), (BEST, False)),
-        (FAST, True, (1025, 1024), None),
+        (FAST, False, False, (40, 24), None),  # a choice of another day
+        (BEST, True, False, (40, 24), None),  # a link's, after the page's
+        ("own", True, False, (40, 24), None),
+        ("own", False, False, (1025, 1024), None),
+        (BEST, False, False, (1024, 1024), None),
+        (BEST, False, False, (1025, 1024), (FAST, True)),
+        (BEST, False, True, (1025, 1024), None),  # a person's
+        (FAST, True, False, (1024, 1024), (BEST, False)),
+        (FAST, True, True, (1024, 1024), None),
+        (FAST, True, False, (1025, 1024), None),
     ],
 )
 def test_what_a_person_has_chosen_stays(
     name: str,
     lowered: bool,
+    chosen: bool,
     size: tuple[int, int],
     expected: tuple[str, bool] | None,
     tmp_path: Path,
@@ -105,6 +116,6 @@ def test_what_a_person_has_chosen_stays(
     sent = [str(tmp_path / each) for each in ("notes.png", "photo.png")]
     if expected is None:
         with pytest.raises(gr.Error):
-            model_choice._suited(sent, name, lowered)
+            model_choice._suited(sent, name, lowered, chosen)
     else:
-        assert model_choice._suited(sent, name, lowered) == expected
+        assert model_choice._suited(sent, name, lowered, chosen) == expected
