@@ -1,5 +1,6 @@
 """With results on it every tab fits a phone, and axe finds nothing serious or moderate, light or dark."""
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
@@ -44,6 +45,7 @@ def findings(page: Page, place: str) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(900)  # nine tabs, every part seen twice: 103 s alone on a slow machine, over 300 among 3 workers
 def test_every_tab_fits_a_phone_without_a_finding(page: Page) -> None:
     for tab, (empty, result) in READY.items():
         open_tab(page, TABS[tab].title)
