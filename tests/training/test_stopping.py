@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +20,10 @@ STEPS = 40
 
 
 def start(
-    trial: Trial, recipe: Path, *arguments: str, before: Callable[[], None] | None = None
+    trial: Trial, recipe: Path, *arguments: str, module: str = "promptsr", before: Callable[[], None] | None = None
 ) -> subprocess.Popen[str]:
-    command = [str(Path(sys.executable).with_name("promptsr")), "train", str(recipe), "--out", str(trial.output)]
-    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, preexec_fn=before)
+    command = [sys.executable, "-m", module, "train", str(recipe), "--out", str(trial.output), *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=before)
 
 
 def logged(trial: Trial) -> int:
@@ -45,15 +44,15 @@ def whole(trial: Trial) -> Trial:
     return finished
 
 
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(trial: Trial, recipe: Path, whole: Trial) -> None:
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
+    trial: Trial, recipe: Path, whole: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng()
     for least in (1, 8):  # the first may come before any state is saved, the second leaves one
-        process = start(trial, recipe, "--resume")
-        trial.wait(process, min(STEPS - 10, logged(trial) // 7 * 7 + int(rng.integers(least, 15))))
-        time.sleep(rng.random() / 20)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-        process.communicate()
+        monkeypatch.setenv("DIES_AFTER", str(logged(trial) // 7 * 7 + rng.integers(least, 15)))
+        monkeypatch.setenv("DIES_IN", str(rng.random() / 20))
+        _, errors = (process := start(trial, recipe, "--resume", module="tests.training.dying")).communicate()
+        assert process.returncode == -signal.SIGPROF, errors
     assert 0 < trial.last["step"] < STEPS
     _, errors = (process := start(trial, recipe, "--resume")).communicate()
     assert process.returncode == 0, errors
@@ -63,8 +62,9 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(trial: Tri
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_saves_at_the_very_step_and_ends_the_run(
-    trial: Trial, recipe: Path, number: signal.Signals, code: int
+    trial: Trial, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
+    recipe = trial.recipe_file(tmp_path / "recipe.yaml", steps=5000, validate_every=7, validation_images=1)
     process = start(trial, recipe)
     trial.wait(process, 9)
     process.send_signal(number)
