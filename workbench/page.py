@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from promptsr.support.errors import UserError
 from workbench import tools
 from workbench.server.access import is_own, users
+from workbench.server.device import in_background
 from workbench.server.limits import PUBLIC, Limits, enforce, in_force, read_limits
 from workbench.server.queueing import let_streams_end, outlive_pages, refuse_other_requests, share_fairly
 from workbench.server.route_guard import RouteGuard
@@ -139,9 +140,11 @@ def launch(
 
 def _warm(page: gr.Blocks) -> None:
     """Make what the tabs open with, in their order; after the first of them, read new files of models."""
-    for tab in (upscale, many, compare, attribution, failures, attention, anchors, architecture):
-        with suppress(UserError):  # the tab says so when it is opened
-            tab.warm()
-        if tab is upscale:
-            models.complete()
-            renew_choices(page)
+    with suppress(UserError):  # the tab says so when it is opened
+        upscale.warm()
+    models.complete()
+    renew_choices(page)
+    with in_background():
+        for tab in (many, compare, attribution, failures, attention, anchors, architecture):
+            with suppress(UserError):
+                tab.warm()

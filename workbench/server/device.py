@@ -14,6 +14,10 @@ from promptsr.zoo.memory import return_freed_memory
 _DEVICE, _NEXT = threading.Lock(), threading.Lock()
 _holder: int | None = None
 """The thread that holds the device."""
+_WORK = threading.Condition()
+_asked = _awaited = 0
+"""How many handlers somebody has asked for, and how many people wait for what is made in the background."""
+_thread = threading.local()
 
 
 @cache
@@ -24,12 +28,59 @@ def devices() -> list[str]:
 
 
 @contextmanager
+def in_background() -> Iterator[None]:
+    """Let no step of this thread's handlers begin while somebody has asked for another one."""
+    _thread.in_background = True
+    try:
+        yield
+    finally:
+        _thread.in_background = False
+
+
+def _in_background() -> bool:
+    return getattr(_thread, "in_background", False)
+
+
+@contextmanager
+def awaited() -> Iterator[None]:
+    """Wait for what may be made in the background: it takes its turns as everybody, as long as this lasts."""
+    global _awaited
+    waits = not _in_background()
+    with _WORK:
+        _awaited += waits
+        _WORK.notify_all()
+    try:
+        yield
+    finally:
+        with _WORK:
+            _awaited -= waits
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Somebody has asked for a handler, unless it is one in the background."""
+    global _asked
+    asks = not _in_background()
+    with _WORK:
+        _asked += asks
+    try:
+        yield
+    finally:
+        with _WORK:
+            _asked -= asks
+            _WORK.notify_all()
+
+
+@contextmanager
 def _turn() -> Iterator[None]:
     """Hold the device. One who waits for it comes before one who has just given it back: locks alone are not fair."""
     global _holder
     if _holder == threading.get_ident():
         yield
         return
+    if _in_background():
+        with _WORK:
+            _WORK.wait_for(lambda: not _asked or _awaited)
     with _NEXT:
         _DEVICE.acquire()
     _holder = threading.get_ident()
@@ -51,7 +102,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(handler)
         def generator(*args: Any, **options: Any) -> Iterator[Any]:
             try:
-                with closing(handler(*args, **options)) as work:
+                with _asking(), closing(handler(*args, **options)) as work:
                     while True:
                         with _turn():
                             try:
@@ -67,7 +118,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(handler)
     def function(*args: Any, **options: Any) -> Any:
         try:
-            with _turn():
+            with _asking(), _turn():
                 return handler(*args, **options)
         finally:
             return_freed_memory()

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from workbench.server.device import awaited
 from workbench.sessions.pictures import FRESH
 from workbench.ui.components import PRIVATE, nothing, toast
 
@@ -28,7 +29,7 @@ class FirstResult:
 
     def __call__(self) -> tuple[Any, ...]:
         """Return it; it is made when it is missing."""
-        with self._making:  # once, also if another visitor comes meanwhile
+        with awaited(), self._making:  # once, also if another visitor comes meanwhile
             if self._result is None or not self.is_ready:
                 self._result = Context().run(self._make)  # its status names no event: it is shown on many pages
                 self._made = time.time()

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from promptsr.support.errors import UserError
-from workbench.server.device import on_device
+from workbench.server.device import awaited, in_background, on_device
 from workbench.ui.components import toast
 
 
@@ -94,6 +94,35 @@ def test_who_waits_comes_before_the_next_step_of_a_long_run() -> None:
             return self.found
 
     assert max(LongRun()() for _ in range(4)) <= 3
+
+
+def test_what_nobody_waits_for_gives_way() -> None:
+    background, person, begun = Work(), Work(), threading.Event()
+
+    def warm() -> None:
+        with in_background():
+            for _ in on_device(background.generator)(100):
+                begun.set()
+
+    thread = threading.Thread(target=warm)
+    thread.start()
+    begun.wait()
+    run = on_device(person.generator)(3)
+    assert next(run) == 0
+    before = background.steps + 1  # a step that waited for the device already
+    time.sleep(0.3)  # the page shows that step
+    assert next(run) == 1 and background.steps <= before
+    with awaited():  # as a visitor does who opens a tab while another one works
+        until = time.monotonic() + 10
+        while background.steps <= before and time.monotonic() < until:
+            time.sleep(0.01)
+        assert before < background.steps < 100
+    before = background.steps + 1
+    time.sleep(0.3)
+    assert next(run) == 2 and background.steps <= before
+    run.close()
+    thread.join()
+    assert background.steps == 100
 
 
 def test_one_handler_may_call_another() -> None:
