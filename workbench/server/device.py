@@ -3,7 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache, wraps
 from typing import Any
 
@@ -15,9 +15,15 @@ _DEVICE, _NEXT = threading.Lock(), threading.Lock()
 _holder: int | None = None
 """The thread that holds the device."""
 _WORK = threading.Condition()
-_asked = _awaited = 0
-"""How many handlers somebody has asked for, and how many people wait for what is made in the background."""
-_thread = threading.local()
+_people = {"asking": 0, "waiting": 0}
+"""Those who have asked for a handler, and those who wait for what is made in the background."""
+
+
+class _Thread(threading.local):
+    in_background = False
+
+
+_thread = _Thread()
 
 
 @cache
@@ -29,7 +35,7 @@ def devices() -> list[str]:
 
 @contextmanager
 def in_background() -> Iterator[None]:
-    """Let no step of this thread's handlers begin while somebody has asked for another one."""
+    """Let no step of this thread's handlers begin while somebody has asked for another one and waits for none here."""
     _thread.in_background = True
     try:
         yield
@@ -37,37 +43,23 @@ def in_background() -> Iterator[None]:
         _thread.in_background = False
 
 
-def _in_background() -> bool:
-    return getattr(_thread, "in_background", False)
+def awaited() -> AbstractContextManager[None]:
+    """Wait for what may be made in the background: it takes its turns as everybody, as long as this lasts."""
+    return _counted("waiting")
 
 
 @contextmanager
-def awaited() -> Iterator[None]:
-    """Wait for what may be made in the background: it takes its turns as everybody, as long as this lasts."""
-    global _awaited
-    waits = not _in_background()
+def _counted(what: str) -> Iterator[None]:
+    """Count somebody in `_people`, unless this thread is in the background."""
+    people = not _thread.in_background
     with _WORK:
-        _awaited += waits
+        _people[what] += people
         _WORK.notify_all()
     try:
         yield
     finally:
         with _WORK:
-            _awaited -= waits
-
-
-@contextmanager
-def _asking() -> Iterator[None]:
-    """Somebody has asked for a handler, unless it is one in the background."""
-    global _asked
-    asks = not _in_background()
-    with _WORK:
-        _asked += asks
-    try:
-        yield
-    finally:
-        with _WORK:
-            _asked -= asks
+            _people[what] -= people
             _WORK.notify_all()
 
 
@@ -78,9 +70,9 @@ def _turn() -> Iterator[None]:
     if _holder == threading.get_ident():
         yield
         return
-    if _in_background():
+    if _thread.in_background:
         with _WORK:
-            _WORK.wait_for(lambda: not _asked or _awaited)
+            _WORK.wait_for(lambda: not _people["asking"] or _people["waiting"])
     with _NEXT:
         _DEVICE.acquire()
     _holder = threading.get_ident()
@@ -102,7 +94,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(handler)
         def generator(*args: Any, **options: Any) -> Iterator[Any]:
             try:
-                with _asking(), closing(handler(*args, **options)) as work:
+                with _counted("asking"), closing(handler(*args, **options)) as work:
                     while True:
                         with _turn():
                             try:
@@ -118,7 +110,7 @@ def on_device(handler: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(handler)
     def function(*args: Any, **options: Any) -> Any:
         try:
-            with _asking(), _turn():
+            with _counted("asking"), _turn():
                 return handler(*args, **options)
         finally:
             return_freed_memory()
