@@ -35,7 +35,7 @@ def devices() -> list[str]:
 
 @contextmanager
 def in_background() -> Iterator[None]:
-    """Let no step of this thread's handlers begin while somebody has asked for another one and waits for none here."""
+    """Let no step of this thread's handlers begin while somebody asks for another one, unless one here is `awaited`."""
     _thread.in_background = True
     try:
         yield
