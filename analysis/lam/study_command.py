@@ -3,19 +3,23 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from promptsr.cli.console import HrFolder, JsonOption, LrOption, ModelsOption, check_targets, show
 
+if TYPE_CHECKING:
+    from analysis.lam.study import LamStudy
+
 
 def lam_study(
     folder: HrFolder,
     model: ModelsOption,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for study.csv and di.png; a stopped run is resumed from it.")
+        Path,
+        typer.Option("--out", "-o", help="Folder for study.md, study.csv, di.png; a stopped run is resumed from it."),
     ],
     lr: LrOption = None,
     per_image: Annotated[int, typer.Option(help="Textured windows of an image at most.")] = 4,
@@ -34,8 +38,9 @@ def lam_study(
 
     Several ranks share the images under torchrun.
     """
-    table_path, figure_path, log_folder = out / "study.csv", out / "di.png", out / "finished"
-    check_targets((table_path, figure_path, log_folder / "x.pt"), json_target)
+    table_path, figure_path = out / "study.csv", out / "di.png"
+    text_path, log_folder = out / "study.md", out / "finished"
+    check_targets((table_path, figure_path, text_path, log_folder / "x.pt"), json_target)
     from analysis.common.figure_style import publish
     from analysis.common.study_command import run_study
     from analysis.common.tables import write_table
@@ -44,6 +49,7 @@ def lam_study(
     from analysis.lam.study_figure import draw_di
     from promptsr.cli.left_out import check_none_left_out
     from promptsr.data.pairs import search_pairs
+    from promptsr.support.files import write_text
     from promptsr.zoo.load import load_models
     from promptsr.zoo.sr_model import common_scale
 
@@ -61,6 +67,7 @@ def lam_study(
     for pair in found.differences.itertuples():
         names = f"{pair.model} - {pair.against}"
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
+    write_text(text_path, _report(found))
     count = len(found.regions) // len(found.models)
     table.caption = "\n".join(
         f"{name}: {inexact} of {count} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take --rule "
@@ -71,6 +78,34 @@ def lam_study(
     show(found.to_dict(), table, json_target)
     faulty = {name: reason for name, reason in found.skipped.items() if name not in found.flat}
     check_none_left_out(faulty, len(images.pairs) + len(images.left_out))
+
+
+def _report(found: "LamStudy") -> str:
+    """Return a table in Markdown of all models, with the first against each of the others."""
+    from analysis.lam.attribution import LARGEST_GAP
+    from promptsr.support.markdown_tables import markdown
+
+    first, regions = found.models[0], len(found.regions) // len(found.models)
+    against = {
+        pair.against: f"{pair.difference:+.2f} ({_interval(pair.low, pair.high, '+.2f')})"
+        for pair in found.differences.itertuples()
+        if pair.model == first
+    }
+    rows = [
+        {
+            "model": mean.model,
+            "mean DI": f"{mean.di:.2f} ({_interval(mean.low, mean.high, '.2f')})",
+            f"{first} minus it": against.get(mean.model, ""),
+            f"gap above {100 * LARGEST_GAP:g} %": f"{found.inexact[mean.model]} of {regions}",
+        }
+        for mean in found.means.itertuples()
+    ]
+    return (
+        f"{markdown(rows)}\nDiffusion index (DI) of {regions} windows of {found.window} x {found.window} output pixels "
+        f"of {len(found.di)} images, in inputs of {found.patch} x {found.patch} pixels; up to {found.settings.steps} "
+        f"steps by the rule {found.settings.rule!r}. Mean over the images, 95 % interval by bootstrap over them; maps "
+        "with a larger completeness gap.\n"
+    )
 
 
 def _interval(low: float, high: float, digits: str) -> str:

@@ -38,11 +38,19 @@ def test_json_csv_and_figure(photos: Path, tmp_path: Path) -> None:
     assert bicubic["low"] <= bicubic["di"] <= bicubic["high"] < promptsr["low"] <= promptsr["di"]
     [difference] = result["differences"]
     assert difference["difference"] == pytest.approx(bicubic["di"] - promptsr["di"])
-    assert sorted(path.name for path in out.iterdir()) == ["di.png", "finished", "study.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["di.png", "finished", "study.csv", "study.md"]
     table = pd.read_csv(out / "study.csv")
     assert list(table.columns) == ["image", "x", "y", "model", "di", "completeness_gap", "psnr_y", "seconds"]
     by_model = table.groupby("model")["di"].mean()
     assert by_model["promptsr-tiny-x4"] == pytest.approx(promptsr["di"])
+    written = (out / "study.md").read_text()
+    assert "| model | mean DI | bicubic-x4 minus it | gap above 5 % |" in written
+    assert f"| bicubic-x4 | {bicubic['di']:.2f} ({bicubic['low']:.2f} to {bicubic['high']:.2f}) |  |" in written
+    assert f"| promptsr-tiny-x4 | {promptsr['di']:.2f} (" in written
+    told = f"{difference['difference']:+.2f} ({difference['low']:+.2f} to {difference['high']:+.2f})"
+    inexact = int((table.query("model == 'promptsr-tiny-x4'")["completeness_gap"].abs() > 0.05).sum())
+    assert f" | {told} | {inexact} of 2 |" in written
+    assert "2 windows of 16 x 16 output pixels of 2 images, in inputs of 24 x 24 pixels; up to 2 steps" in written
     with Image.open(out / "di.png") as figure:
         assert min(figure.size) > 300 and np.asarray(figure.convert("L")).std() > 10
 
