@@ -71,6 +71,11 @@ class LamStudy:
     flat: tuple[str, ...] = ()
     """Those of `skipped` that can be read, but have no textured window."""
 
+    @property
+    def windows(self) -> int:
+        """Number of regions, each of which every model was asked about."""
+        return len(self.regions) // len(self.models)
+
     @cached_property
     def di(self) -> pd.DataFrame:
         """Mean DI of each image, a column per model; only regions count that have a map with every model."""
@@ -106,7 +111,7 @@ class LamStudy:
             **{name: getattr(self, name) for name in names},
             "settings": asdict(self.settings),
             "images": len(self.di),
-            "regions": len(self.regions) // len(self.models),
+            "regions": self.windows,
             "inexact": self.inexact,
             "means": self.means.to_dict("records"),
             "differences": self.differences.to_dict("records"),

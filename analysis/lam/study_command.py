@@ -61,16 +61,15 @@ def lam_study(
         return
     write_table(found.regions, table_path)
     publish(draw_di(found), figure_path)
+    write_text(text_path, _report(found))
     table = Table("model", "mean DI", "95 % interval")
     for mean in found.means.itertuples():
         table.add_row(mean.model, f"{mean.di:.2f}", _interval(mean.low, mean.high, ".2f"))
     for pair in found.differences.itertuples():
         names = f"{pair.model} - {pair.against}"
         table.add_row(names, f"{pair.difference:+.2f}", _interval(pair.low, pair.high, "+.2f"))
-    write_text(text_path, _report(found))
-    count = len(found.regions) // len(found.models)
     table.caption = "\n".join(
-        f"{name}: {inexact} of {count} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take --rule "
+        f"{name}: {inexact} of {found.windows} maps have a completeness gap above {100 * LARGEST_GAP:g} %: take --rule "
         "adaptive --steps 128."
         for name, inexact in found.inexact.items()
         if inexact
@@ -85,7 +84,7 @@ def _report(found: "LamStudy") -> str:
     from analysis.lam.attribution import LARGEST_GAP
     from promptsr.support.markdown_tables import markdown
 
-    first, regions = found.models[0], len(found.regions) // len(found.models)
+    first = found.models[0]
     against = {
         pair.against: f"{pair.difference:+.2f} ({_interval(pair.low, pair.high, '+.2f')})"
         for pair in found.differences.itertuples()
@@ -96,15 +95,15 @@ def _report(found: "LamStudy") -> str:
             "model": mean.model,
             "mean DI": f"{mean.di:.2f} ({_interval(mean.low, mean.high, '.2f')})",
             f"{first} minus it": against.get(mean.model, ""),
-            f"gap above {100 * LARGEST_GAP:g} %": f"{found.inexact[mean.model]} of {regions}",
+            f"gap above {100 * LARGEST_GAP:g} %": f"{found.inexact[mean.model]} of {found.windows}",
         }
         for mean in found.means.itertuples()
     ]
     return (
-        f"{markdown(rows)}\nDiffusion index (DI) of {regions} windows of {found.window} x {found.window} output pixels "
-        f"of {len(found.di)} images, in inputs of {found.patch} x {found.patch} pixels; up to {found.settings.steps} "
-        f"steps by the rule {found.settings.rule!r}. Mean over the images, 95 % interval by bootstrap over them; maps "
-        "with a larger completeness gap.\n"
+        f"{markdown(rows)}\nDiffusion index (DI) of {found.windows} windows of {found.window} x {found.window} output "
+        f"pixels of {len(found.di)} images, in inputs of {found.patch} x {found.patch} pixels; up to "
+        f"{found.settings.steps} steps by the rule {found.settings.rule!r}. Mean over the images, 95 % interval by "
+        "bootstrap over them; number of maps with a larger completeness gap.\n"
     )
 
 

@@ -172,8 +172,7 @@ def _numbers(found: LamStudy) -> Numbers:
 
 
 def _caption(found: LamStudy) -> str:
-    count = len(found.regions) // len(found.models)
-    return f"Mean DI of {count} windows of {len(found.di)} images, patches of {found.patch} × {found.patch}"
+    return f"Mean DI of {found.windows} windows of {len(found.di)} images, patches of {found.patch} × {found.patch}"
 
 
 def _lines(found: LamStudy) -> Lines:
