@@ -234,21 +234,31 @@ def test_the_browser_reaches_no_other_host(browser: BrowserContext) -> None:
     assert outside == urls and failures == ["net::ERR_NAME_NOT_RESOLVED"] * 2
 
 
-LATE_STREAMS = """const ask = window.fetch;
+STREAMS = """const ask = window.fetch, wait = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
 window.fetch = async (address, options) => {
   const answer = await ask(address, options);
-  if (!String(address.url ?? address).includes('/queue/data')) return answer;
-  const wait = {async transform(part, out) {
-    await new Promise(go => setTimeout(go, 150));
+  return String(address.url ?? address).includes('/queue/data') ? late(answer) : answer;
+};
+"""
+LATE_STREAMS = {
+    "its parts come late": """const late = ({body, ...answer}) => new Response(body.pipeThrough(new TransformStream({
+  async transform(part, out) {
+    await wait(150);
     out.enqueue(part);
-  }};
-  return new Response(answer.body.pipeThrough(new TransformStream(wait)), answer);
-};"""
+  }
+})), answer);""",
+    "it comes when it is over": """const late = async (answer) => {
+  const text = await answer.text();
+  await wait(400);
+  return new Response(text, answer);
+};""",
+}
 
 
-def test_a_stream_that_ends_late_costs_no_answer(blank: Page, server: Server) -> None:
+@pytest.mark.parametrize("late", LATE_STREAMS.values(), ids=LATE_STREAMS)
+def test_a_stream_that_ends_late_costs_no_answer(late: str, blank: Page, server: Server) -> None:
     """Gradio reads answers from one stream, which ends with the last; it opens no other before it knows that."""
-    blank.add_init_script(LATE_STREAMS)
+    blank.add_init_script(STREAMS + late)
     blank.goto(server.url)
     expect(blank.locator(".closeup img")).to_have_count(3, timeout=PATIENCE)
     for tab, result in (("Compare", "#compare-slider img"), ("Architecture", "#tour-views img")):

@@ -20,8 +20,11 @@ const gate = () => {
 const runs = new Map(); // by id: `told` opens once the stream tells of a run, `known` once the page has its acceptance
 const gatesOf = (id) => runs.get(id) ?? runs.set(id, {told: gate(), known: gate()}).get(id);
 const later = (milliseconds = 0) => new Promise((go) => setTimeout(go, milliseconds));
-let ended = Promise.resolve(); // the last stream
-const inOrder = (answer) => {
+let ended = Promise.resolve(); // the last stream that was asked for: it may be over before the page has its beginning
+const inOrder = async (asked) => {
+  const end = gate();
+  ended = end.passed;
+  const answer = await asked.catch((error) => { end.open(); throw error; });
   const {readable, writable} = new TransformStream({async transform(part, out) {
     for (const [, id] of new TextDecoder().decode(part).matchAll(/"event_id": ?"(\w+)"/g)) {
       gatesOf(id).told.open();
@@ -29,7 +32,7 @@ const inOrder = (answer) => {
     }
     out.enqueue(part);
   }});
-  ended = answer.body.pipeTo(writable).catch(() => {}).then(() => later());
+  answer.body.pipeTo(writable).catch(() => {}).then(() => later()).then(end.open);
   return new Response(readable, answer);
 };
 
@@ -39,7 +42,7 @@ const ask = window.fetch, accepted = new Map(); // answers of the server, by the
 window.fetch = async (address, options) => {
   const route = String(address.url ?? address).match(/\/(queue\/join|queue\/data|cancel|reset)(\?|$)/)?.[1];
   if (!route) return ask(address, options);
-  if (route === 'queue/data') return inOrder(await ask(address, options));
+  if (route === 'queue/data') return inOrder(ask(address, options));
   const said = JSON.parse(options.body);
   if (route === 'queue/join') {
     const asked = ask(address, options), reply = asked.then((each) => each.clone().json()).catch(() => ({}));
