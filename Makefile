@@ -10,6 +10,8 @@ PYTEST_ARGS ?=
 
 .PHONY: help install app test check lint format lab notebooks pictures walk fuzz architecture space anchors maps quality paper bench soak lock clean
 .DEFAULT_GOAL := help
+# The tests start hundreds of processes: where this is set, each of them would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

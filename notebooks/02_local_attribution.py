@@ -313,7 +313,7 @@ table(switched_maps)
 # One window proves little. The DI of the same four at other windows of the patch (10 steps):
 
 # %%
-places = [(26, 60), (92, 69), (100, 104), (110, 30), (157, 109)][: 3 if QUICK else None]
+places = [(26, 60), (92, 69), (100, 104), (110, 30), (157, 109)][: 2 if QUICK else None]
 windows = [Region(x, y, 16) for x, y in places]
 preview = PathSettings(steps=10, rule="trapezoid")
 others = pd.DataFrame(index=[str(place) for place in places])
