@@ -116,7 +116,7 @@ def test_it_serves_visitors_without_a_login(
     code = (
         "import analysis, promptsr, workbench as w; print(analysis.__file__, promptsr.__file__, w.__file__, sep='\\n')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=space, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=space, capture_output=True, text=True, check=True)
     assert all(Path(line).is_relative_to(space) for line in done.stdout.splitlines())  # not those of the checkout
     assert httpx.get(url, timeout=30).status_code == 200
     config = httpx.get(f"{url}/config", timeout=30).json()
