@@ -241,7 +241,7 @@ window.fetch = async (address, options) => {
 };
 """
 LATE_STREAMS = {
-    "its parts come late": """const late = ({body, ...answer}) => new Response(body.pipeThrough(new TransformStream({
+    "its parts come late": """const late = (answer) => new Response(answer.body.pipeThrough(new TransformStream({
   async transform(part, out) {
     await wait(150);
     out.enqueue(part);
